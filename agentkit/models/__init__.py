@@ -1,0 +1,26 @@
+"""Models on this machine: a catalog, a content-addressed store, the places they come from.
+
+`ModelStore` is the way in.  Nobody but the runtime imports this room.
+"""
+
+from __future__ import annotations
+
+from agentkit.models.catalog import Catalog, Role, load_catalog
+from agentkit.models.fit import MemoryNeed, estimate
+from agentkit.models.gguf import Gguf, read_gguf
+from agentkit.models.manifest import Manifest
+from agentkit.models.store import Description, ModelEntry, ModelStore
+
+__all__ = [
+    "Catalog",
+    "Description",
+    "Gguf",
+    "Manifest",
+    "MemoryNeed",
+    "ModelEntry",
+    "ModelStore",
+    "Role",
+    "estimate",
+    "load_catalog",
+    "read_gguf",
+]
