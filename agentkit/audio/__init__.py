@@ -1,4 +1,7 @@
-"""From a recording to words with times: decoding, finding speech, Whisper, checking what it gave.
+"""From a recording to words with times: decode, find speech, ask Whisper, check what it gave."""
 
-The adapter behind the `Transcriber` port is `agentkit.audio.whisper.WhisperTranscriber`.
-"""
+from __future__ import annotations
+
+from agentkit.audio.whisper import WhisperTranscriber
+
+__all__ = ["WhisperTranscriber"]

@@ -8,7 +8,7 @@ with the length that the file claims to have.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -26,8 +26,12 @@ SAMPLE_RATE = 16_000
 
 BLOCK_SECONDS = 10.0
 
-RESTARTS = 1000
-"""How often reading goes on behind a spot that the container format itself stumbles over."""
+RESTARTS = 10
+"""How often in a row reading is tried again where the container format itself is damaged."""
+
+HOLE_SECONDS = 0.2
+"""A jump of the clock in the file by more than this is filled with silence, so that times stay
+right: sound that starts later than the picture, pauses that were not recorded, damaged spots."""
 
 STATES_ITS_LENGTH = ("mov", "matroska", "mp3", "flac", "ogg", "wav", "w64", "aiff", "caf", "asf",
                      "avi", "au")  # fmt: skip
@@ -41,13 +45,14 @@ COPY_AGAIN = "copy or export the file again from where it was recorded"
 
 
 class Recording:
-    """An open file.  `blocks` may be read once; afterwards `decoded` and `warnings` are final."""
+    """An open file.  `blocks` may be read once; afterwards `position` and `warnings` are final."""
 
     def __init__(self, path: Path, container: av.container.InputContainer) -> None:
         self.path = path
-        self.decoded = 0.0
-        """Seconds that could be read so far."""
         self.bad_packets = 0
+        """Pieces of the file that could not be decoded."""
+        self._emitted = 0
+        self._filled = 0
         self._packets = 0
         self._container = container
         self._stream = container.streams.audio[0]
@@ -71,22 +76,29 @@ class Recording:
                 yield from self._mixed(pending)
                 pending, held = [], 0
         yield from self._mixed(pending)
-        if self.decoded == 0.0:
+        if self._emitted == 0:
             raise BadAudio(self.path, self._why_silent(), hint=COPY_AGAIN)
+
+    @property
+    def position(self) -> float:
+        """How far reading has come, in seconds."""
+        return self._emitted / SAMPLE_RATE
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a reader of the transcript should know about the file."""
         found = []
         if self.bad_packets:
-            places = "one damaged piece" if self.bad_packets == 1 else (
-                f"{self.bad_packets} damaged pieces")  # fmt: skip
-            found.append(f"{self.path.name}: {places} could not be decoded and were left out")
-        missing = (self.claimed or 0.0) - self.decoded
+            pieces = "piece" if self.bad_packets == 1 else "pieces"
+            found.append(
+                f"{self.path.name} is damaged: {self.bad_packets} {pieces} could not be decoded"
+            )
+        read = self.position - (self._filled / SAMPLE_RATE if self.bad_packets else 0.0)
+        missing = (self.claimed or 0.0) - read
         if self.claimed and missing > max(0.5, 0.002 * self.claimed):
             found.append(
                 f"{self.path.name}: the file says {self.claimed:.0f} s, "
-                f"{self.decoded:.0f} s could be read ({missing:.0f} s are missing)"
+                f"{read:.0f} s could be read ({missing:.0f} s are missing)"
             )
         return tuple(found)
 
@@ -99,13 +111,32 @@ class Recording:
                 same += 1
             mono = self._mixdown(np.concatenate(planes[:same], axis=1))
             planes = planes[same:]
-            self.decoded += len(mono) / SAMPLE_RATE
             yield np.clip(np.nan_to_num(mono), -1.0, 1.0).astype(np.float32, copy=False)
 
     def _planes(self) -> Iterator[Samples]:
+        """Everything at 16 kHz with its channels apart."""
         for frame in self._frames():
-            yield from self._resampled(frame)
-        yield from self._resampled(None)
+            while hole := self._hole_before(frame):
+                self._filled += hole
+                self._emitted += hole
+                yield np.zeros((frame.layout.nb_channels, hole), np.float32)
+            yield from self._counted(self._resampled(frame))
+        yield from self._counted(self._resampled(None))
+
+    def _counted(self, pieces: Iterable[Samples]) -> Iterator[Samples]:
+        for planes in pieces:
+            self._emitted += planes.shape[1]
+            yield planes
+
+    def _hole_before(self, frame: Any) -> int:
+        """How many samples the clock of the file is ahead of what was read, up to a block."""
+        if frame.time is None or self.claimed is None:
+            return 0
+        at = frame.time - (self._container.start_time or 0) / 1_000_000
+        hole = at - self.position
+        if hole <= HOLE_SECONDS or at > self.claimed + 1:
+            return 0
+        return round(min(hole, BLOCK_SECONDS) * SAMPLE_RATE)
 
     def _frames(self) -> Iterator[Any]:
         from av.error import FFmpegError
@@ -124,13 +155,17 @@ class Recording:
         from av.error import EOFError as EndOfFile
         from av.error import FFmpegError
 
-        for _ in range(RESTARTS):
+        failures = 0
+        while failures < RESTARTS:
             try:
-                yield from self._container.demux(self._stream)
+                for packet in self._container.demux(self._stream):
+                    failures = 0
+                    yield packet
             except EndOfFile:
                 return
             except (FFmpegError, OSError):
                 self.bad_packets += 1
+                failures += 1
             else:
                 return
 
@@ -139,7 +174,7 @@ class Recording:
         from av import AudioResampler
 
         if frame is not None:
-            frame.pts = None
+            frame.pts = None  # the resampler would insist on a clock without jumps
             shape = (frame.format.name, frame.layout.name, frame.sample_rate)
             if shape != self._shape:
                 yield from self._resampled(None)
@@ -166,7 +201,12 @@ def open_recording(path: Path) -> Iterator[Recording]:
 
     _check_file(path)
     try:
-        container = av.open(str(path), mode="r", metadata_errors="ignore")
+        container = av.open(
+            f"file:{path}",  # without this, ffmpeg takes `12:30 talk.wav` for a network protocol
+            mode="r",
+            metadata_errors="ignore",
+            options={"protocol_whitelist": "file"},  # a playlist must not reach out from here
+        )
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise BadAudio(path, _why_unreadable(path, error), hint=CONVERT) from None
     with container:

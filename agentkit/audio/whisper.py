@@ -7,7 +7,7 @@ stays the same for three minutes and three hours.
 
 from __future__ import annotations
 
-import os
+import logging
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from agentkit import machine
 from agentkit.audio import coverage, hallucination, passes, segments
 from agentkit.audio.decode import SAMPLE_RATE, Recording, open_recording
 from agentkit.audio.hallucination import Piece
@@ -36,6 +37,8 @@ SURE_OF_LANGUAGE = 0.5
 
 Device = Literal["auto", "cpu", "cuda"]
 
+log = logging.getLogger(__name__)
+
 
 class WhisperTranscriber:
     """Loads its model when first used.  May be called from any thread."""
@@ -45,7 +48,7 @@ class WhisperTranscriber:
     ) -> None:
         self._path = path
         self._name = name
-        self._threads = threads or min(physical_cores(), MOST_THREADS)
+        self._threads = threads or min(machine.physical_cores(), MOST_THREADS)
         self._device: Device = device
         self._loading = threading.Lock()
         self._model: Any = None
@@ -121,19 +124,6 @@ def _too_big(path: Path, name: str) -> NotEnoughMemory:
     )
 
 
-def physical_cores() -> int:
-    """Cores that this process may use, without counting hyper-threads."""
-    allowed = os.sched_getaffinity(0)
-    cores: set[str] = set()
-    for cpu in allowed:
-        siblings = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
-        try:
-            cores.add(siblings.read_text(encoding="ascii"))
-        except OSError:
-            return len(allowed)
-    return len(cores)
-
-
 class _Listening:
     """The work on one recording."""
 
@@ -163,7 +153,7 @@ class _Listening:
             if window.regions:
                 self._window(window)
             self._report(window.end)
-        self._report(self._recording.decoded, final=True)
+        self._report(self._recording.position, final=True)
         missed = coverage.uncovered(self._regions, self._words)
         speech = sum(region.duration for region in self._regions)
         warnings = (*self._recording.warnings, *self._warnings)
@@ -172,7 +162,7 @@ class _Listening:
         return Transcript(
             segments=segments.segments(self._words),
             language=self._language if self._words else None,
-            duration=round(self._recording.decoded, 3),
+            duration=round(self._recording.position, 3),
             speech_seconds=round(speech, 3),
             covered_seconds=round(speech - sum(gap.duration for gap in missed), 3),
             model=self._name,
@@ -185,7 +175,7 @@ class _Listening:
             yield block
 
     def _report(self, done: float, *, final: bool = False) -> None:
-        total = self._recording.decoded if final else self._recording.claimed
+        total = self._recording.position if final else self._recording.claimed
         self._progress(done, None if total is None else max(total, done), "s")
 
     def _window(self, window: Window) -> None:
@@ -246,6 +236,11 @@ class _Listening:
         if hallucination.loops(_text(new)):
             new = list(hallucination.unloop(new))
         best = new if len(_text(new)) > len(_text(old)) else old
+        log.info(
+            "%s: decoded %s to %s again: %d words became %d",
+            self._recording.path.name, _clock(stretch.start), _clock(stretch.end),
+            len(old), len(best),
+        )  # fmt: skip
         others = [word for word in words if not _inside(word, stretch)]
         return sorted([*others, *best], key=lambda word: word.start)
 
@@ -262,6 +257,7 @@ class _Listening:
     def _dropped(self, piece: Piece, reason: str) -> None:
         note = f"left out at {_clock(piece.start)}: {piece.text!r} ({reason})"
         if note not in self._warnings:
+            log.info("%s: %s", self._recording.path.name, note)
             self._warnings.append(note)
 
 

@@ -12,12 +12,16 @@ from itertools import pairwise
 import numpy as np
 
 from agentkit.audio.decode import SAMPLE_RATE
-from agentkit.audio.mixdown import Samples
+from agentkit.audio.mixdown import Samples, audible
 
 WINDOW_SECONDS = 300.0
 """Long enough that cuts are rare, short enough that three hours need no more memory than one."""
 
-THRESHOLD = 0.5
+THRESHOLD = 0.35
+END_THRESHOLD = 0.2
+"""The detector's own 0.5 loses a fifth of what is said over an 8 kHz telephone line (word error
+rate 22.7 % against 12.4 %); no noise, hum or music that we tried reaches either."""
+
 MIN_SILENCE_SECONDS = 0.5
 PADDING_SECONDS = 0.2
 LONGEST_REGION_SECONDS = 20.0
@@ -68,6 +72,7 @@ def find_speech(samples: Samples) -> tuple[Region, ...]:
 
     options = VadOptions(
         threshold=THRESHOLD,
+        neg_threshold=END_THRESHOLD,
         min_silence_duration_ms=round(MIN_SILENCE_SECONDS * 1000),
         speech_pad_ms=round(PADDING_SECONDS * 1000),
         max_speech_duration_s=LONGEST_REGION_SECONDS,
@@ -86,7 +91,7 @@ def windows(blocks: Iterable[Samples], length: float = WINDOW_SECONDS) -> Iterat
         count += len(block)
         while count >= length * SAMPLE_RATE:
             samples = np.concatenate(held)
-            regions = find_speech(samples[: round(length * SAMPLE_RATE)])
+            regions = find_speech(audible(samples[: round(length * SAMPLE_RATE)]))
             cut = cut_point(regions, length)
             first = round(cut * SAMPLE_RATE)
             yield _window(start, samples[:first], [r for r in regions if r.end <= cut])
@@ -94,11 +99,11 @@ def windows(blocks: Iterable[Samples], length: float = WINDOW_SECONDS) -> Iterat
             held, count = [samples[first:]], len(samples) - first
     if count:
         samples = np.concatenate(held)
-        yield _window(start, samples, find_speech(samples))
+        yield _window(start, samples, find_speech(audible(samples)))
 
 
 def _window(start: float, samples: Samples, regions: Iterable[Region]) -> Window:
-    return Window(start, samples, tuple(region.shifted(start) for region in regions))
+    return Window(start, audible(samples), tuple(region.shifted(start) for region in regions))
 
 
 def cut_point(regions: Sequence[Region], length: float) -> float:
