@@ -17,7 +17,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "agentkit"
 
 FLOORS: dict[str, int] = {
-    "errors": 0, "cancel": 0, "messages": 0, "transcript": 0, "events": 0,
+    "errors": 0, "cancel": 0, "messages": 0, "transcript": 0, "events": 0, "subtitles": 0,
     "yamlfile": 1, "validation": 1, "schema": 1, "ports": 1, "config": 1,
     "engine": 2, "models": 2, "audio": 2, "journal": 2,
     "toolbox": 3,
@@ -30,7 +30,8 @@ FLOORS: dict[str, int] = {
 SAME_FLOOR_MAY_MEET = {0, 1}
 """Values and protocols may use each other; adapters and faces may not."""
 
-FACES_SEE = {"runtime", "errors", "cancel", "events", "messages", "transcript", "config", "ports"}
+FACES_SEE = {"runtime", "errors", "cancel", "events", "messages", "transcript", "subtitles", "config",
+             "ports"}  # fmt: skip
 """What a face may import besides itself: the composition root and the shared values."""
 
 LATE = {"llama_cpp", "llguidance", "faster_whisper", "ctranslate2", "av", "torch", "chromadb",

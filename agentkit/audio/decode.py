@@ -133,7 +133,7 @@ class Recording:
         if frame.time is None or self.claimed is None:
             return 0
         at = frame.time - (self._container.start_time or 0) / 1_000_000
-        hole = at - self.position
+        hole = float(at) - self.position
         if hole <= HOLE_SECONDS or at > self.claimed + 1:
             return 0
         return round(min(hole, BLOCK_SECONDS) * SAMPLE_RATE)
