@@ -1,11 +1,14 @@
 """How much memory a model will take, told from its header before it is loaded.
 
     weights   the file: it is mapped into memory, or copied to the GPU, as it is
+    repacked  on a CPU, the second copy of some tensors in the order that its vector units like
     kv        keys and values of every token of the context, in every layer
-    compute   the logits of one batch and the activations on the way there
+    compute   the logits of one batch, the activations on the way there, the vocabulary
 
+Each part but the last is what llama.cpp reports, to the byte; of `compute` it reserves what is said
+here and touches less of it, so the total is an upper bound (figures: `tests/models/test_fit.py`).
 A sliding window is counted as full: the engine keeps the whole context, so that prefixes can be
-shared.  Compared with what llama.cpp really took; `tests/models/test_fit.py` holds the figures.
+shared.
 """
 
 from __future__ import annotations
@@ -20,8 +23,8 @@ KvType = Literal["f16", "q8_0"]
 BYTES_PER_VALUE: dict[KvType, float] = {"f16": 2.0, "q8_0": 34 / 32}
 CELL_BLOCK = 256
 """llama.cpp rounds the context up to a multiple of this."""
-FIXED_BYTES = 64 << 20
-"""llama.cpp itself: vocabulary, graph, code."""
+BYTES_PER_WORD = 350
+"""What llama.cpp keeps in memory for each entry of the vocabulary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +33,14 @@ class MemoryNeed:
 
     context_tokens: int
     weights: int
+    repacked: int
     kv: int
     compute: int
 
     @property
     def total(self) -> int:
-        """All of it."""
-        return self.weights + self.kv + self.compute
+        """All of it on a CPU; on a GPU, `repacked` falls away."""
+        return self.weights + self.repacked + self.kv + self.compute
 
 
 def estimate(
@@ -45,13 +49,13 @@ def estimate(
     """The need of a model with a context, reading prompts in pieces of `batch_tokens`."""
     cells = -(-context_tokens // CELL_BLOCK) * CELL_BLOCK
     values = sum(gguf.kv_heads) * (gguf.key_length + gguf.value_length)
-    logits = batch_tokens * gguf.vocabulary * 4
-    activations = batch_tokens * gguf.embedding_length * 4 * 8
+    buffer = batch_tokens * (gguf.vocabulary + 2 * gguf.embedding_length) * 4
     return MemoryNeed(
         context_tokens=context_tokens,
         weights=gguf.file_size,
+        repacked=gguf.repacked_size,
         kv=int(cells * values * BYTES_PER_VALUE[kv_type]),
-        compute=logits + activations + FIXED_BYTES,
+        compute=buffer + gguf.vocabulary * BYTES_PER_WORD,
     )
 
 

@@ -59,6 +59,9 @@ FILE_TYPES = {
 }  # fmt: skip
 """What `general.file_type` means."""
 
+REPACKED = {2, 10, 12, 20}
+"""Q4_0, Q2_K, Q4_K, IQ4_NL: llama.cpp keeps a second copy of such tensors on a CPU."""
+
 HINT = "get the file again; a model in the store is repaired by `agentkit models pull NAME`"
 
 
@@ -88,6 +91,8 @@ class Gguf:
     file_size: int
     needed_size: int
     """Where the data of the last tensor ends."""
+    repacked_size: int
+    """Of the tensors that a CPU backend keeps a second time, ordered for its vector units."""
 
     def check_complete(self, name: str) -> None:
         """Raise `ModelDamaged` if tensor data is missing at the end of the file."""
@@ -128,8 +133,7 @@ def parse_gguf(data: bytes, file_size: int) -> Gguf:
     for _ in range(pairs):
         key = cursor.text()
         facts[key] = cursor.value(cursor.number("I"))
-    parameters, end = _tensors(cursor, tensors, facts)
-    return _summary(facts, parameters, file_size, end)
+    return _summary(facts, _tensors(cursor, tensors, facts), file_size)
 
 
 class _OutOfData(Exception):
@@ -237,12 +241,19 @@ def _check_start(cursor: _Cursor) -> None:
     raise _Broken(f"has GGUF version {version}; versions 2 and 3 can be read")
 
 
-def _tensors(cursor: _Cursor, count: int, facts: dict[str, Any]) -> tuple[int, int]:
-    """How many parameters there are, and where the data of the last tensor ends in the file."""
+@dataclass(frozen=True, slots=True)
+class _Tensors:
+    parameters: int
+    end: int
+    repacked: int
+
+
+def _tensors(cursor: _Cursor, count: int, facts: dict[str, Any]) -> _Tensors:
+    """Add up the tensors, and find where the data of the last one ends in the file."""
     cursor.expect(count, 24, f"{count} tensors")
-    parameters = end = 0
+    parameters = end = repacked = 0
     for _ in range(count):
-        cursor.text()
+        name = cursor.text()
         dimensions = cursor.number("I")
         if dimensions > 8:
             raise _Broken(f"the header is broken: a tensor with {dimensions} dimensions")
@@ -251,11 +262,14 @@ def _tensors(cursor: _Cursor, count: int, facts: dict[str, Any]) -> tuple[int, i
             elements *= cursor.number("Q")
         kind, offset = cursor.number("I"), cursor.number("Q")
         block, width = TENSOR_BLOCKS.get(kind, (1, 0))  # a type of tomorrow: its size is not known
+        size = -(-elements // block) * width
         parameters += elements
-        end = max(end, offset + -(-elements // block) * width)
+        end = max(end, offset + size)
+        if kind in REPACKED and dimensions > 1 and not name.startswith("token_embd"):
+            repacked += size
     alignment = _whole(facts.get("general.alignment")) or 32
     start = -(-cursor.at // alignment) * alignment
-    return parameters, start + end if count else cursor.at
+    return _Tensors(parameters, start + end if count else cursor.at, repacked)
 
 
 def _whole(value: Any) -> int:
@@ -274,7 +288,7 @@ def _each_layer(value: Any, layers: int) -> tuple[int, ...]:
     return (_whole(value),) * layers
 
 
-def _summary(facts: dict[str, Any], parameters: int, file_size: int, end: int) -> Gguf:
+def _summary(facts: dict[str, Any], tensors: _Tensors, file_size: int) -> Gguf:
     architecture = _words(facts.get("general.architecture"))
     if not architecture:
         raise _Broken("the header does not say which architecture the model has")
@@ -295,7 +309,7 @@ def _summary(facts: dict[str, Any], parameters: int, file_size: int, end: int) -
     return Gguf(
         architecture=architecture,
         name=_words(facts.get("general.name")),
-        parameters=parameters,
+        parameters=tensors.parameters,
         quantization=FILE_TYPES.get(_file_type(facts), "unknown"),
         context_length=_whole(fact("context_length")),
         embedding_length=width,
@@ -310,7 +324,8 @@ def _summary(facts: dict[str, Any], parameters: int, file_size: int, end: int) -
         chat_template=template if isinstance(template, str) else None,
         licence=_words(facts.get("general.license")),
         file_size=file_size,
-        needed_size=end,
+        needed_size=tensors.end,
+        repacked_size=tensors.repacked,
     )
 
 

@@ -39,14 +39,18 @@ def _silent(text: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """One line of the list of models; `size` in bytes, None while it is not known."""
+    """One line of the list of models; `size` in bytes, None while it is not known.
+
+    `fault` says what is wrong with the manifest of a model that can be listed but not used.
+    """
 
     name: str
-    role: Role
+    role: Role | None
     summary: str
     licence: str
     size: int | None
     installed: bool
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +92,24 @@ class ModelStore:
         return [self.entry(name) for name in (*self.catalog.models, *added)]
 
     def entry(self, name: str) -> ModelEntry:
-        """One model.  Raises `UnknownName`, `ModelDamaged` for a broken manifest."""
+        """One model.  Raises `UnknownName`."""
+        if name not in self.names():
+            raise UnknownName("model", name, self.names(), hint="agentkit models list")
         known = self.catalog.models.get(name)
-        if known is None:
-            kept = self.manifest(name)
-            return ModelEntry(name, kept.role, kept.summary, kept.licence, kept.size, True)
-        installed = self._manifests.path(name).exists()
-        return ModelEntry(name, known.role, known.summary, known.licence, known.size, installed)
+        try:
+            here, fault = self._manifests.find(name), ""
+        except ModelDamaged as damaged:
+            here, fault = None, damaged.message
+        told = known or here
+        return ModelEntry(
+            name,
+            role=told.role if told else None,
+            summary=told.summary if told else "",
+            licence=told.licence if told else "unknown",
+            size=here.size if here else told.size if told else None,
+            installed=bool(here or fault),
+            fault=fault,
+        )
 
     def manifest(self, name: str) -> Manifest:
         """Of an installed model.  Raises `UnknownName`, `ModelMissing`, `ModelDamaged`."""
