@@ -18,6 +18,7 @@ ONES = [
     "nineteen",
 ]  # fmt: skip
 TENS = ["", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+SIZES = ((10**9, "billion"), (10**6, "million"), (1000, "thousand"), (100, "hundred"))
 
 CONTRACTIONS = {
     r"\bwon't\b": "will not",
@@ -45,27 +46,32 @@ def normal(text: str) -> str:
     text = unicodedata.normalize("NFKC", text).lower().replace("’", "'").replace("‘", "'")
     for pattern, plain in CONTRACTIONS.items():
         text = re.sub(pattern, plain, text)
-    text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text).replace("%", " percent ")
-    text = re.sub(r"\d+", lambda match: f" {spoken(int(match[0]))} ", text)
+    text = re.sub(r"\d{1,3}(,\d{3})+\b", lambda found: f" {counted(found[0])} ", text)
+    text = re.sub(r"\d+", lambda found: f" {spoken(found[0])} ", text).replace("%", " percent ")
     text = re.sub(r"\b(?:a|one) (hundred|thousand)\b", r"one \1", text)
     text = re.sub(r"[^\w' ]|_", " ", text)
     text = re.sub(r"(?<!\w)'|'(?!\w)", " ", text)
     return " ".join(WORDS.get(word, word) for word in text.split())
 
 
-def spoken(number: int) -> str:
-    """A number as people read it out: 1984 as `nineteen eighty four`."""
+def spoken(digits: str) -> str:
+    """A number as people read it out: 1984 as `nineteen eighty four`, like a year."""
+    number = int(digits)
+    if 1100 <= number < 2100 and number % 1000 >= 10 and number % 100 >= 10:
+        return f"{counted(digits[:2])} {counted(digits[2:])}"
+    return counted(digits)
+
+
+def counted(digits: str) -> str:
+    """A number as an amount: 1,250 as `one thousand two hundred fifty`."""
+    number = int(digits.replace(",", ""))
     if number < 20:
         return ONES[number]
     if number < 100:
         return TENS[number // 10] + (f" {ONES[number % 10]}" if number % 10 else "")
-    if 1100 <= number < 2100 and number % 1000 >= 10 and number % 100 >= 10:
-        return f"{spoken(number // 100)} {spoken(number % 100)}"
-    for size, name in ((1_000_000, "million"), (1000, "thousand"), (100, "hundred")):
-        if number >= size:
-            rest = f" {spoken(number % size)}" if number % size else ""
-            return f"{spoken(number // size)} {name}{rest}"
-    raise AssertionError("unreachable")
+    size, name = next((size, name) for size, name in SIZES if number >= size)
+    rest = f" {counted(str(number % size))}" if number % size else ""
+    return f"{counted(str(number // size))} {name}{rest}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,8 @@ FLOORS: dict[str, int] = {
 SAME_FLOOR_MAY_MEET = {0, 1}
 """Values and protocols may use each other; adapters and faces may not."""
 
-FACES_SEE = {"runtime", "errors", "cancel", "events", "messages", "transcript", "subtitles", "config",
-             "ports"}  # fmt: skip
+FACES_SEE = {"runtime", "errors", "cancel", "events", "messages", "transcript", "subtitles",
+             "config", "ports"}  # fmt: skip
 """What a face may import besides itself: the composition root and the shared values."""
 
 LATE = {"llama_cpp", "llguidance", "faster_whisper", "ctranslate2", "av", "torch", "chromadb",

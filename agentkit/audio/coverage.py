@@ -13,16 +13,28 @@ from agentkit.audio.windows import Region
 from agentkit.transcript import Word
 
 LONGEST_GAP_SECONDS = 2.0
+LONGEST_WORD_SECONDS = 1.5
+"""Where text is missing, Whisper's alignment stretches a word over the hole; nobody speaks so."""
+
 THIN_SHARE = 0.6
 """Below this share of the usual words per second, a region is decoded again."""
 
-RATE_NEEDS_SECONDS = 3.0
+RATE_NEEDS_SECONDS = 2.0
 """The rate of a shorter region says little."""
+
+WORD_NEEDS_SECONDS = 1.0
+"""A shorter region may be a cough; a longer one without any word is decoded again."""
+
+
+def lies_in(region: Region, word: Word) -> bool:
+    """Whether the middle of a word is in a region."""
+    middle = (word.start + min(word.end, word.start + LONGEST_WORD_SECONDS)) / 2
+    return region.start <= middle < region.end
 
 
 def words_in(region: Region, words: Sequence[Word]) -> list[Word]:
-    """The words whose middle lies in a region."""
-    return [word for word in words if region.start <= (word.start + word.end) / 2 < region.end]
+    """The words of a region."""
+    return [word for word in words if lies_in(region, word)]
 
 
 def gaps(region: Region, words: Sequence[Word]) -> Iterator[Region]:
@@ -33,7 +45,7 @@ def gaps(region: Region, words: Sequence[Word]) -> Iterator[Region]:
             continue
         if word.start - silent_since > LONGEST_GAP_SECONDS:
             yield Region(silent_since, word.start)
-        silent_since = max(silent_since, word.end)
+        silent_since = max(silent_since, min(word.end, word.start + LONGEST_WORD_SECONDS))
     if region.end - silent_since > LONGEST_GAP_SECONDS:
         yield Region(silent_since, region.end)
 
@@ -58,9 +70,10 @@ def thin(
 def _is_thin(region: Region, words: Sequence[Word], usual: float) -> bool:
     if any(gaps(region, words)):
         return True
+    count = len(words_in(region, words))
     if region.duration < RATE_NEEDS_SECONDS:
-        return False
-    return len(words_in(region, words)) / region.duration < THIN_SHARE * usual
+        return count == 0 and region.duration >= WORD_NEEDS_SECONDS
+    return count / region.duration < THIN_SHARE * usual
 
 
 def uncovered(regions: Sequence[Region], words: Sequence[Word]) -> list[Region]:

@@ -241,7 +241,7 @@ class _Listening:
             self._recording.path.name, _clock(stretch.start), _clock(stretch.end),
             len(old), len(best),
         )  # fmt: skip
-        others = [word for word in words if not _inside(word, stretch)]
+        others = [word for word in words if not coverage.lies_in(stretch, word)]
         return sorted([*others, *best], key=lambda word: word.start)
 
     def _kept(self, pieces: Sequence[Piece], speech: Sequence[Region]) -> list[Word]:
@@ -259,10 +259,6 @@ class _Listening:
         if note not in self._warnings:
             log.info("%s: %s", self._recording.path.name, note)
             self._warnings.append(note)
-
-
-def _inside(word: Word, stretch: Region) -> bool:
-    return stretch.start <= (word.start + word.end) / 2 < stretch.end
 
 
 def _text(words: Sequence[Word]) -> str:

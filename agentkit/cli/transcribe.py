@@ -19,18 +19,16 @@ from agentkit.subtitles import FORMATS
 from agentkit.transcript import Transcript
 
 
-# fmt: off
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE…")
 @click.option("-f", "--format", "formats", default="txt", metavar="LIST", show_default=True,
-              help=f"What to write: {', '.join(FORMATS)}, or several with commas between.")
+              help=f"What to write: {', '.join(FORMATS)}, or several: txt,srt.")  # fmt: skip
 @click.option("-l", "--language", metavar="CODE",
-              help="The language spoken, such as en or german. Left out: it is detected.")
+              help="What is spoken, such as en or german; left out: detected.")  # fmt: skip
 @click.option("-m", "--model", metavar="NAME",
-              help="A Whisper model. Left out: the one that settings name for transcribing.")
+              help="A Whisper model; left out: the one from settings.")  # fmt: skip
 @click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
-              help="Where to write. Left out: beside each recording.")
-# fmt: on
+              help="Where to write; left out: beside each recording.")  # fmt: skip
 def transcribe(
     files: tuple[Path, ...],
     formats: str,
