@@ -35,6 +35,10 @@ class Place:
     column: int
     length: int
 
+    def tail(self, length: int) -> Place:
+        """The last `length` characters of it."""
+        return Place(self.line, self.column + self.length - length, length)
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -91,15 +95,35 @@ class Document:
         The source is searched, not the value: folding, quoting and indentation do not matter.
         """
         start = self.place(path)
-        offset = _offset(self.text, start)
+        found: Place | None = start
         for _ in range(nth + 1):
-            offset = self.text.find(needle, offset)
-            if offset < 0:
+            found = self.after(found, needle) if found else None
+            if found is None:
                 return start
-            offset += len(needle)
-        offset -= len(needle)
+            last, found = found, Place(found.line, found.column + len(needle), 1)
+        return last
+
+    def after(self, start: Place, needle: str) -> Place | None:
+        """Where `needle` stands next, from `start` on."""
+        offset = self.text.find(needle, self._offset(start))
+        if offset < 0:
+            return None
         line = self.text.count("\n", 0, offset)
         return Place(line, offset - (self.text.rfind("\n", 0, offset) + 1), len(needle))
+
+    def source(self, path: NodePath) -> str:
+        """A value as it is written, up to the end of its line."""
+        return self.text[self._offset(self.place(path)) :].split("\n", 1)[0].rstrip()
+
+    def starts_with(self, path: NodePath, prefix: str) -> bool:
+        """Whether the source of a value begins with `prefix`."""
+        return path in self.values and self.text.startswith(prefix, self._offset(self.values[path]))
+
+    def _offset(self, place: Place) -> int:
+        offset = 0
+        for _ in range(place.line):
+            offset = self.text.index("\n", offset) + 1
+        return offset + place.column
 
 
 def load_file(path: Path) -> Document:
@@ -148,6 +172,8 @@ def _plain(
         fault = document.problem(path, "too-large", f"expands to more than {MAX_NODES} values")
         raise InvalidFile([fault])
     if isinstance(node, CommentedMap):
+        if not all(isinstance(key, str | int | float | None) for key in node):
+            return document.source(path)  # `{{ x }}`: no mapping that anybody means
         plain: dict[str, Any] = {}
         for key in node:
             name = str(key)
@@ -179,13 +205,6 @@ def _spot(lines: list[str], line: int, column: int, *, is_key: bool = False) -> 
     source = lines[line] if line < len(lines) else ""
     found = (_KEY if is_key else _VALUE).match(source, column)
     return Place(line, column, len(found.group().rstrip()) if found else 1)
-
-
-def _offset(text: str, place: Place) -> int:
-    offset = 0
-    for _ in range(place.line):
-        offset = text.index("\n", offset) + 1
-    return offset + place.column
 
 
 def _yaml_problem(error: YAMLError, text: str, name: str, rule: str) -> Problem:

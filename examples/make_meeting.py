@@ -32,8 +32,9 @@ TRUTH = HERE / "meeting.truth.yaml"
 AUDIO = HERE / "meeting.flac"
 
 RATE = 16_000  # what the flite voices speak at, and what speech recognition wants
-SPEECH_DB = -30.0  # loudness of every turn; full scale is 0
-ROOM_DB = -78.0  # loudness of the room tone; more would double the size of the file
+SPEECH_DB = -26.0  # loudness of every turn; full scale is 0
+ROOM_DB = -72.0  # loudness of the room tone, which nobody should notice
+BITS = 13  # resolution of the samples; finer ones would store only noise, in half as much again
 PAUSE_S = (0.6, 0.8)  # shortest and longest pause between two turns
 MARGIN_S = 0.5  # quiet before the first turn and after the last
 SEED = 2025
@@ -53,19 +54,19 @@ def speak(text: str, voice: str) -> Samples:
 
     heard = np.flatnonzero(np.abs(samples) > 0.01 * np.abs(samples).max())
     edge = RATE // 20
-    samples = samples[max(0, heard[0] - edge) : heard[-1] + edge]
-    return samples * (loudness(SPEECH_DB) / np.sqrt(np.mean(samples**2)))
+    return at_loudness(samples[max(0, heard[0] - edge) : heard[-1] + edge], SPEECH_DB)
 
 
 def room_tone(length: int, rng: np.random.Generator) -> Samples:
     """Make the faint, dull noise of a quiet room."""
     noise = np.convolve(rng.standard_normal(length), np.hanning(16), mode="same")
-    return noise * (loudness(ROOM_DB) / np.sqrt(np.mean(noise**2)))
+    return at_loudness(noise, ROOM_DB)
 
 
-def loudness(db: float) -> float:
-    """Return the root mean square of a signal of `db` decibels below full scale."""
-    return float(10 ** (db / 20))
+def at_loudness(samples: Samples, db: float) -> Samples:
+    """Scale `samples` until their root mean square is at `db` decibels of full scale."""
+    gain: float = 10 ** (db / 20) / np.sqrt(np.mean(samples**2))
+    return np.multiply(samples, gain)
 
 
 def record(turns: list[dict[str, Any]]) -> Samples:
@@ -88,7 +89,9 @@ def record(turns: list[dict[str, Any]]) -> Samples:
 
 def write_flac(samples: Samples, path: Path) -> None:
     """Write `samples` as 16-bit mono FLAC, with no trace of when or by what version."""
-    pcm = np.clip(np.round(samples * 2**15), -(2**15), 2**15 - 1).astype(np.int16)
+    steps = 2 ** (BITS - 1)
+    coarse = np.clip(np.round(samples * steps), -steps, steps - 1)
+    pcm = (coarse * (2**15 // steps)).astype(np.int16)
     frame = av.AudioFrame.from_ndarray(pcm[np.newaxis], format="s16", layout="mono")
     frame.sample_rate = RATE
     with av.open(str(path), "w", format="flac", options={"fflags": "+bitexact"}) as file:

@@ -1,0 +1,91 @@
+"""The command line.  This module imports nothing but click: a command is loaded when it is called.
+
+Errors that a user can do something about are printed as `error: …` and `hint: …`; a traceback means
+that the mistake is ours.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from agentkit import __version__
+from agentkit.errors import AgentkitError, InvalidFile
+
+COMMANDS = {
+    "run": ("agentkit.cli.run:run", "Run a workflow."),
+    "check": ("agentkit.cli.check:check", "Find everything that is wrong with workflows."),
+    "runs": ("agentkit.cli.runs:runs", "What ran, and what came of it."),
+    "transcribe": ("agentkit.cli.transcribe:transcribe", "Write down what is said in recordings."),
+    "models": ("agentkit.cli.models:models", "The models on this machine."),
+    "tools": ("agentkit.cli.tools:tools", "What workflows and models can call."),
+    "schema": ("agentkit.cli.schema:schema", "The JSON Schema of workflow files, for editors."),
+    "doctor": ("agentkit.cli.doctor:doctor", "What is here, what is missing, how to mend it."),
+}
+"""Name, where it is, and the line for `--help` (so that help loads no command)."""
+
+
+class LazyGroup(click.Group):
+    """A group of which the commands are imported when they are needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The table, without importing anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", message="agentkit %(version)s")
+def cli() -> None:
+    """Agents and automation on models that run on your own machine."""
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """The entry point: run a command, print its errors, exit with its code."""
+    try:
+        cli.main(args=arguments, prog_name="agentkit", standalone_mode=False)
+        _leave(0)
+    except click.exceptions.Exit as stop:
+        _leave(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        _leave(error.exit_code)
+    except AgentkitError as error:
+        explain(error)
+        _leave(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        _leave(130)
+    except BrokenPipeError:  # `agentkit runs list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave(0)
+
+
+def explain(error: AgentkitError) -> None:
+    """Print an error and what to do about it."""
+    if isinstance(error, InvalidFile):
+        click.echo(str(error), err=True)
+    else:
+        click.echo(click.style("error: ", fg="red", bold=True) + str(error), err=True)
+    if error.hint:
+        click.echo(click.style("hint:  ", fg="cyan") + error.hint, err=True)
+
+
+def _leave(code: Any) -> NoReturn:
+    sys.exit(code)

@@ -1,0 +1,102 @@
+"""`agentkit runs`: read the journal."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import click
+
+from agentkit.messages import Usage
+from agentkit.runtime import Runtime
+
+COLOURS = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "running": "cyan"}
+
+
+@click.group()
+def runs() -> None:
+    """What ran, and what came of it."""
+
+
+@runs.command("list")
+@click.option("-n", "--limit", default=20, show_default=True, help="How many, newest first.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_runs(limit: int, as_json: bool) -> None:
+    """The newest runs."""
+    with Runtime() as runtime:
+        found = runtime.journal.runs(limit=limit)
+    if as_json:
+        click.echo(json.dumps([asdict(run) for run in found], indent=2, default=_plain))
+        return
+    if not found:
+        click.echo("nothing has run yet: agentkit run WORKFLOW")
+    for run in found:
+        when = run.started.astimezone().strftime("%Y-%m-%d %H:%M")
+        status = click.style(f"{run.status:<10}", fg=COLOURS[run.status])
+        click.echo(f"{run.id}  {status} {when}  {_seconds(run.seconds):>8}  {run.workflow}")
+
+
+@runs.command()
+@click.argument("run", metavar="ID")
+@click.option("--full", is_flag=True, help="Every item, with its inputs and outputs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(run: str, full: bool, as_json: bool) -> None:
+    """One run with its steps: ID, a unique beginning of it, or `last`."""
+    with Runtime() as runtime:
+        found = runtime.journal.run(run)
+        steps = runtime.journal.steps(found.id)
+        artifacts = runtime.journal.artifacts(found.id)
+        folder = runtime.settings.runs_folder / found.id
+    if as_json:
+        whole = {
+            **asdict(found),
+            "steps": [asdict(step) for step in steps],
+            "artifacts": [asdict(artifact) for artifact in artifacts],
+        }
+        click.echo(json.dumps(whole, indent=2, default=_plain, ensure_ascii=False))
+        return
+    status = click.style(found.status, fg=COLOURS[found.status])
+    click.echo(f"{found.workflow}  {found.id}  {status}  {_seconds(found.seconds)}")
+    click.echo(f"from {found.source}, started {found.started.astimezone():%Y-%m-%d %H:%M:%S}")
+    for name, value in found.inputs.items():
+        click.echo(f"  input   {name} = {_short(value)}")
+    for step in steps:
+        if step.key and not full and step.status != "failed":
+            continue
+        name = f"{step.step}[{step.key}]" if step.key else step.step
+        line = f"  {step.status:<10}{name:<18}{_seconds(step.seconds):>8}  {step.action}"
+        click.echo(line + _tokens(step.usage))
+        if full and step.inputs:
+            click.echo(f"      in   {_short(step.inputs, 400)}")
+        if full and step.outputs is not None:
+            click.echo(f"      out  {_short(step.outputs, 400)}")
+        if step.error:
+            click.echo(f"      {step.error}")
+    for artifact in artifacts:
+        click.echo(f"  file    {folder / artifact.path}")
+    for name, value in (found.outputs or {}).items():
+        click.echo(f"  output  {name} = {_short(value)}")
+    if found.error:
+        click.echo(f"  error   {found.error}")
+
+
+def _seconds(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:.1f} s"
+
+
+def _tokens(usage: Usage | None) -> str:
+    if usage is None:
+        return ""
+    return f"  {usage.prompt_tokens} read, {usage.cached_tokens} cached, {usage.completion_tokens} written"
+
+
+def _short(value: Any, limit: int = 100) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = " ".join(text.split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _plain(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

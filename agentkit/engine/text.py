@@ -1,0 +1,51 @@
+"""Token bytes to text that may be shown: whole characters only, and never part of a stop string."""
+
+from __future__ import annotations
+
+import codecs
+
+
+class TextStream:
+    """Feed it bytes, get text that is safe to stream.
+
+    Incomplete UTF-8 and a tail that could become a stop string are held back.  When a stop string
+    is complete, `stopped` turns true and nothing after its first character was given out.
+    """
+
+    def __init__(self, stops: tuple[str, ...] = ()) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._stops = tuple(stop for stop in stops if stop)
+        self._held = ""
+        self.stopped = False
+
+    def push(self, raw: bytes) -> str:
+        """The text that can be given out now, maybe none."""
+        return self._release(self._decoder.decode(raw), end=False)
+
+    def finish(self) -> str:
+        """What was still held back, at the end of the answer."""
+        return self._release(self._decoder.decode(b"", final=True), end=True)
+
+    def _release(self, text: str, *, end: bool) -> str:
+        if self.stopped:
+            return ""
+        self._held += text
+        found = [at for stop in self._stops if (at := self._held.find(stop)) >= 0]
+        if found:
+            self.stopped = True
+            out, self._held = self._held[: min(found)], ""
+            return out
+        keep = 0 if end else self._possible_stop()
+        cut = len(self._held) - keep
+        out, self._held = self._held[:cut], self._held[cut:]
+        return out
+
+    def _possible_stop(self) -> int:
+        """Length of the longest tail that is the beginning of a stop string."""
+        longest = 0
+        for stop in self._stops:
+            for length in range(min(len(stop) - 1, len(self._held)), longest, -1):
+                if self._held.endswith(stop[:length]):
+                    longest = length
+                    break
+        return longest

@@ -1,0 +1,103 @@
+"""Text to tokens and back, with one rule: what a user wrote is never a control token.
+
+The scaffolding of a chat template is tokenised with its special tokens, the content of messages
+without.  llama.cpp parses *user-defined* tokens (Qwen's `<tool_call>`) even then, so content is cut
+inside such a marker before it is tokenised; the pieces can no longer become the real token.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from functools import cached_property
+from typing import Any
+
+from agentkit.errors import ModelError
+
+
+class Vocabulary:
+    """The vocabulary of a loaded model.  `handle` is llama.cpp's `llama_vocab*`."""
+
+    def __init__(self, handle: Any) -> None:
+        import llama_cpp
+
+        self.handle = handle
+        self._lib = llama_cpp
+        self.size: int = llama_cpp.llama_vocab_n_tokens(handle)
+        self.bos: int = llama_cpp.llama_vocab_bos(handle)
+        self.eos: int = llama_cpp.llama_vocab_eos(handle)
+        self.adds_bos: bool = llama_cpp.llama_vocab_get_add_bos(handle)
+        self._pieces: dict[int, bytes] = {}
+
+    def tokenize(self, text: str, *, special: bool) -> list[int]:
+        """Tokens of `text`; with `special`, markers such as `<|im_start|>` are control tokens."""
+        if special:
+            return self._tokenize(text, special=True)
+        parts = self._markers.split(text) if self._markers else [text]
+        return [token for part in parts if part for token in self._tokenize(part, special=False)]
+
+    def piece(self, token: int) -> bytes:
+        """The bytes of a token as they appear in text; a control token has none."""
+        known = self._pieces.get(token)
+        if known is None:
+            known = self._pieces[token] = self._piece(token, special=False)
+        return known
+
+    def text(self, token: int) -> str:
+        """A special token as written in templates; the empty string for 'none' (-1)."""
+        return self._piece(token, special=True).decode("utf-8", "replace") if token >= 0 else ""
+
+    @cached_property
+    def end_of_generation(self) -> frozenset[int]:
+        """Every token that ends an answer."""
+        ends = self._lib.llama_vocab_is_eog
+        return frozenset(token for token in range(self.size) if ends(self.handle, token))
+
+    @cached_property
+    def all_pieces(self) -> list[bytes]:
+        """Bytes of every token; control-like ones carry the 0xff prefix that llguidance wants."""
+        control, user = (
+            self._lib.LLAMA_TOKEN_ATTR_CONTROL,
+            self._lib.LLAMA_TOKEN_ATTR_USER_DEFINED,
+        )
+        attribute, pieces = self._lib.llama_vocab_get_attr, []
+        for token in range(self.size):
+            piece = self._piece(token, special=True)
+            kind = attribute(self.handle, token)
+            marker = kind & user and piece.startswith(b"<") and piece.endswith(b">")
+            pieces.append(b"\xff" + piece if kind & control or marker else piece)
+        return pieces
+
+    @cached_property
+    def _markers(self) -> re.Pattern[str] | None:
+        """Splits text in the middle of every user-defined marker (the marker's text is kept)."""
+        user, attribute = self._lib.LLAMA_TOKEN_ATTR_USER_DEFINED, self._lib.llama_vocab_get_attr
+        texts = (
+            self.text(token) for token in range(self.size) if attribute(self.handle, token) & user
+        )
+        cuts = [
+            f"(?<={re.escape(text[:1])})(?={re.escape(text[1:])})"
+            for text in texts
+            if text.startswith("<") and len(text) > 2
+        ]
+        return re.compile("|".join(cuts)) if cuts else None
+
+    def _tokenize(self, text: str, *, special: bool) -> list[int]:
+        raw = text.encode("utf-8", "surrogatepass")
+        room = len(raw) + 8
+        buffer = (self._lib.llama_token * room)()
+        count = self._lib.llama_tokenize(
+            self.handle, raw, len(raw), buffer, room, False, special
+        )
+        if count < 0:
+            raise ModelError(f"the tokenizer wants {-count} tokens for {len(raw)} bytes of text")
+        return list(buffer[:count])
+
+    def _piece(self, token: int, *, special: bool) -> bytes:
+        room = 64
+        while True:
+            buffer = ctypes.create_string_buffer(room)
+            length = self._lib.llama_token_to_piece(self.handle, token, buffer, room, 0, special)
+            if length >= 0:
+                return buffer.raw[:length]
+            room = -length

@@ -1,0 +1,120 @@
+"""The tables of the journal, and the numbered migrations that make them.
+
+A migration that has landed is never edited: append a new one.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Float,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    select,
+)
+
+from agentkit.errors import MachineError
+
+metadata = MetaData()
+
+migrations = Table(
+    "migrations",
+    metadata,
+    Column("number", Integer, primary_key=True),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("workflow", String, nullable=False),
+    Column("source", String, nullable=False),
+    Column("definition", Text, nullable=False),
+    Column("status", String, nullable=False, index=True),
+    Column("started", String, nullable=False, index=True),
+    Column("finished", String),
+    Column("inputs", Text, nullable=False),
+    Column("outputs", Text),
+    Column("error", Text, nullable=False, default=""),
+    Column("usage", Text),
+)
+
+steps = Table(
+    "steps",
+    metadata,
+    Column("run", String, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("step", String, primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("action", String, nullable=False),
+    Column("status", String, nullable=False),
+    Column("started", String, nullable=False),
+    Column("finished", String),
+    Column("inputs", Text),
+    Column("outputs", Text),
+    Column("error", Text, nullable=False, default=""),
+    Column("detail", Text, nullable=False, default=""),
+    Column("usage", Text),
+)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    Column("run", String, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("path", String, primary_key=True),
+    Column("step", String, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("sha256", String, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("run", String, ForeignKey("runs.id", ondelete="CASCADE"), index=True),
+    Column("time", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("data", Text, nullable=False),
+)
+
+texts = Table(
+    "texts",
+    metadata,
+    Column("sha256", String, primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("stored", Float, nullable=False),
+)
+"""Long strings, each stored once: a transcript is the prompt prefix of a hundred questions."""
+
+
+def _m001_first(connection: Connection) -> None:
+    metadata.create_all(connection)
+
+
+MIGRATIONS = (_m001_first,)
+
+
+def migrate(engine: Engine) -> None:
+    """Bring a database to the newest form.  Safe to be called by two processes at once.
+
+    Raises `MachineError` if the database was written by a newer agentkit.
+    """
+    with engine.begin() as connection:
+        migrations.create(connection, checkfirst=True)
+        done = set(connection.execute(select(migrations.c.number)).scalars())
+        if done and max(done) > len(MIGRATIONS):
+            raise MachineError(
+                f"the journal has form {max(done)}, this agentkit knows forms up to "
+                f"{len(MIGRATIONS)}",
+                hint="pip install --upgrade agentkit",
+            )
+        for number, migration in enumerate(MIGRATIONS, start=1):
+            if number not in done:
+                migration(connection)
+                connection.execute(migrations.insert().values(number=number))

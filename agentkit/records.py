@@ -1,0 +1,62 @@
+"""What the journal remembers of a run, as frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from agentkit.events import RunStatus, StepStatus
+from agentkit.messages import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run; `usage` is the sum over its steps.  Times are UTC."""
+
+    id: str
+    workflow: str
+    source: str
+    status: RunStatus
+    started: datetime
+    finished: datetime | None
+    inputs: dict[str, Any]
+    outputs: dict[str, Any] | None
+    error: str
+    usage: Usage | None
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took, None while it has not ended."""
+        return (self.finished - self.started).total_seconds() if self.finished else None
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """One step, or one item of a `foreach` (`key` is its position as text, empty for the step)."""
+
+    step: str
+    key: str
+    action: str
+    status: StepStatus
+    started: datetime
+    finished: datetime | None
+    inputs: Any
+    outputs: Any
+    error: str
+    usage: Usage | None
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took, None while it has not ended."""
+        return (self.finished - self.started).total_seconds() if self.finished else None
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactRecord:
+    """A file that a run made; `path` is relative to the run's folder."""
+
+    step: str
+    path: str
+    size: int
+    sha256: str

@@ -1,0 +1,73 @@
+"""`prompt`: ask a chat model; with `output_schema` the answer is data, checked against it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from agentkit.errors import Cancelled, ModelError
+from agentkit.messages import ChatRequest, Completion, Message, Sampling
+from agentkit.workflow.spec import Prompt
+from agentkit.workflow.steps.scope import Result, Scope
+
+
+def perform(prompt: Prompt, schema: Mapping[str, Any] | None, scope: Scope) -> Result:
+    """Ask.  The outputs are the JSON value, or `{"text": ...}` where there is no schema.
+
+    Raises `ModelError` for an answer that was cut off or does not fit the schema.
+    """
+    model = scope.services.chat(prompt.model)
+    request = ChatRequest(
+        messages=tuple(_messages(prompt)),
+        max_tokens=prompt.max_tokens,
+        stop=tuple(prompt.stop),
+        sampling=Sampling(
+            temperature=prompt.temperature,
+            top_k=prompt.top_k,
+            top_p=prompt.top_p,
+            min_p=prompt.min_p,
+            seed=prompt.seed,
+        ),
+        json_schema=schema,
+    )
+    completion: Completion | None = None
+    for delta in model.stream(request, scope.cancel):
+        completion = delta.completion
+    if completion is None or completion.finish_reason == "cancelled":
+        scope.cancel.check()
+        raise Cancelled
+    if schema is not None:
+        return Result(_data(completion, schema), completion.usage)
+    if completion.finish_reason == "length":
+        scope.warn(f"the answer was cut off after {completion.usage.completion_tokens} tokens")
+    return Result({"text": completion.text.strip()}, completion.usage)
+
+
+def _messages(prompt: Prompt) -> Iterator[Message]:
+    if prompt.system:
+        yield Message("system", prompt.system)
+    for example in prompt.examples:
+        yield Message("user", example.question)
+        answer = example.answer
+        yield Message("assistant", answer if isinstance(answer, str) else json.dumps(answer))
+    yield Message("user", prompt.text)
+
+
+def _data(completion: Completion, schema: Mapping[str, Any]) -> Any:
+    if completion.finish_reason == "length":
+        raise ModelError(
+            f"the answer was cut off after {completion.usage.completion_tokens} tokens, in the "
+            f"middle of its JSON: ...{completion.text[-60:]!r}",
+            hint="raise max_tokens of the prompt, or bound the schema (maxLength, maxItems)",
+        )
+    try:
+        value = json.loads(completion.text)
+    except ValueError as error:
+        raise ModelError(f"the answer is not JSON ({error}): {completion.text[:80]!r}") from None
+    fault = next(Draft202012Validator(schema).iter_errors(value), None)
+    if fault is not None:
+        raise ModelError(f"the answer does not fit output_schema: {fault.message}")
+    return value

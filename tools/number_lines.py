@@ -1,0 +1,48 @@
+"""Cut a transcript into numbered lines and into windows that fit a prompt.
+
+A line is a sentence or a breath, with its time; crumbs ("Agreed.") join the line they introduce.
+A window is a run of lines short enough to be the shared prefix of many questions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agentkit import tool
+
+CRUMB_WORDS = 3
+CRUMB_PAUSE = 0.8
+
+
+@tool
+def number_lines(segments: list[dict[str, Any]], window_chars: int = 6000) -> dict[str, Any]:
+    """Number the lines of a transcript and group them into windows.
+
+    Args:
+        segments: What `transcribe` returns: start and end in seconds, and text.
+        window_chars: How long the text of a window may become.
+    """
+    lines = _joined(segments)
+    windows: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, start=1):
+        text = f"[{number}] {line['text']}"
+        if not windows or len(windows[-1]["text"]) + len(text) > window_chars:
+            windows.append({"index": len(windows), "text": text, "start": line["start"]})
+        else:
+            windows[-1]["text"] += "\n" + text
+        windows[-1]["end"] = line["end"]
+        line |= {"number": number, "window": windows[-1]["index"]}
+    return {"lines": lines, "windows": windows}
+
+
+def _joined(segments: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    lines: list[dict[str, Any]] = []
+    for segment in segments:
+        line = {key: segment[key] for key in ("start", "end", "text")}
+        crumb = bool(lines) and len(lines[-1]["text"].split()) <= CRUMB_WORDS
+        if crumb and line["start"] - lines[-1]["end"] < CRUMB_PAUSE:
+            lines[-1]["text"] += " " + line["text"]
+            lines[-1]["end"] = line["end"]
+        else:
+            lines.append(line)
+    return lines
