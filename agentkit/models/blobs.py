@@ -172,11 +172,13 @@ class Partial:
     def _read_again(self) -> None:
         """Take up what an earlier process left: its bytes go through the digest once more."""
         self._start_digests()
-        if self.expected.size is not None and self.path.stat().st_size > self.expected.size:
-            self.restart()
+        left = self.path.stat().st_size
+        if self.expected.size is not None and left > self.expected.size:
+            return self.restart()
         with self.path.open("rb", buffering=0) as before:
-            while chunk := before.read(CHUNK):
+            while left and (chunk := before.read(min(left, CHUNK))):
                 self._count(chunk)
+                left -= len(chunk)
 
     def _start_digests(self) -> None:
         self.size = 0

@@ -1,0 +1,133 @@
+"""`agentkit models`, run as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.models.conftest import FileServer, Home, Make
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run() -> Run:
+    def agentkit_models(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "agentkit", "models", *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    return agentkit_models
+
+
+def in_a_terminal(*words: str, columns: int) -> str:
+    """What the command prints to a terminal of so many columns."""
+    command = [sys.executable, "-m", "agentkit", "models", *words]
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm"}
+    process = subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    said = b""
+    try:
+        while piece := os.read(ours, 4096):
+            said += piece
+    except OSError:  # Linux says EIO when the other side is closed
+        pass
+    os.close(ours)
+    assert process.wait(60) == 0
+    return said.decode()
+
+
+def test_list_piped_is_one_plain_line_for_each_model(run: Run) -> None:
+    lines = run("list").stdout.splitlines()
+
+    assert lines[0].split() == ["name", "role", "size", "here", "licence", "summary"]
+    assert lines[1].startswith("qwen2.5-coder-1.5b")
+    assert "\x1b" not in "".join(lines)
+
+
+def test_list_fits_a_terminal_of_eighty_columns() -> None:
+    said = in_a_terminal("list", columns=80)
+
+    plain = "".join(part.split("m", 1)[-1] for part in said.split("\x1b["))
+    assert "the default; 1.5 B parameters" in plain
+    assert max(len(line) for line in plain.splitlines()) <= 80
+
+
+def test_list_as_json_can_be_read(run: Run) -> None:
+    rows = json.loads(run("list", "--json").stdout)
+
+    assert rows[0]["name"] == "qwen2.5-coder-1.5b"
+    assert rows[0]["installed"] is False
+
+
+def test_add_show_path_and_remove(run: Run, gguf: Callable[..., bytes], tmp_path: Path) -> None:
+    path = tmp_path / "tiny.gguf"
+    path.write_bytes(gguf())
+
+    assert "tiny: " in run("add", str(path)).stdout
+    shown = run("show", "tiny", "--verify").stdout
+    assert "llama, 2 layers" in shown
+    assert "yes, digests checked" in shown
+    assert "4096 tokens" in shown
+    facts = json.loads(run("show", "tiny", "--json", "--context", "512").stdout)
+    assert facts["needs"][0]["context_tokens"] == 512
+    assert facts["needs"][0]["total"] > 0
+    assert run("show", "tiny", "--template").stdout == "{{ messages }}"
+    assert Path(run("path", "tiny").stdout.strip()).read_bytes() == gguf()
+    assert "freed" in run("remove", "tiny").stdout
+    assert run("path", "tiny").returncode == 2
+
+
+def test_a_pull_of_a_misspelt_name_starts_nothing(
+    run: Run, home: Home, server: FileServer, make: Make
+) -> None:
+    home.catalog(mine=make.entry(b"x", {"url": server.serve("/m.bin", b"x")}))
+
+    done = run("pull", "mine", "mien")
+
+    assert done.returncode == 2
+    assert 'did you mean "mine"?' in done.stderr
+    assert server.log == []
+
+
+def test_a_failed_pull_names_the_sources_and_the_way_by_hand(
+    run: Run, home: Home, make: Make
+) -> None:
+    home.catalog(mine=make.entry(b"x", {"hf": "owner/model"}, {"file": "/no/such"}))
+
+    done = run("pull", "mine")
+
+    assert done.returncode == 1
+    assert "hf:owner/model: no answer from 127.0.0.1: connection refused" in done.stderr
+    assert "file:/no/such: /no/such: no such file or directory" in done.stderr
+    assert "agentkit models add FILE --name mine" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_pull_in_a_terminal_shows_a_bar(home: Home, server: FileServer, make: Make) -> None:
+    body = make.noise(3 << 20)
+    home.catalog(mine=make.entry(body, {"url": server.serve("/m.bin", body)}))
+
+    said = in_a_terminal("pull", "mine", columns=80)
+
+    assert "━" in said
+    assert "mine: 3.15 MB from url:" in said
+
+
+def test_a_broken_catalog_is_told_with_its_place(run: Run, home: Home) -> None:
+    home.folder.mkdir()
+    (home.folder / "catalog.yaml").write_text("models:\n  m:\n    roel: chat\n")
+
+    done = run("list")
+
+    assert done.returncode == 2
+    assert 'catalog.yaml:3:5: unknown key "roel". did you mean "role"?' in done.stderr
