@@ -68,7 +68,7 @@ def inspect(path: Path, name: str, role: Role | None, entry: CatalogEntry | None
         places = _files_of(path)
         found = role or _role_of(path, places)
     elif path.is_file():
-        read_gguf(path).check_complete(path.name)
+        _check_gguf(path)
         places = {path.name: path}
         found = role or "chat"
     else:
@@ -82,6 +82,16 @@ def inspect(path: Path, name: str, role: Role | None, entry: CatalogEntry | None
     licence = read_gguf(path).licence if path.is_file() else ""
     summary = f"added from {path.name}"
     return Offer(name, found, licence or "unknown", summary, path.absolute(), files)
+
+
+def _check_gguf(path: Path) -> None:
+    header = read_gguf(path)
+    header.check_complete(path.name)
+    if header.parts > 1:
+        raise UserError(
+            f"{path} is one of the {header.parts} files of a split model",
+            hint=f"join them: llama-gguf-split --merge {path.name} whole.gguf",
+        )
 
 
 def _files_of(folder: Path) -> dict[str, Path]:

@@ -174,7 +174,8 @@ class Partial:
         self._start_digests()
         left = self.path.stat().st_size
         if self.expected.size is not None and left > self.expected.size:
-            return self.restart()
+            self.restart()
+            return
         with self.path.open("rb", buffering=0) as before:
             while left and (chunk := before.read(min(left, CHUNK))):
                 self._count(chunk)

@@ -91,6 +91,8 @@ class Gguf:
     file_size: int
     needed_size: int
     """Where the data of the last tensor ends."""
+    parts: int
+    """Files that the model was split into; 1 for a whole one."""
     repacked_size: int
     """Of the tensors that a CPU backend keeps a second time, ordered for its vector units."""
 
@@ -325,6 +327,7 @@ def _summary(facts: dict[str, Any], tensors: _Tensors, file_size: int) -> Gguf:
         licence=_words(facts.get("general.license")),
         file_size=file_size,
         needed_size=tensors.end,
+        parts=max(1, _whole(facts.get("split.count"))),
         repacked_size=tensors.repacked,
     )
 

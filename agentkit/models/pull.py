@@ -60,9 +60,10 @@ class Pull:
     def _check_room(self, missing: Sequence[ModelFile]) -> None:
         need = 0
         for file in missing:
-            expected = Expected(size=file.size, sha256=file.sha256)
-            if file.sha256 and not self.blobs.path(file.sha256).exists():
-                need += max(0, (file.size or 0) - self.blobs.arriving(expected))
+            if file.sha256 and self.blobs.path(file.sha256).exists():
+                continue
+            here = self.blobs.arriving(Expected(sha256=file.sha256)) if file.sha256 else 0
+            need += max(0, (file.size or 0) - here)
         ensure_room(self.blobs.folder, need, f"the model {self.name!r}")
 
     def _file(self, file: ModelFile, sources: Sequence[OpenSource], meter: _Meter) -> StoredFile:

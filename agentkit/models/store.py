@@ -22,7 +22,7 @@ from pathlib import Path
 
 from agentkit import machine
 from agentkit.cancel import CancelToken
-from agentkit.errors import ModelDamaged, ModelMissing, UnknownName, UserError
+from agentkit.errors import MachineError, ModelDamaged, ModelMissing, UnknownName, UserError
 from agentkit.models import add
 from agentkit.models.blobs import Blobs, digest_of, make_folder
 from agentkit.models.catalog import Catalog, CatalogEntry, Role
@@ -224,7 +224,25 @@ class ModelStore:
             )
             if manifest != before:
                 self._manifests.write(manifest)
+                self._drop_unused(before, manifest)
+            self._prepare(manifest)
             return manifest
+
+    def _drop_unused(self, before: Manifest | None, now: Manifest) -> None:
+        """Delete what only the version before needed.  A process that has it open keeps it."""
+        if before is None:
+            return
+        with suppress(ModelDamaged):  # a manifest that cannot be read may need anything
+            needed = self._manifests.digests_in_use(besides="")
+            for digest in {file.digest for file in before.files} - needed:
+                self._blobs.discard(digest)
+            self._delete_views(now.name, besides=now.fingerprint)
+
+    def _prepare(self, manifest: Manifest) -> Path:
+        """The path to load a model from; makes the view, so that readers need not write."""
+        if len(manifest.files) == 1:
+            return self._blobs.path(manifest.files[0].digest)
+        return self._view(manifest)
 
     def add(
         self,
@@ -255,6 +273,7 @@ class ModelStore:
                     )
                 manifest = offer.manifest(files)
                 self._manifests.write(manifest)
+                self._prepare(manifest)
         return manifest
 
     # -- using them --------------------------------------------------------------------------------
@@ -268,11 +287,14 @@ class ModelStore:
         manifest = self.manifest(name)
         checked = tuple(self._checked(name, file) for file in manifest.files)
         if checked != manifest.files:
-            manifest = manifest.model_copy(update={"files": checked})
-            self._manifests.write(manifest)
-        if len(manifest.files) == 1:
-            return self._blobs.path(manifest.files[0].digest)
-        return self._view(manifest)
+            self._note_times(manifest, checked)
+        return self._prepare(manifest)
+
+    def _note_times(self, manifest: Manifest, checked: tuple[StoredFile, ...]) -> None:
+        """Keep the times of blobs just checked; a store that is read-only does without."""
+        with suppress(MachineError, OSError), self._blobs.lock("store"):
+            if self._manifests.find(manifest.name) == manifest:
+                self._manifests.write(manifest.model_copy(update={"files": checked}))
 
     def verify(
         self, name: str, progress: Progress = no_progress, cancel: CancelToken | None = None
@@ -360,12 +382,16 @@ class ModelStore:
         digests = self._digests(name)
         spare = digests - self._manifests.digests_in_use(besides=name)
         self._manifests.delete(name)
-        for view in (self.folder / "views").glob(f"{name}-????????"):
-            shutil.rmtree(view)
+        self._delete_views(name)
         freed = sum(self._blobs.discard(digest) for digest in sorted(spare))
         if not installed and not freed:
             raise UserError(f"the model {name!r} is not installed: nothing to remove")
         return freed
+
+    def _delete_views(self, name: str, besides: str = "") -> None:
+        for view in (self.folder / "views").glob(f"{name}-????????"):
+            if view.name != f"{name}-{besides}":
+                shutil.rmtree(view, ignore_errors=True)
 
     def _digests(self, name: str) -> set[str]:
         """All blobs that belong, or are to belong, to a model."""

@@ -21,7 +21,7 @@ def header(**over: object) -> Gguf:
         "context_length": 32768, "embedding_length": 0, "layers": 0, "heads": (), "kv_heads": (),
         "key_length": 64, "value_length": 64, "sliding_window": 0, "vocabulary": 151_936,
         "tokenizer": "gpt2", "chat_template": None, "licence": "", "file_size": 0,
-        "needed_size": 0, "repacked_size": 0,
+        "needed_size": 0, "repacked_size": 0, "parts": 1,
     }  # fmt: skip
     return Gguf(**{**usual, **over})  # type: ignore[arg-type]
 

@@ -400,6 +400,16 @@ def test_the_hub_names_digest_and_size_of_a_large_file(
     assert [asked.range for asked in hub.cdn.gets("/lfs/m.bin")] == [None, f"bytes={MB}-"]
 
 
+def test_a_mirror_may_keep_large_files_itself(
+    server: FileServer, make: Make, make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", server.url)
+    Hub(server, server, make).large("m.bin", b"weights")
+    store = make_store(m=on_hub("m.bin"))
+
+    assert store.pull("m").files[0].digest == make.sha256(b"weights")
+
+
 def test_a_small_file_is_checked_against_its_git_digest(
     hub: Hub, make: Make, make_store: MakeStore
 ) -> None:

@@ -40,7 +40,7 @@ def pip_calls(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
             calls.append(command)
             super().__init__(command, **how)
 
-    monkeypatch.setattr(wheels.subprocess, "Popen", Watched)
+    monkeypatch.setattr(subprocess, "Popen", Watched)
     return calls
 
 
@@ -213,7 +213,12 @@ def test_a_cancel_ends_pip(
     server.serve("/simple/carrier-part1/", page, hold_after=10)
     children: list[subprocess.Popen[bytes]] = []
     ended = wheels._end
-    monkeypatch.setattr(wheels, "_end", lambda child: (children.append(child), ended(child)))
+
+    def end(child: subprocess.Popen[bytes]) -> None:
+        children.append(child)
+        ended(child)
+
+    monkeypatch.setattr(wheels, "_end", end)
     store = make_store(m=make.entry(b"x", {"pypi": [ROW]}))
     token = CancelToken()
 

@@ -169,6 +169,27 @@ def test_a_new_version_of_a_model_gets_a_new_folder(
 
     assert new.resolve("w") != before
     assert (new.resolve("w") / "model.bin").read_bytes() == b"new"
+    assert not before.exists()
+    kept = {path.name for path in (new.folder / "blobs").iterdir()}
+    assert kept == {f"sha256-{make.sha256(body)}" for body in (b"new", b"{}")}
+
+
+def test_a_store_that_cannot_be_written_to_can_be_used(
+    make: Make, make_store: MakeStore, tmp_path: Path
+) -> None:
+    store = make_store(w=folder_model(make, tmp_path, {"model.bin": b"weights", "c.json": b"{}"}))
+    store.pull("w")
+    folders = [store.folder, *(path for path in store.folder.iterdir() if path.is_dir())]
+    for folder in folders:
+        folder.chmod(0o555)
+    try:
+        if os.access(store.folder, os.W_OK):
+            pytest.skip("root may write everywhere")
+        os.utime(store.folder / "blobs" / f"sha256-{make.sha256(b'weights')}", ns=(1, 1))
+        assert (store.resolve("w") / "model.bin").read_bytes() == b"weights"
+    finally:
+        for folder in folders:
+            folder.chmod(0o755)
 
 
 # -- remove ----------------------------------------------------------------------------------------
@@ -272,6 +293,17 @@ def test_a_truncated_gguf_file_is_not_added(
     with pytest.raises(ModelDamaged, match="truncated"):
         store.add(path)
     assert store.names() == []
+
+
+def test_one_part_of_a_split_model_is_not_added(
+    make_store: MakeStore, gguf: MakeGguf, tmp_path: Path
+) -> None:
+    path = tmp_path / "m-00001-of-00003.gguf"
+    path.write_bytes(gguf({"split.count": 3}))
+
+    with pytest.raises(UserError, match="one of the 3 files") as caught:
+        make_store().add(path)
+    assert "llama-gguf-split --merge" in (caught.value.hint or "")
 
 
 def test_what_is_no_model_is_not_added(make_store: MakeStore, tmp_path: Path) -> None:

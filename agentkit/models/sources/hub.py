@@ -32,7 +32,7 @@ class Hub:
         self._repository, _, revision = repository.partition("@")
         self._revision = revision or "main"
         safe = self._endpoint.startswith("https:") or is_loopback(self._endpoint)
-        token = os.environ.get("HF_TOKEN", "") if safe else ""
+        token = os.environ.get("HF_TOKEN", "").strip() if safe else ""
         self._web = Web(cancel, token=token, token_for=self._endpoint)
 
     def look(self, file: ModelFile) -> Expected:

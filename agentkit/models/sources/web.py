@@ -55,15 +55,15 @@ class Web:
             self._client.close()
 
     def head(self, url: str, *, plain_http: bool = False) -> httpx.Headers:
-        """The headers of a resource; follows redirects within its host only.
+        """The headers of a resource; follows relative redirects only.
 
-        A redirect to another host is an answer: its headers describe what lies there.
+        A redirect to a full address is an answer: its headers describe what lies there.
         """
         found = httpx.Headers()
 
         def ask() -> None:
             nonlocal found
-            with self._send("HEAD", url, {}, plain_http, leave_host=False) as response:
+            with self._send("HEAD", url, {}, plain_http, absolute=False) as response:
                 _check_status(response)
                 found = response.headers
 
@@ -122,7 +122,7 @@ class Web:
         headers: dict[str, str],
         plain_http: bool,
         *,
-        leave_host: bool = True,
+        absolute: bool = True,
     ) -> Iterator[httpx.Response]:
         home = url
         for _ in range(MAX_REDIRECTS + 1):
@@ -134,13 +134,13 @@ class Web:
             response = self._client.send(request, stream=True)
             self._reached.add(_host(url))
             with _closed_on_cancel(response, self._cancel):
-                onward = urljoin(url, response.headers.get("location", ""))
-                if not response.has_redirect_location or not (
-                    leave_host or _origin(onward) == _origin(home)
+                location = response.headers.get("location", "")
+                if not response.has_redirect_location or (
+                    urlsplit(location).netloc and not absolute
                 ):
                     yield response
                     return
-                url = onward
+                url = urljoin(url, location)
         raise SourceFailed(f"more than {MAX_REDIRECTS} redirects")
 
     def _with_token(self, url: str, headers: dict[str, str]) -> dict[str, str]:
