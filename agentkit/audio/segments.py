@@ -13,7 +13,10 @@ from itertools import pairwise
 from agentkit.audio.windows import Region
 from agentkit.transcript import Segment, Word
 
-PAUSE_SECONDS = 0.6
+PAUSE_SECONDS = 1.0
+CLAUSE_PAUSE_SECONDS = 0.6
+"""A pause that ends a segment: anywhere, and behind a comma (people also pause to think)."""
+
 LONGEST_SECONDS = 15.0
 LONGEST_WORD_SECONDS = 3.0
 
@@ -72,7 +75,12 @@ def _sentences(words: Sequence[Word]) -> Iterator[list[Word]]:
 
 
 def _breaks_between(before: Word, after: Word) -> bool:
-    return after.start - before.end > PAUSE_SECONDS or _ends_sentence(before.text, after.text)
+    pause = CLAUSE_PAUSE_SECONDS if _ends_clause(before.text) else PAUSE_SECONDS
+    return after.start - before.end > pause or _ends_sentence(before.text, after.text)
+
+
+def _ends_clause(text: str) -> bool:
+    return text.strip().rstrip(CLOSING).endswith(CLAUSE_ENDS)
 
 
 def _ends_sentence(text: str, following: str) -> bool:
@@ -98,5 +106,4 @@ def _short_enough(words: list[Word]) -> Iterator[list[Word]]:
 
 def _quality_of_cut(words: Sequence[Word], at: int) -> tuple[bool, float, int]:
     before, after = words[at - 1], words[at]
-    clause = before.text.strip().rstrip(CLOSING).endswith(CLAUSE_ENDS)
-    return clause, after.start - before.end, -abs(2 * at - len(words))
+    return _ends_clause(before.text), after.start - before.end, -abs(2 * at - len(words))

@@ -63,7 +63,7 @@ def transcribe(
             else:
                 _write(transcript, (output or file.parent) / names[file], wanted)
     if failed:
-        raise click.exceptions.Exit(1)
+        sys.exit(1)
 
 
 def _formats(listed: str) -> list[str]:

@@ -15,12 +15,12 @@ from agentkit.transcript import Segment, Word
 
 
 def spoken(text: str, step: float = 0.4) -> list[Word]:
-    """`|` is a pause of a second."""
+    """`|` is a pause of 0.7 s."""
     found = []
     at = 0.0
     for token in text.split():
         if token == "|":
-            at += 1.0
+            at += 0.7
         else:
             found.append(Word(at, at + step, f" {token}", 0.9))
             at += step
@@ -51,7 +51,9 @@ def words(draw: st.DrawFn) -> list[Word]:
         ('He said "Stop." Then he left.', ['He said "Stop."', "Then he left."]),
         ("I saw Mr. Hale and Dr. No there.", ["I saw Mr. Hale and Dr. No there."]),
         ("J. R. Smith came.", ["J. R. Smith came."]),
-        ("we stopped | and went on", ["we stopped", "and went on"]),
+        ("we stopped | | and went on", ["we stopped", "and went on"]),
+        ("we stopped, | and went on", ["we stopped,", "and went on"]),
+        ("we wanted | to think", ["we wanted to think"]),
         ("It costs 3. 5 euros", ["It costs 3.", "5 euros"]),
         ("Well... you know it", ["Well... you know it"]),
     ],
