@@ -87,16 +87,22 @@ class Runtime:
                 self._transcribers[name] = WhisperTranscriber(path, name, threads=threads)
             return self._transcribers[name]
 
+    def context_tokens(self, name: str) -> int:
+        """How many tokens of context a chat model will get."""
+        if self.settings.engine.context_tokens:
+            return self.settings.engine.context_tokens
+        header = self.store.describe(name).gguf
+        trained = header.context_length if header else None
+        return min(DEFAULT_CONTEXT, trained or DEFAULT_CONTEXT)
+
     def _load_chat(self, name: str) -> ChatModel:
         from agentkit.engine import LlamaChatModel
         from agentkit.models import estimate, read_gguf
 
         path = self.store.resolve(name)
-        header = read_gguf(path)
         engine = self.settings.engine
-        trained = header.context_length or DEFAULT_CONTEXT
-        context_tokens = engine.context_tokens or min(DEFAULT_CONTEXT, trained)
-        need = estimate(header, context_tokens).total
+        context_tokens = self.context_tokens(name)
+        need = estimate(read_gguf(path), context_tokens).total
         free = machine.memory()[1] + sum(gpu.memory_free for gpu in machine.gpus())
         if free and need > free:
             raise NotEnoughMemory(
@@ -113,12 +119,27 @@ class Runtime:
             gpu_layers=engine.gpu_layers,
         )
 
+    def engine_build(self) -> str:
+        """What llama.cpp was built with: its instruction sets and accelerators.
+
+        Raises `MachineError` if it is not installed or cannot be loaded.
+        """
+        from agentkit.engine import build_info
+
+        return build_info()
+
     # -- workflows -------------------------------------------------------------------------------
 
     @property
     def workflow_folders(self) -> tuple[Path, ...]:
         """Where workflows are looked for by name: here, the user's own, the shipped ones."""
         return Path("workflows"), self.settings.home / "workflows", shipped("workflows")
+
+    def workflow_names(self) -> list[str]:
+        """The workflows that can be run by name."""
+        from agentkit.workflow.load import known
+
+        return sorted(known(self.workflow_folders))
 
     def workflow(self, name: str) -> LoadedWorkflow:
         """A checked workflow, by path or name.  Raises `UnknownName` or `InvalidFile`."""

@@ -18,6 +18,7 @@ PACKAGE = Path(__file__).parent.parent / "agentkit"
 
 FLOORS: dict[str, int] = {
     "errors": 0, "cancel": 0, "messages": 0, "transcript": 0, "events": 0, "subtitles": 0,
+    "records": 0, "machine": 0,
     "yamlfile": 1, "validation": 1, "schema": 1, "ports": 1, "config": 1,
     "engine": 2, "models": 2, "audio": 2, "journal": 2,
     "toolbox": 3,
@@ -31,7 +32,7 @@ SAME_FLOOR_MAY_MEET = {0, 1}
 """Values and protocols may use each other; adapters and faces may not."""
 
 FACES_SEE = {"runtime", "errors", "cancel", "events", "messages", "transcript", "subtitles",
-             "config", "ports"}  # fmt: skip
+             "config", "ports", "records", "machine", "__version__"}  # fmt: skip
 """What a face may import besides itself: the composition root and the shared values."""
 
 LATE = {"llama_cpp", "llguidance", "faster_whisper", "ctranslate2", "av", "torch", "chromadb",
@@ -108,7 +109,7 @@ def test_faces_see_only_the_runtime_and_values() -> None:
         for name, node in _imports(tree)
         if name.startswith("agentkit.") and name.split(".")[1] not in FACES_SEE | {room}
     ]
-    assert wrong == [] or wrong == ["agentkit/cli/__init__.py imports agentkit.__version__"]
+    assert wrong == []
 
 
 def test_imports_inside_functions_only_delay_something_heavy() -> None:

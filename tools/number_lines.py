@@ -27,11 +27,11 @@ def number_lines(segments: list[dict[str, Any]], window_chars: int = 6000) -> di
     for number, line in enumerate(lines, start=1):
         text = f"[{number}] {line['text']}"
         if not windows or len(windows[-1]["text"]) + len(text) > window_chars:
-            windows.append({"index": len(windows), "text": text, "start": line["start"]})
+            windows.append({"window": len(windows), "text": text, "start": line["start"]})
         else:
             windows[-1]["text"] += "\n" + text
         windows[-1]["end"] = line["end"]
-        line |= {"number": number, "window": windows[-1]["index"]}
+        line |= {"number": number, "window": windows[-1]["window"]}
     return {"lines": lines, "windows": windows}
 
 

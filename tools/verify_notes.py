@@ -10,7 +10,7 @@ themselves.
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -22,7 +22,8 @@ COMMON = frozenset(
 )
 """Words that prove nothing."""
 
-NOBODY = frozenset("i me we us you he she they it somebody someone anybody everyone group all".split())
+SPEAKER = frozenset(["i", "me", "we"])
+NOBODY = SPEAKER | set("us you he she they it somebody someone anybody everyone group all".split())
 
 ENOUGH = 0.6
 """Share of a note's words that must stand in its line."""
@@ -40,76 +41,103 @@ class Line(BaseModel):
     text: str
 
 
-class Note(BaseModel):
-    """What a model noted about one line; `who` and `due` are empty where nobody was named."""
+class Task(BaseModel):
+    """Something to do; `who` and `due` are empty where nobody or no date was named."""
 
-    kind: Literal["task", "decision", "open question"]
+    who: str
     what: str
-    who: str = ""
-    due: str = ""
+    due: str
+
+
+class Notes(BaseModel):
+    """What a model noted about one line."""
+
+    tasks: list[Task] = []
+    decisions: list[str] = []
+    unknown: list[str] = []
 
 
 @tool
-def verify_notes(lines: list[Line], notes: list[list[Note] | None]) -> dict[str, Any]:
+def verify_notes(lines: list[Line], notes: list[Notes | None]) -> dict[str, Any]:
     """Keep the notes that the transcript supports, each with its verbatim quote and time.
 
     Args:
         lines: The numbered lines, as `number_lines` makes them.
         notes: For each line, in the same order, what was noted about it.
     """
-    kept: list[dict[str, Any]] = []
-    dropped: list[dict[str, Any]] = []
-    spoken = _words(" ".join(line.text for line in lines))
+    findings = _Findings()
     for line, found in zip(lines, notes, strict=True):
-        for note in found or []:
-            checked = _check(note, line, spoken)
-            if isinstance(checked, str):
-                dropped.append({"line": line.number, "note": note.model_dump(), "reason": checked})
-                continue
-            earlier = next((k for k in kept if _same(k, checked)), None)
-            if earlier:
-                kept.remove(earlier)
-                reason = f"line {line.number} says it again"
-                dropped.append({"line": earlier["line"], "note": earlier, "reason": reason})
-            kept.append(checked)
-    kinds = {"task": "tasks", "decision": "decisions", "open question": "open_questions"}
-    return {
-        **{
-            plural: [note for note in kept if note["kind"] == kind]
-            for kind, plural in kinds.items()
-        },
-        "dropped": dropped,
-    }
+        for task in found.tasks if found else []:
+            findings.add("tasks", line, task.what, who=task.who.strip(), due=task.due.strip())
+        for decision in found.decisions if found else []:
+            findings.add("decisions", line, decision)
+        for unknown in found.unknown if found else []:
+            findings.add("open_questions", line, unknown)
+    return {**findings.kept, "dropped": findings.dropped}
 
 
-def _check(note: Note, line: Line, spoken: list[str]) -> dict[str, Any] | str:
-    """The note with its evidence, or why it cannot stay."""
+class _Findings:
+    """What stays, by kind, and what does not, with the reason."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, list[dict[str, Any]]] = {
+            "tasks": [],
+            "decisions": [],
+            "open_questions": [],
+        }
+        self.dropped: list[dict[str, Any]] = []
+
+    def add(self, kind: str, line: Line, what: str, *, who: str = "", due: str = "") -> None:
+        """Check one note and keep or drop it."""
+        note = {"kind": kind, "what": what.strip().rstrip("."), "who": who, "due": due}
+        fault = _fault(note, line)
+        if fault:
+            self.dropped.append({"line": line.number, "note": note, "reason": fault})
+            return
+        checked = _with_evidence(note, line)
+        kept = self.kept[kind]
+        for earlier in [other for other in kept if _same(other, checked)]:
+            kept.remove(earlier)
+            reason = f"line {line.number} says it again"
+            self.dropped.append({"line": earlier["line"], "note": earlier, "reason": reason})
+        kept.append(checked)
+
+
+def _fault(note: dict[str, Any], line: Line) -> str:
+    """Why a note cannot stay; empty if it can."""
     said = _words(line.text)
-    words = [word for word in _words(note.what) if word not in COMMON]
-    if not words:
-        return "says nothing"
+    words = _telling(note["what"])
     present = sum(any(_alike(word, other) for other in said) for word in words)
-    if present / len(words) < ENOUGH:
+    if len(words) < 2 and note["kind"] != "open_questions":
+        return "says too little"
+    if present < ENOUGH * len(words) or not words:
         return f"only {present} of its {len(words)} words stand in the line"
+    if note["kind"] == "open_questions" and line.text.rstrip().endswith("?"):
+        return "is a question, and nobody says that it stays open"
+    who = _words(note["who"])
+    if note["kind"] == "tasks":
+        if who and who[0] in NOBODY - SPEAKER:
+            return "is meant for nobody in particular"
+        if not set(who) <= set(said):
+            return f"{note['who']} is not in the line"
+    return ""
+
+
+def _with_evidence(note: dict[str, Any], line: Line) -> dict[str, Any]:
+    """The note with quote and time, less a date or a person that was not named."""
     doubts = []
-    who, due = note.who.strip(), note.due.strip()
-    if note.kind == "task":
-        if not who or _words(who)[:1] == [] or _words(who)[0] in NOBODY:
-            who = ""
-            doubts.append("nobody is named")
-        elif not all(word in said for word in _words(who)):
-            if not all(word in spoken for word in _words(who)):
-                return f"{who} is not in the recording"
-            return f"{who} is not in the line"
-        if due and not _contains(said, _words(due)):
-            doubts.append(f"{due!r} was not said")
-            due = ""
+    who, due = note["who"], note["due"]
+    if note["kind"] == "tasks" and (not who or _words(who)[0] in SPEAKER):
+        who = ""
+        doubts.append("who speaks here is not known")
+    if due and not _contains(_words(line.text), _words(due)):
+        doubts.append(f"{due!r} was not said")
+        due = ""
     return {
-        "kind": note.kind,
-        "what": note.what.strip().rstrip("."),
+        **note,
         "who": who,
         "due": due,
-        "quote": _quote(line.text, words),
+        "quote": _quote(line.text, _telling(note["what"])),
         "start": line.start,
         "line": line.number,
         "doubts": doubts,
@@ -133,12 +161,16 @@ def _quote(text: str, words: list[str]) -> str:
 
 
 def _same(earlier: dict[str, Any], later: dict[str, Any]) -> bool:
-    """Whether two notes are about one thing, so that the later replaces the earlier."""
-    if earlier["kind"] != later["kind"] or earlier["who"] != later["who"]:
+    """Whether two notes of one kind are about one thing, so that the later replaces the earlier."""
+    if earlier["who"] != later["who"]:
         return False
-    one = {word for word in _words(earlier["what"]) if word not in COMMON}
-    two = {word for word in _words(later["what"]) if word not in COMMON}
+    one, two = set(_telling(earlier["what"])), set(_telling(later["what"]))
     return len(one & two) / min(len(one), len(two)) > SAME
+
+
+def _telling(text: str) -> list[str]:
+    """The words that carry the meaning."""
+    return [word for word in _words(text) if word not in COMMON]
 
 
 def _alike(one: str, two: str) -> bool:

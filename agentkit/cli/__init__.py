@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
@@ -59,22 +59,21 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> NoReturn:
     """The entry point: run a command, print its errors, exit with its code."""
     try:
-        cli.main(args=arguments, prog_name="agentkit", standalone_mode=False)
-        _leave(0)
+        sys.exit(cli.main(args=arguments, prog_name="agentkit", standalone_mode=False) or 0)
     except click.exceptions.Exit as stop:
-        _leave(stop.exit_code)
+        sys.exit(stop.exit_code)
     except click.ClickException as error:
         error.show()
-        _leave(error.exit_code)
+        sys.exit(error.exit_code)
     except AgentkitError as error:
         explain(error)
-        _leave(error.exit_code)
+        sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
-        _leave(130)
+        sys.exit(130)
     except BrokenPipeError:  # `agentkit runs list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _leave(0)
+        sys.exit(0)
 
 
 def explain(error: AgentkitError) -> None:
@@ -85,7 +84,3 @@ def explain(error: AgentkitError) -> None:
         click.echo(click.style("error: ", fg="red", bold=True) + str(error), err=True)
     if error.hint:
         click.echo(click.style("hint:  ", fg="cyan") + error.hint, err=True)
-
-
-def _leave(code: Any) -> NoReturn:
-    sys.exit(code)

@@ -11,5 +11,6 @@
 """
 
 from agentkit.engine.chat import LlamaChatModel
+from agentkit.engine.weights import build_info
 
-__all__ = ["LlamaChatModel"]
+__all__ = ["LlamaChatModel", "build_info"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agentkit.engine.vocabulary import Vocabulary
-from agentkit.errors import ModelDamaged
+from agentkit.errors import MachineError, ModelDamaged
 
 
 class Weights:
@@ -53,6 +53,19 @@ class Weights:
         if self.handle:
             self._lib.llama_model_free(self.handle)
             self.handle = None
+
+
+def build_info() -> str:
+    """What llama.cpp was built with.  Raises `MachineError` if it cannot be loaded."""
+    try:
+        import llama_cpp
+    except (ImportError, OSError, RuntimeError) as error:
+        raise MachineError(
+            f"llama.cpp cannot be loaded: {error}",
+            hint="pip install --force-reinstall --no-cache-dir llama-cpp-python",
+        ) from None
+    gpu = "GPU offload" if llama_cpp.llama_supports_gpu_offload() else "CPU only"
+    return f"{gpu}; {llama_cpp.llama_print_system_info().decode().strip(' |')}"
 
 
 @cache

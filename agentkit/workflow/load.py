@@ -32,15 +32,21 @@ def find(name: str, folders: Iterable[Path]) -> Path:
     path = Path(name).expanduser()
     if path.suffix in SUFFIXES or path.is_file():
         return path
-    known: dict[str, Path] = {}
+    found = known(folders)
+    if name not in found:
+        here = ", ".join(sorted(found)) or "none"
+        raise UnknownName("workflow", name, found, hint=f"the ones here: {here}")
+    return found[name]
+
+
+def known(folders: Iterable[Path]) -> dict[str, Path]:
+    """The workflows in some folders by name; where two have one name, the first folder wins."""
+    found: dict[str, Path] = {}
     for folder in folders:
-        for suffix in SUFFIXES:
-            known |= {found.stem: found for found in folder.glob(f"*{suffix}")}
-    if name not in known:
-        raise UnknownName(
-            "workflow", name, known, hint=f"the ones here: {', '.join(sorted(known)) or 'none'}"
-        )
-    return known[name]
+        for path in sorted(folder.glob("*")):
+            if path.suffix in SUFFIXES:
+                found.setdefault(path.stem, path)
+    return found
 
 
 def load(path: Path, tools: Mapping[str, Tool], models: Iterable[str]) -> LoadedWorkflow:

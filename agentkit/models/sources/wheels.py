@@ -100,15 +100,16 @@ class Wheels:
         return found
 
     def _wheel(self, requirement: str, partial: Partial, room: int) -> Path:
-        """The wheel on disk; `room` is about how many bytes it will take."""
+        """The wheel on disk; it is about `room` bytes, which pip needs twice while it copies."""
         if self._here and self._here[0] == requirement:
             return self._here[1]
         self.close()
-        ensure_room(self._scratch.parent, room + (partial.remaining or 0), "the download")
+        ensure_room(self._scratch.parent, 2 * room + (partial.remaining or 0), "the download")
         before, limit = partial.size, partial.remaining or 0
 
         def waiting() -> None:
-            partial.report(before + min(_bytes_under(self._scratch), limit))
+            here = max(map(_bytes_under, self._scratch.iterdir()), default=0)
+            partial.report(before + min(here, limit))
 
         path = self._download(requirement, waiting)
         self._here = (requirement, path)

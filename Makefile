@@ -1,0 +1,48 @@
+# make demo     set everything up in .venv and turn a recording into minutes
+# make test     set everything up in .venv and run the tests
+# make check    lint, formatting and types
+# make models   fetch the models that demo and tests use
+
+PYTHON ?= python3
+BIN := .venv/bin
+CHAT_MODEL := qwen2.5-coder-1.5b
+TEST_MODELS := $(CHAT_MODEL) qwen2.5-coder-0.5b smollm2-135m whisper-base whisper-tiny.en
+
+# llama.cpp crashes on Intel AMX: docs/decisions/0001-no-amx.md. Your own CMAKE_ARGS replace ours.
+export CMAKE_ARGS ?= -DCMAKE_C_FLAGS=-U__AMX_INT8__ -DCMAKE_CXX_FLAGS=-U__AMX_INT8__
+
+.PHONY: demo test check format models clean
+
+demo: .venv/installed
+	$(BIN)/agentkit models pull $(CHAT_MODEL) whisper-base
+	$(BIN)/agentkit run meeting-notes -i audio=examples/meeting.flac -o minutes
+	@echo && cat minutes/minutes.md
+
+test: .venv/installed-dev
+	$(BIN)/agentkit models pull $(TEST_MODELS)
+	$(BIN)/python -m pytest
+
+check: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+models: .venv/installed
+	$(BIN)/agentkit models pull $(TEST_MODELS)
+
+clean:
+	rm -rf .venv minutes
+
+.venv/installed: pyproject.toml constraints.txt
+	@echo "Setting up .venv. The first time takes five to ten minutes: llama.cpp is compiled for this machine."
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/pip install --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
