@@ -158,7 +158,7 @@ def _evaluate(text: str, context: Mapping[str, Any]) -> Any:
         return _data(values[0])
     parts, at = [], 0
     for (start, end, _), value in zip(pieces, values, strict=True):
-        parts += [text[at:start], _as_text(value)]
+        parts += [text[at:start], as_text(value)]
         at = end
     result = "".join([*parts, text[at:]])
     if len(result) > MAX_RESULT:
@@ -198,7 +198,8 @@ def _closing(text: str, at: int) -> int:
     raise ExpressionError(f"{OPEN} is never closed with {CLOSE}")
 
 
-def _as_text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """A value as it appears within text: data as JSON, nothing as nothing."""
     if value is None:
         return ""
     if isinstance(value, str):

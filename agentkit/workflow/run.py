@@ -15,9 +15,9 @@ from agentkit import events as ev
 from agentkit.cancel import CancelToken
 from agentkit.errors import AgentkitError, Cancelled, StepFailed, ToolError
 from agentkit.messages import Usage
-from agentkit.workflow.expressions import ExpressionError, render
+from agentkit.workflow.expressions import ExpressionError, as_text, render
 from agentkit.workflow.load import LoadedWorkflow
-from agentkit.workflow.spec import Prompt, Step
+from agentkit.workflow.spec import Example, Prompt, PromptDefaults, Step
 from agentkit.workflow.steps import prompt as prompt_step
 from agentkit.workflow.steps import uses as uses_step
 from agentkit.workflow.steps.scope import Result, Scope, Services
@@ -182,20 +182,26 @@ class WorkflowRun:
     ) -> Prompt:
         """The prompt with the file's defaults and all expressions evaluated."""
         shared = self.workflow.spec.defaults.prompt
-        changes: dict[str, Any] = {
+        texts = {}
+        for name in ("text", "system", "model"):
+            value, place = getattr(prompt, name), (*path, "prompt", name)
+            if value is None and name in PromptDefaults.model_fields:
+                value, place = getattr(shared, name), ("defaults", "prompt", name)
+            rendered = self._render(value, facts, place, step)
+            texts[name] = rendered if rendered is None else as_text(rendered)
+        examples = [
+            Example(
+                question=as_text(self._render(example.question, facts, path, step)),
+                answer=self._render(example.answer, facts, path, step),
+            )
+            for example in prompt.examples
+        ]
+        numbers = {
             name: getattr(shared, name)
-            for name in ("model", "max_tokens", "temperature")
-            if getattr(shared, name) is not None and name not in prompt.model_fields_set
+            for name in ("max_tokens", "temperature")
+            if name not in prompt.model_fields_set and getattr(shared, name) is not None
         }
-        places: dict[str, NodePath] = {"text": (*path, "prompt", "text"), "system": (*path, "prompt", "system")}
-        if prompt.system is None and shared.system is not None:
-            changes["system"] = shared.system
-            places["system"] = ("defaults", "prompt", "system")
-        filled = prompt.model_copy(update=changes)
-        for name, place in places.items():
-            value = self._render(getattr(filled, name), facts, place, step)
-            changes[name] = value if value is None or isinstance(value, str) else str(value)
-        return prompt.model_copy(update=changes)
+        return prompt.model_copy(update={**texts, **numbers, "examples": examples})
 
     def _started(self, step: Step, item: int | None, action: str, inputs: Mapping[str, Any]) -> None:
         started = ev.StepStarted(
