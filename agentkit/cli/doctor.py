@@ -113,14 +113,21 @@ def _memory(runtime: Runtime) -> Iterator[Finding]:
     needs = runtime.store.describe(name, runtime.context_tokens(name)).needs
     need = needs[0].total if needs else 0
     if need > free:
-        mend = "close other programs, or set a smaller context: AGENTKIT_ENGINE__CONTEXT_TOKENS=4096"
+        mend = (
+            "close other programs, or set a smaller context: AGENTKIT_ENGINE__CONTEXT_TOKENS=4096"
+        )
         yield Finding("bad", "memory", f"{text}; {name} needs {human_bytes(need)}", mend)
     else:
-        yield Finding("good", "memory", text + (f"; {name} needs {human_bytes(need)}" if need else ""))
+        yield Finding(
+            "good", "memory", text + (f"; {name} needs {human_bytes(need)}" if need else "")
+        )
 
 
 def _disk(runtime: Runtime) -> Iterator[Finding]:
-    for topic, folder in (("home", runtime.settings.home), ("store", runtime.settings.models_folder)):
+    for topic, folder in (
+        ("home", runtime.settings.home),
+        ("store", runtime.settings.models_folder),
+    ):
         place = _existing(folder)
         free = shutil.disk_usage(place).free
         state: Literal["good", "note"] = "good" if free > LOW_DISK else "note"

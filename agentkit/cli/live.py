@@ -29,12 +29,12 @@ def follow(*, as_json: bool = False) -> Iterator[Watcher]:
     if as_json:
         yield _print_json
         return
-    plain = _Lines()
     if not sys.stderr.isatty():
-        yield plain
+        yield _Lines(lambda line: click.echo(line, err=True))
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.text import Text
 
     bars = Progress(
         SpinnerColumn(),
@@ -46,7 +46,7 @@ def follow(*, as_json: bool = False) -> Iterator[Watcher]:
         transient=True,
     )
     with bars:
-        yield _Bars(bars, plain)
+        yield _Bars(bars, _Lines(lambda line: bars.console.print(Text.from_ansi(line))))
 
 
 def _print_json(event: ev.Event) -> None:
@@ -61,18 +61,19 @@ def _plain(value: Any) -> str:
 class _Lines:
     """One line for each finished step; items of a `foreach` are summed up."""
 
-    def __init__(self) -> None:
+    def __init__(self, echo: Callable[[str], None]) -> None:
+        self._echo = echo
         self._usage: dict[str, Usage] = {}
         self._counts: dict[str, list[int]] = {}
 
     def __call__(self, event: ev.Event) -> None:
         match event:
             case ev.RunStarted():
-                click.echo(f"{event.workflow}  run {event.run}", err=True)
+                self._echo(f"{event.workflow}  run {event.run}")
             case ev.ForeachStarted():
                 self._counts[event.step] = [event.count, 0, 0]
             case ev.StepWarned():
-                click.echo(click.style(f"  ! {event.step}: {event.text}", fg="yellow"), err=True)
+                self._echo(click.style(f"  ! {event.step}: {event.text}", fg="yellow"))
             case ev.StepFinished() if event.item is not None:
                 used = event.usage or Usage()
                 self._usage[event.step] = self._usage.get(event.step, Usage()) + used
@@ -81,19 +82,19 @@ class _Lines:
             case ev.StepFailed() if event.item is not None and event.status == "failed":
                 self._counts[event.step][2] += 1
                 where = f"  ✗ {event.step}[{event.item}]  {event.error}"
-                click.echo(click.style(where, fg="red"), err=True)
+                self._echo(click.style(where, fg="red"))
             case ev.StepFinished():
                 usage = event.usage or self._usage.get(event.step)
                 line = f"  ✓ {event.step:<14} {event.seconds:7.1f} s"
-                click.echo(line + self._items(event.step) + _tokens(usage), err=True)
+                self._echo(line + self._items(event.step) + _tokens(usage))
             case ev.StepSkipped():
-                click.echo(f"  - {event.step:<14} skipped: {event.reason}", err=True)
+                self._echo(f"  - {event.step:<14} skipped: {event.reason}")
             case ev.StepFailed():
                 mark = "✗" if event.status == "failed" else "■"
-                click.echo(f"  {mark} {event.step:<14} {event.error}", err=True)
+                self._echo(f"  {mark} {event.step:<14} {event.error}")
             case ev.RunFinished():
                 line = f"{event.status} in {event.seconds:.1f} s{_tokens(event.usage)}"
-                click.echo(line, err=True)
+                self._echo(line)
 
     def _items(self, step: str) -> str:
         if step not in self._counts:

@@ -35,9 +35,7 @@ def run(workflow: str, inputs: tuple[str, ...], output: Path | None, as_json: bo
             if isinstance(event, ev.ArtifactMade):
                 made.append(event)
 
-        outputs = runtime.run(
-            loaded, _pairs(inputs), cancel=cancel, subscribers=(remember, watch)
-        )
+        outputs = runtime.run(loaded, _pairs(inputs), cancel=cancel, subscribers=(remember, watch))
         files = [runtime.settings.runs_folder / event.run / event.path for event in made]
     if output is not None:
         files = [_copy(file, output) for file in files]

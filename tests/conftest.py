@@ -1,0 +1,54 @@
+"""What all tests share: a home of their own, and the real models of this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agentkit.config import Settings
+from agentkit.errors import ModelMissing
+from agentkit.runtime import Runtime
+
+_MODELS = Settings.load().models_folder
+"""The store as it was before any test looked: models are large, and only read here."""
+
+
+@pytest.fixture(autouse=True)
+def isolated_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test reads or writes somebody's own settings, journal or runs."""
+    for name in list(os.environ):
+        if name.startswith("AGENTKIT_"):
+            monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    monkeypatch.setenv("AGENTKIT_HOME", str(home))
+    return home
+
+
+@pytest.fixture(scope="session")
+def models_folder() -> Path:
+    """The real store."""
+    return _MODELS
+
+
+@pytest.fixture
+def real_models(models_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let the test, and the programs it starts, use the models of this machine."""
+    monkeypatch.setenv("AGENTKIT_MODELS_DIR", str(models_folder))
+    return models_folder
+
+
+@pytest.fixture(scope="session")
+def model_path(models_folder: Path) -> Callable[[str], Path]:
+    """`model_path("whisper-base")`: where it is, or a failure that says how to get it."""
+    store = Runtime(Settings(models_dir=models_folder)).store
+
+    def resolve(name: str) -> Path:
+        try:
+            return store.resolve(name)
+        except ModelMissing as error:
+            pytest.fail(f"{error}: {error.hint}, or: make models")
+
+    return resolve

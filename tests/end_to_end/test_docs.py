@@ -1,0 +1,90 @@
+"""What the documentation shows is true: its commands run, its files are valid, its code works."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agentkit.runtime import Runtime
+from agentkit.toolbox import Toolbox
+
+ROOT = Path(__file__).parent.parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced blocks of the README in one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.model
+def test_every_command_of_the_readme_works_in_order(real_models: Path) -> None:
+    commands = [line[2:] for block in blocks("console") for line in block.splitlines()]
+    assert len(commands) > 8
+    for command in commands:
+        program, *arguments = shlex.split(command)
+        assert program == "agentkit"
+        done = subprocess.run(
+            [sys.executable, "-m", "agentkit", *arguments], capture_output=True, text=True, cwd=ROOT
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        assert done.stdout.strip(), command
+
+
+def test_the_workflow_of_the_readme_is_valid(tmp_path: Path) -> None:
+    (tmp_path / "triage.yaml").write_text(blocks("yaml")[0])
+    with Runtime() as runtime:
+        assert runtime.workflow(str(tmp_path / "triage.yaml")).spec.name == "triage"
+
+
+def test_the_mistake_that_the_readme_shows_is_explained_as_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = blocks("yaml")[0].replace("${{ inputs.messages }}", "${{ inputs.mesages }}")
+    (tmp_path / "triage.yaml").write_text(broken)
+    monkeypatch.chdir(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "agentkit", "check", "triage.yaml"], capture_output=True, text=True
+    )
+    problem = done.stdout.strip().split("\n\n")[0]
+    shown = re.search(r"^    (triage\.yaml:.*?)\n\n", README, re.MULTILINE | re.DOTALL)
+    assert shown is not None
+    assert problem == "\n".join(line.removeprefix("    ") for line in shown[1].splitlines())
+
+
+def test_the_settings_of_the_readme_are_valid() -> None:
+    home = Path(os.environ["AGENTKIT_HOME"])
+    home.mkdir()
+    (home / "settings.yaml").write_text(blocks("yaml")[1])
+    with Runtime() as runtime:
+        assert runtime.settings.engine.threads == 4
+
+
+def test_the_tool_of_the_readme_can_be_called(tmp_path: Path) -> None:
+    (tmp_path / "count_words.py").write_text(blocks("python")[0])
+    box = Toolbox([tmp_path])
+    assert box.bad == []
+    assert box.get("count_words").json_schema["required"] == ["text"]
+    assert box.get("count_words").function("one two") == 2
+
+
+def test_every_make_target_that_the_docs_name_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in set(re.findall(r"\bmake (demo|test|check|models)\b", README)):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+def test_no_document_names_a_command_that_does_not_exist() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "agentkit", "--help"], capture_output=True, text=True
+    )
+    known = set(re.findall(r"^  (\w+)  ", done.stdout, re.MULTILINE))
+    texts = [README, (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")]
+    named = {name for text in texts for name in re.findall(r"`?agentkit ([a-z]+)\b[^.]", text)}
+    assert {name for name in named if name in known or f"`agentkit {name}" in README} <= known
