@@ -181,8 +181,10 @@ class Runtime:
 
     def close(self) -> None:
         """Unload models and close the journal.  Idempotent."""
-        for model in (*self._chat_models.values(), *self._transcribers.values()):
-            model.close()
+        for chat in self._chat_models.values():
+            chat.close()
+        for transcriber in self._transcribers.values():
+            transcriber.close()
         self._chat_models.clear()
         self._transcribers.clear()
         if "journal" in self.__dict__:
@@ -192,7 +194,10 @@ class Runtime:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         self.close()
 

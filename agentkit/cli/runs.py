@@ -89,7 +89,8 @@ def _seconds(seconds: float | None) -> str:
 def _tokens(usage: Usage | None) -> str:
     if usage is None:
         return ""
-    return f"  {usage.prompt_tokens} read, {usage.cached_tokens} cached, {usage.completion_tokens} written"
+    read, cached, written = usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens
+    return f"  {read} read, {cached} cached, {written} written"
 
 
 def _short(value: Any, limit: int = 100) -> str:

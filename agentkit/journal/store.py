@@ -89,6 +89,7 @@ class Journal:
                                       outputs=_dump(connection, happened.outputs),
                                       usage=_usage_text(happened.usage))  # fmt: skip
                 case ev.StepFailed():
+                    self._put_step(connection, happened, action="", status="running")
                     self._finish_step(connection, happened, status=happened.status,
                                       error=happened.error, detail=happened.detail)  # fmt: skip
 

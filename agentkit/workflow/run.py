@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from agentkit import events as ev
 from agentkit.cancel import CancelToken
-from agentkit.errors import AgentkitError, Cancelled, StepFailed, ToolError
+from agentkit.errors import AgentkitError, Cancelled, StepFailed, UserError
 from agentkit.messages import Usage
 from agentkit.workflow.expressions import ExpressionError, as_text, render
 from agentkit.workflow.load import LoadedWorkflow
-from agentkit.workflow.spec import Example, Prompt, PromptDefaults, Step
+from agentkit.workflow.report import Publish, StepReport
+from agentkit.workflow.spec import Example, Foreach, Prompt, PromptDefaults, Step
 from agentkit.workflow.steps import prompt as prompt_step
 from agentkit.workflow.steps import uses as uses_step
 from agentkit.workflow.steps.scope import Result, Scope, Services
 from agentkit.yamlfile import NodePath
 
-Publish = Callable[[ev.Event], None]
+Facts = Mapping[str, Any]
+"""What expressions can read."""
 
 
 @dataclass
@@ -38,7 +40,7 @@ class WorkflowRun:
     publish: Publish
     cancel: CancelToken
     _outputs: dict[str, Any] = field(default_factory=dict)
-    _usage: Usage = Usage()
+    _usage: Usage = field(default_factory=Usage)
 
     def execute(self) -> dict[str, Any]:
         """Run to the end and return the workflow's outputs.
@@ -63,9 +65,8 @@ class WorkflowRun:
         try:
             for position, step in enumerate(spec.steps):
                 self.cancel.check()
-                self._outputs[step.id] = self._step(step, position)
-            for name, output in spec.outputs.items():
-                outputs[name] = self._render(output.value, self._facts(), ("outputs", name), "")
+                self._outputs[step.id] = self._step(step, ("steps", position))
+            outputs = self._final_outputs()
             status = "succeeded"
         except (Cancelled, KeyboardInterrupt) as stop:
             status, error = "cancelled", str(stop) or "interrupted"
@@ -91,109 +92,89 @@ class WorkflowRun:
 
     # -- one step --------------------------------------------------------------------------------
 
-    def _step(self, step: Step, position: int) -> Any:
-        path: NodePath = ("steps", position)
-        if step.foreach is None:
-            return self._perform(step, path, None, {})
-        began = time.perf_counter()
-        items = self._render(step.foreach.items, self._facts(), (*path, "foreach", "items"), step.id)
-        if not isinstance(items, list):
-            place = (*path, "foreach", "items")
-            cause = ExpressionError(f"foreach needs a list, not {_short(items)}")
-            raise StepFailed(step.id, self.workflow.document.where(place), cause)
-        self.publish(ev.ForeachStarted(run=self.id, step=step.id, count=len(items)))
-        results = []
-        for index, item in enumerate(items):
-            self.cancel.check()
-            try:
-                results.append(self._perform(step, path, index, {step.foreach.as_: item}))
-            except Cancelled:
-                raise
-            except AgentkitError:
-                if step.foreach.on_error == "fail_fast":
-                    self._finish_foreach_failed(step, began)
+    def _step(self, step: Step, path: NodePath) -> Any:
+        if step.foreach is not None:
+            return self._each(step, step.foreach, path)
+        return self._perform(step, path, StepReport(self.publish, self.id, step.id), self._facts())
+
+    def _each(self, step: Step, loop: Foreach, path: NodePath) -> list[Any]:
+        """A step once for each item; what failed or was skipped leaves None in its place."""
+        whole = StepReport(self.publish, self.id, step.id)
+        facts, where = self._facts(), (*path, "foreach", "items")
+        try:
+            items = self._render(loop.items, facts, where)
+            if not isinstance(items, list):
+                raise _BadExpression(f"foreach needs a list, not {_short(items)}", where)
+            whole.counted(len(items))
+            results: list[Any] = []
+            for index, item in enumerate(items):
+                self.cancel.check()
+                report = StepReport(self.publish, self.id, step.id, index)
+                try:
+                    results.append(self._perform(step, path, report, {**facts, loop.as_: item}))
+                except Cancelled:
                     raise
-                results.append(None)
-        self.publish(
-            ev.StepFinished(
-                run=self.id, step=step.id, outputs=results, seconds=time.perf_counter() - began
-            )
-        )
+                except AgentkitError:
+                    if loop.on_error == "fail_fast":
+                        raise
+                    results.append(None)
+        except (Cancelled, KeyboardInterrupt) as stop:
+            whole.failed(str(stop) or "interrupted", status="cancelled")
+            raise
+        except _BadExpression as fault:
+            whole.failed(str(fault))
+            raise self._located(step, path, fault) from None
+        except StepFailed as fault:
+            whole.failed(str(fault))
+            raise
+        whole.finished(results)
         return results
 
-    def _finish_foreach_failed(self, step: Step, began: float) -> None:
-        seconds = time.perf_counter() - began
-        self.publish(
-            ev.StepFailed(run=self.id, step=step.id, error="an item failed", seconds=seconds)
-        )
-
-    def _perform(self, step: Step, path: NodePath, item: int | None, extra: dict[str, Any]) -> Any:
-        """One step, or one item of its foreach: condition, action, outcome."""
-        facts = {**self._facts(), **extra}
-        about = {"run": self.id, "step": step.id, "item": item}
-        began = time.perf_counter()
+    def _perform(self, step: Step, path: NodePath, report: StepReport, facts: Facts) -> Any:
+        """Condition, action, outcome."""
         try:
-            if not self._wanted(step, path, facts):
-                self.publish(ev.StepSkipped(**about, reason="its condition is false"))
+            if step.if_ is not None and not self._render(step.if_, facts, (*path, "if")):
+                report.skipped("its condition is false")
                 return None
-            result = self._act(step, path, facts, item)
+            result = self._act(step, path, report, facts)
         except (Cancelled, KeyboardInterrupt) as stop:
-            self._failed(about, str(stop) or "interrupted", began, status="cancelled")
+            report.failed(str(stop) or "interrupted", status="cancelled")
             raise
-        except AgentkitError as cause:
-            failure = cause
-            if not isinstance(cause, StepFailed):
-                failure = StepFailed(step.id, self.workflow.document.where(path), cause)
-            detail = "".join(traceback.format_exception(cause)) if cause.__cause__ else ""
-            self._failed(about, str(cause), began, detail=detail)
-            raise failure from cause
-        seconds = time.perf_counter() - began
-        self.publish(
-            ev.StepFinished(**about, outputs=result.outputs, seconds=seconds, usage=result.usage)
-        )
-        if result.usage:
-            self._usage += result.usage
+        except AgentkitError as fault:
+            detail = "".join(traceback.format_exception(fault)) if fault.__cause__ else ""
+            report.failed(str(fault), detail=detail)
+            raise self._located(step, path, fault) from fault
+        report.finished(result.outputs, result.usage)
+        self._usage += result.usage or Usage()
         return result.outputs
 
-    def _failed(self, about: dict[str, Any], error: str, began: float, **more: Any) -> None:
-        seconds = time.perf_counter() - began
-        self.publish(ev.StepFailed(**about, error=error, seconds=seconds, **more))
-
-    def _wanted(self, step: Step, path: NodePath, facts: Mapping[str, Any]) -> bool:
-        if step.if_ is None:
-            return True
-        return bool(self._render(step.if_, facts, (*path, "if"), step.id))
-
-    def _act(self, step: Step, path: NodePath, facts: Mapping[str, Any], item: int | None) -> Result:
-        scope = self._scope(step, item)
+    def _act(self, step: Step, path: NodePath, report: StepReport, facts: Facts) -> Result:
+        scope = Scope(self.services, self.folder, self.cancel, report)
         if step.uses is not None:
-            arguments = self._render(step.with_, facts, (*path, "with"), step.id)
-            self._started(step, item, f"uses {step.uses}", arguments)
+            arguments = self._render(step.with_, facts, (*path, "with"))
+            report.started(f"uses {step.uses}", arguments)
             return uses_step.perform(step.uses, arguments, scope)
-        assert step.prompt is not None
-        prompt = self._prompt(step.prompt, path, facts, step.id)
-        schema = self._render(step.output_schema, facts, (*path, "output_schema"), step.id)
-        asked = {"system": prompt.system, "text": prompt.text, "model": prompt.model}
-        self._started(step, item, "prompt", asked)
+        assert step.prompt is not None, "spec: exactly one action"
+        prompt = self._prompt(step.prompt, path, facts)
+        schema = self._render(step.output_schema, facts, (*path, "output_schema"))
+        report.started(
+            "prompt", {"system": prompt.system, "text": prompt.text, "model": prompt.model}
+        )
         return prompt_step.perform(prompt, schema, scope)
 
-    def _prompt(
-        self, prompt: Prompt, path: NodePath, facts: Mapping[str, Any], step: str
-    ) -> Prompt:
+    def _prompt(self, prompt: Prompt, path: NodePath, facts: Facts) -> Prompt:
         """The prompt with the file's defaults and all expressions evaluated."""
         shared = self.workflow.spec.defaults.prompt
         texts = {}
         for name in ("text", "system", "model"):
-            value, place = getattr(prompt, name), (*path, "prompt", name)
+            value: Any = getattr(prompt, name)
+            place: NodePath = (*path, "prompt", name)
             if value is None and name in PromptDefaults.model_fields:
                 value, place = getattr(shared, name), ("defaults", "prompt", name)
-            rendered = self._render(value, facts, place, step)
-            texts[name] = rendered if rendered is None else as_text(rendered)
+            texts[name] = None if value is None else as_text(self._render(value, facts, place))
+        fill = partial(self._render, facts=facts, path=(*path, "prompt", "examples"))
         examples = [
-            Example(
-                question=as_text(self._render(example.question, facts, path, step)),
-                answer=self._render(example.answer, facts, path, step),
-            )
+            Example(question=as_text(fill(example.question)), answer=fill(example.answer))
             for example in prompt.examples
         ]
         numbers = {
@@ -203,16 +184,9 @@ class WorkflowRun:
         }
         return prompt.model_copy(update={**texts, **numbers, "examples": examples})
 
-    def _started(self, step: Step, item: int | None, action: str, inputs: Mapping[str, Any]) -> None:
-        started = ev.StepStarted(
-            run=self.id, step=step.id, item=item, action=action, inputs=inputs
-        )
-        self.publish(started)
-
     # -- what a step sees ------------------------------------------------------------------------
 
-    def _facts(self) -> dict[str, Any]:
-        """What expressions can read."""
+    def _facts(self) -> Facts:
         return {
             "inputs": dict(self.inputs),
             "steps": {name: {"outputs": value} for name, value in self._outputs.items()},
@@ -223,30 +197,35 @@ class WorkflowRun:
             },
         }
 
-    def _render(self, value: Any, facts: Mapping[str, Any], path: NodePath, step: str) -> Any:
+    def _render(self, value: Any, facts: Facts, path: NodePath) -> Any:
+        """Raises `_BadExpression`, which knows where in the file the expression stands."""
         try:
             return render(value, facts)
         except ExpressionError as error:
-            raise StepFailed(step, self.workflow.document.where(path), error) from None
+            raise _BadExpression(str(error), path) from None
 
-    def _scope(self, step: Step, item: int | None) -> Scope:
-        about: dict[str, Any] = {"run": self.id, "step": step.id, "item": item}
+    def _final_outputs(self) -> dict[str, Any]:
+        facts = self._facts()
+        outputs = {}
+        for name, output in self.workflow.spec.outputs.items():
+            try:
+                outputs[name] = self._render(output.value, facts, ("outputs", name))
+            except _BadExpression as error:
+                where = self.workflow.document.where(error.path)
+                raise UserError(f"{where}: output {name!r}: {error}") from None
+        return outputs
 
-        def progress(done: float, total: float | None, unit: str) -> None:
-            self.publish(ev.StepProgress(**about, done=done, total=total, unit=unit))
+    def _located(self, step: Step, path: NodePath, fault: AgentkitError) -> StepFailed:
+        place = fault.path if isinstance(fault, _BadExpression) else path
+        return StepFailed(step.id, self.workflow.document.where(place), fault)
 
-        def warn(text: str) -> None:
-            self.publish(ev.StepWarned(**about, text=text))
 
-        def artifact(path: Path) -> None:
-            if not path.resolve().is_relative_to(self.folder.resolve()):
-                raise ToolError(f"{path} is not in the folder of the run")
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            name = str(path.resolve().relative_to(self.folder.resolve()))
-            size = path.stat().st_size
-            self.publish(ev.ArtifactMade(**about, path=name, size=size, sha256=digest))
+class _BadExpression(ExpressionError):
+    """An expression that failed, and the path of its value in the file."""
 
-        return Scope(self.services, self.folder, self.cancel, progress, warn, artifact)
+    def __init__(self, message: str, path: NodePath) -> None:
+        super().__init__(message)
+        self.path = path
 
 
 def _short(value: Any) -> str:

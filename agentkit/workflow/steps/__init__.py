@@ -1,5 +1,5 @@
 """One module for each kind of step: what it does with its rendered arguments.
 
-    uses     call a tool
-    prompt   ask a chat model
+uses     call a tool
+prompt   ask a chat model
 """

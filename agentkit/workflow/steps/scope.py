@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +10,7 @@ from agentkit.cancel import CancelToken
 from agentkit.messages import Usage
 from agentkit.ports import ChatModel, Transcriber
 from agentkit.toolbox import Toolbox
+from agentkit.workflow.report import StepReport
 
 
 class Services(Protocol):
@@ -42,9 +42,7 @@ class Scope:
     services: Services
     folder: Path
     cancel: CancelToken
-    report_progress: Callable[[float, float | None, str], None]
-    report_warning: Callable[[str], None]
-    report_artifact: Callable[[Path], None]
+    report: StepReport
 
     @property
     def transcriber(self) -> Transcriber:
@@ -54,12 +52,12 @@ class Scope:
     def progress(self, done: float, total: float | None, unit: str) -> None:
         """See `ports.ToolContext.progress`."""
         self.cancel.check()
-        self.report_progress(done, total, unit)
+        self.report.progress(done, total, unit)
 
     def warn(self, text: str) -> None:
         """See `ports.ToolContext.warn`."""
-        self.report_warning(text)
+        self.report.warned(text)
 
     def artifact(self, path: Path) -> None:
         """See `ports.ToolContext.artifact`."""
-        self.report_artifact(path)
+        self.report.artifact(path, self.folder)

@@ -1,0 +1,73 @@
+"""One step, or one item of its `foreach`, telling what becomes of it as events."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from agentkit import events as ev
+from agentkit.errors import ToolError
+from agentkit.messages import Usage
+
+Publish = Callable[[ev.Event], None]
+
+
+class StepReport:
+    """Knows run, step, item and the time it began, so that nobody else has to repeat them."""
+
+    def __init__(self, publish: Publish, run: str, step: str, item: int | None = None) -> None:
+        self._publish = publish
+        self._run = run
+        self._step = step
+        self._item = item
+        self._began = time.perf_counter()
+
+    def counted(self, count: int) -> None:
+        """A `foreach` knows how many items it has."""
+        self._tell(ev.ForeachStarted, count=count)
+
+    def started(self, action: str, inputs: Mapping[str, Any]) -> None:
+        """The arguments are there, the work begins."""
+        self._tell(ev.StepStarted, action=action, inputs=inputs)
+
+    def skipped(self, reason: str) -> None:
+        """There was nothing to do."""
+        self._tell(ev.StepSkipped, reason=reason)
+
+    def finished(self, outputs: Any, usage: Usage | None = None) -> None:
+        """The work is done."""
+        self._tell(ev.StepFinished, outputs=outputs, seconds=self._seconds, usage=usage)
+
+    def failed(
+        self, error: str, *, status: Literal["failed", "cancelled"] = "failed", detail: str = ""
+    ) -> None:
+        """The work ended without a result; `detail` is for a developer."""
+        self._tell(ev.StepFailed, error=error, seconds=self._seconds, status=status, detail=detail)
+
+    def progress(self, done: float, total: float | None, unit: str) -> None:
+        """How far the work is."""
+        self._tell(ev.StepProgress, done=done, total=total, unit=unit)
+
+    def warned(self, text: str) -> None:
+        """Something that a reader of the result should know."""
+        self._tell(ev.StepWarned, text=text)
+
+    def artifact(self, path: Path, folder: Path) -> None:
+        """A file in the run's `folder`.  Raises `ToolError` for one that is elsewhere."""
+        real, home = path.resolve(), folder.resolve()
+        if not real.is_relative_to(home):
+            raise ToolError(f"{path} is not in the folder of the run")
+        with real.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        name = str(real.relative_to(home))
+        self._tell(ev.ArtifactMade, path=name, size=real.stat().st_size, sha256=digest)
+
+    @property
+    def _seconds(self) -> float:
+        return time.perf_counter() - self._began
+
+    def _tell(self, kind: type[ev.StepEvent], **details: Any) -> None:
+        self._publish(kind(run=self._run, step=self._step, item=self._item, **details))
