@@ -7,22 +7,25 @@ what its prompt does not share with the tokens that the cache still holds.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from agentkit.cancel import CancelToken
-from agentkit.engine.context import BATCH, Context
+from agentkit.engine.answer import Answer
+from agentkit.engine.context import Context
 from agentkit.engine.grammar import Grammars, Matcher
-from agentkit.engine.sampling import Sampler
+from agentkit.engine.sampling import Sampler, check
 from agentkit.engine.template import ChatTemplate
-from agentkit.engine.text import TextStream
 from agentkit.engine.weights import Weights
-from agentkit.errors import PromptTooLong
-from agentkit.messages import ChatRequest, Completion, Delta, FinishReason, Message, Usage
+from agentkit.errors import ModelError, PromptTooLong, UserError
+from agentkit.messages import ChatRequest, Delta, Message
 
 ANSWER_RESERVE = 64
 """Tokens kept free for an answer when the request names no `max_tokens`."""
+
+WAIT_SECONDS = 0.05
+"""How often a request that waits for its turn looks whether it was cancelled."""
 
 
 class LlamaChatModel:
@@ -30,175 +33,129 @@ class LlamaChatModel:
 
     `context_tokens` bounds prompt and answer together.  Raises `ModelDamaged` or `NotEnoughMemory`
     if the model cannot be loaded.
+
+    A stream that has begun has its turn until it is read to the end, closed or dropped; requests
+    of other threads wait.  The thread that reads it would wait for itself: it gets an error.
     """
 
     def __init__(
         self, path: Path, name: str, *, context_tokens: int, threads: int, gpu_layers: int = -1
     ) -> None:
         self.name = name
+        self._context: Context | None = None
         self._weights = Weights(path, name, gpu_layers=gpu_layers)
-        self._context = Context(self._weights, context_tokens=context_tokens, threads=threads)
         self._vocabulary = self._weights.vocabulary
-        self._template = ChatTemplate(self._weights.chat_template, self._vocabulary)
         self._grammars = Grammars(self._vocabulary)
-        self._lock = threading.Lock()
-
-    @property
-    def context_tokens(self) -> int:
-        """How many tokens prompt and answer may have together."""
-        return self._context.size
+        try:
+            self._template = ChatTemplate(self._weights.chat_template, self._vocabulary)
+            self._context = Context(self._weights, context_tokens=context_tokens, threads=threads)
+        except BaseException:
+            self._free()
+            raise
+        self.context_tokens = self._context.size
+        self._turn = threading.Lock()
+        self._reader: int | None = None
+        self._guard = threading.RLock()  # of the two below
+        self._users = 0
+        self._closed = False
 
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """Length of the rendered prompt in tokens."""
-        return len(self._template.tokens(messages))
+        with self._in_use():
+            return len(self._template.tokens(messages))
 
     def stream(self, request: ChatRequest, cancel: CancelToken | None = None) -> Iterator[Delta]:
-        """See `ports.ChatModel.stream`."""
-        prompt = self._template.tokens(request.messages)
-        budget = self._budget(len(prompt), request.max_tokens)
-        matcher = self._grammars.matcher(request.json_schema) if request.json_schema else None
-        sampler = Sampler(request.sampling, self._vocabulary.size)
-        answer = _Answer(self, request, prompt, budget, matcher, sampler, cancel or CancelToken())
-        with self._lock:
-            try:
-                yield from answer.deltas()
-            finally:
-                sampler.close()
+        """See `ports.ChatModel.stream`.  What is wrong with a request is said by this call."""
+        check(request.sampling)
+        with self._in_use():
+            prompt = self._template.tokens(request.messages)
+            budget = self._budget(len(prompt), request.max_tokens)
+            schema = request.json_schema
+            matcher = None if schema is None else self._grammars.matcher(schema)
+        return self._answer(request, prompt, budget, matcher, cancel or CancelToken())
 
     def close(self) -> None:
-        """Free cache and weights."""
-        with self._lock:
-            self._context.close()
-            self._weights.close()
+        """Refuse new requests, cancel running ones; memory is freed when the last has ended."""
+        with self._guard:
+            self._closed = True
+            if not self._users:
+                self._free()
 
-    def _budget(self, prompt_tokens: int, max_tokens: int | None) -> int:
-        """How many tokens the answer may have."""
-        room = self._context.size - prompt_tokens
-        reserved = ANSWER_RESERVE if max_tokens is None else max_tokens
-        if room < reserved:
-            raise PromptTooLong(
-                prompt_tokens=prompt_tokens,
-                reserved=reserved,
-                context_tokens=self._context.size,
-            )
-        return room if max_tokens is None else max_tokens
+    # -- one answer ------------------------------------------------------------------------------
 
-
-class _Answer:
-    """One request while it is worked on: what was read, what was written, what it cost."""
-
-    def __init__(
+    def _answer(
         self,
-        model: LlamaChatModel,
         request: ChatRequest,
         prompt: list[int],
         budget: int,
         matcher: Matcher | None,
-        sampler: Sampler,
         cancel: CancelToken,
-    ) -> None:
-        self._model = model.name
-        self._context = model._context
-        self._vocabulary = model._vocabulary
-        self._prompt = prompt
-        self._budget = budget
-        self._matcher = matcher
-        self._sampler = sampler
-        self._cancel = cancel
-        self._text = TextStream(request.stop)
-        self._shown: list[str] = []
-        self._written = 0
-        self._forced = 0
-        self._decodes = 0
-        self._cached = 0
+    ) -> Iterator[Delta]:
+        def stopped() -> bool:
+            return cancel.cancelled or self._closed
 
-    def deltas(self) -> Iterator[Delta]:
-        """Read the prompt, then write token by token until something ends the answer."""
-        began = time.perf_counter()
-        pending = self._unread()
-        pending += self._take_forced()
-        reason = self._read(pending)
-        prefilled = time.perf_counter()
-        yield from self._show()
-        while reason is None:
-            token = self._draw()
-            if token in self._vocabulary.end_of_generation:
-                reason = "stop"
-                break
-            self._write([token])
-            pending = [token, *self._take_forced()]
-            yield from self._show()
-            reason = self._ended() or self._read(pending)
-        tail = self._text.finish()
-        self._shown.append(tail)
-        usage = Usage(
-            prompt_tokens=len(self._prompt),
-            cached_tokens=self._cached,
-            completion_tokens=self._written,
-            forced_tokens=self._forced,
-            decode_calls=self._decodes,
-            prefill_seconds=prefilled - began,
-            decode_seconds=time.perf_counter() - prefilled,
-        )
-        if tail:
-            yield Delta(text=tail)
-        text = "".join(self._shown)
-        yield Delta(completion=Completion(text, reason, usage, self._model))
+        with self._in_use() as context, Sampler(request.sampling, self._vocabulary.size) as sampler:
+            answer = Answer(
+                self.name,
+                context,
+                self._vocabulary,
+                prompt,
+                budget=budget,
+                stop=request.stop,
+                matcher=matcher,
+                sampler=sampler,
+                cancelled=stopped,
+            )
+            if self._reader == threading.get_ident():
+                raise UserError(
+                    f"{self.name!r} is in the middle of another answer to this thread",
+                    hint="read the first stream to its end, or close it",
+                )
+            while not self._turn.acquire(timeout=WAIT_SECONDS):
+                if stopped():
+                    yield Delta(completion=answer.completion("cancelled"))
+                    return
+            try:
+                self._reader = threading.get_ident()
+                for delta in answer.deltas():
+                    yield delta
+                    self._reader = threading.get_ident()
+            finally:
+                self._reader = None
+                self._turn.release()
 
-    def _unread(self) -> list[int]:
-        """What of the prompt the cache does not hold; at least its last token, for its logits."""
-        shared, held = 0, self._context.held
-        limit = min(len(self._prompt) - 1, len(held))
-        while shared < limit and self._prompt[shared] == held[shared]:
-            shared += 1
-        self._cached = self._context.keep(shared)
-        return self._prompt[self._cached :]
+    def _budget(self, prompt_tokens: int, max_tokens: int | None) -> int:
+        """How many tokens the answer may have."""
+        if max_tokens is not None and max_tokens < 1:
+            raise UserError(f"max_tokens must be at least 1, not {max_tokens}")
+        room = self.context_tokens - prompt_tokens
+        reserved = ANSWER_RESERVE if max_tokens is None else max_tokens
+        if room < reserved:
+            raise PromptTooLong(
+                prompt_tokens=prompt_tokens, reserved=reserved, context_tokens=self.context_tokens
+            )
+        return room if max_tokens is None else max_tokens
 
-    def _read(self, tokens: list[int]) -> FinishReason | None:
-        """Decode tokens, batch by batch; afterwards the logits are those of what comes next."""
-        ended = self._ended()
-        if ended:
-            return ended
-        for start in range(0, len(tokens), BATCH):
-            if self._cancel.cancelled:
-                return "cancelled"
-            self._context.decode(tokens[start : start + BATCH])
-            self._decodes += 1
-        return None
+    # -- life and death --------------------------------------------------------------------------
 
-    def _draw(self) -> int:
-        allowed = self._matcher.allowed() if self._matcher else None
-        token = self._sampler.draw(self._context.logits, allowed)
-        if self._matcher and token not in self._vocabulary.end_of_generation:
-            self._matcher.accept([token])
-        return token
+    @contextmanager
+    def _in_use(self) -> Iterator[Context]:
+        """Nothing is freed within; whoever leaves a closed model last frees it."""
+        with self._guard:
+            if self._closed or self._context is None:
+                raise ModelError(f"the model {self.name!r} was closed")
+            self._users += 1
+            context = self._context
+        try:
+            yield context
+        finally:
+            with self._guard:
+                self._users -= 1
+                if self._closed and not self._users:
+                    self._free()
 
-    def _take_forced(self) -> list[int]:
-        """Tokens that the grammar dictates now, as far as the budget goes."""
-        if self._matcher is None or self._matcher.finished:
-            return []
-        forced = self._matcher.forced()[: self._budget - self._written]
-        self._forced += len(forced)
-        self._write(forced)
-        return forced
-
-    def _write(self, tokens: list[int]) -> None:
-        self._sampler.accept(tokens)
-        self._written += len(tokens)
-        for token in tokens:
-            self._new += self._text.push(self._vocabulary.piece(token))
-
-    _new = ""
-
-    def _show(self) -> Iterator[Delta]:
-        if self._new:
-            self._shown.append(self._new)
-            yield Delta(text=self._new)
-            self._new = ""
-
-    def _ended(self) -> FinishReason | None:
-        if self._cancel.cancelled:
-            return "cancelled"
-        if self._text.stopped or (self._matcher and self._matcher.finished):
-            return "stop"
-        return "length" if self._written >= self._budget else None
+    def _free(self) -> None:
+        if self._context is not None:
+            self._context.close()
+            self._context = None
+        self._weights.close()

@@ -37,7 +37,7 @@ class Context:
                 f"no memory for a context of {context_tokens} tokens of {weights.name!r}",
                 hint="lower engine.context_tokens in settings, or choose a smaller model",
             )
-        self.size: int = llama_cpp.llama_n_ctx(self._handle)
+        self.size = min(context_tokens, llama_cpp.llama_n_ctx(self._handle))
         self._vocabulary_size = weights.vocabulary.size
         self._memory = llama_cpp.llama_get_memory(self._handle)
         self._batch = llama_cpp.llama_batch_init(BATCH, 0, 1)
@@ -46,11 +46,11 @@ class Context:
     def keep(self, count: int) -> int:
         """Forget all but the first `count` tokens; returns how many could really be kept.
 
-        Recurrent and hybrid models cannot go back to an earlier state: they keep nothing.
+        Recurrent and hybrid models cannot go back to an earlier state: they keep nothing.  What
+        lies beyond is removed even if `held` knows of nothing there: an exception between a decode
+        and its bookkeeping must not leave cells behind.
         """
-        if count < len(self.held) and not self._lib.llama_memory_seq_rm(
-            self._memory, 0, count, -1
-        ):
+        if not self._lib.llama_memory_seq_rm(self._memory, 0, count, -1):
             count = 0
         if count == 0:
             self._lib.llama_memory_clear(self._memory, True)
@@ -59,16 +59,17 @@ class Context:
 
     def decode(self, tokens: Sequence[int]) -> None:
         """Append at most `BATCH` tokens; afterwards `logits` are those after the last one."""
-        if not 0 < len(tokens) <= BATCH or len(self.held) + len(tokens) > self.size:
-            raise AssertionError(f"{len(tokens)} tokens after {len(self.held)} of {self.size}")
-        batch, position = self._batch, len(self.held)
-        batch.n_tokens = len(tokens)
+        count, position = len(tokens), len(self.held)
+        if not 0 < count <= BATCH or position + count > self.size:
+            raise AssertionError(f"{count} tokens after {position} of {self.size}")
+        batch = self._batch
+        batch.n_tokens = count
         for row, token in enumerate(tokens):
             batch.token[row] = token
             batch.pos[row] = position + row
             batch.n_seq_id[row] = 1
             batch.seq_id[row][0] = 0
-            batch.logits[row] = row == len(tokens) - 1
+            batch.logits[row] = row == count - 1
         code = self._lib.llama_decode(self._handle, batch)
         if code != 0:
             self.keep(0)
@@ -82,7 +83,7 @@ class Context:
         return np.ctypeslib.as_array(pointer, shape=(self._vocabulary_size,))
 
     def close(self) -> None:
-        """Free cache and buffers."""
+        """Free cache and buffers.  Idempotent."""
         if self._handle:
             self._lib.llama_batch_free(self._batch)
             self._lib.llama_free(self._handle)

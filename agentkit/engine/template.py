@@ -1,15 +1,17 @@
 """Messages to prompt tokens, through the chat template that the model file carries.
 
-A template is code from the internet: it runs in Jinja's immutable sandbox.  Contents are put in as
-opaque marks and replaced after rendering, so that scaffolding and content can be tokenised apart
-(see `vocabulary`), and so that content is never parsed as a template.
+A template is code from the internet: it runs in Jinja's immutable sandbox, and the loops that it
+can make out of nothing are bounded.  Contents are put in as opaque marks, other ones each time, and
+replaced after rendering, so that scaffolding and content can be tokenised apart (see `vocabulary`),
+and so that content is never parsed as a template and no text can pose as a mark.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+import secrets
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -27,7 +29,8 @@ CHATML = (
 )
 """For models that bring no template; the most common format among small models."""
 
-_MARK = re.compile("\ue000([0-9]+)\ue001")  # private-use characters: no real text has them
+MAX_ROUNDS = 100_000
+"""How many numbers all `range` calls of one rendering may give together."""
 
 
 class ChatTemplate:
@@ -48,17 +51,24 @@ class ChatTemplate:
 
     def tokens(self, messages: Sequence[Message]) -> list[int]:
         """The prompt, ending where the model's answer begins."""
+        if not messages:
+            raise UserError("a request needs at least one message")
         contents = [message.content for message in messages]
+        nonce = secrets.token_hex(8)
         marked = [
-            {"role": message.role, "content": f"\ue000{index}\ue001"}
+            {"role": message.role, "content": f"{nonce}-{index}-{nonce}"}
             for index, message in enumerate(messages)
         ]
-        parts = _MARK.split(self._render(marked))  # scaffolding, index, scaffolding, index, ...
+        rendered = self._render(marked)
+        # scaffolding, index, scaffolding, index, ..., scaffolding
+        parts = re.split(f"{nonce}-([0-9]+)-{nonce}", rendered)
         tokens: list[int] = []
         for scaffolding, index in zip(parts[::2], [*parts[1::2], None], strict=True):
             tokens += self._vocabulary.tokenize(scaffolding, special=True)
             if index is not None:
                 tokens += self._vocabulary.tokenize(contents[int(index)], special=False)
+        if not tokens:
+            raise ModelError("the chat template of the model renders this conversation to nothing")
         bos = self._vocabulary.bos
         if self._vocabulary.adds_bos and bos >= 0 and tokens[:1] != [bos]:
             tokens.insert(0, bos)
@@ -71,11 +81,26 @@ class ChatTemplate:
                 add_generation_prompt=True,
                 bos_token=self._vocabulary.text(self._vocabulary.bos),
                 eos_token=self._vocabulary.text(self._vocabulary.eos),
+                range=_bounded_range(),
             )
         except UserError:
             raise
         except Exception as error:  # whatever foreign template code raises
             raise ModelError(f"the chat template of the model failed: {error}") from error
+
+
+def _bounded_range() -> Callable[..., range]:
+    left = MAX_ROUNDS
+
+    def bounded(*arguments: int) -> range:
+        nonlocal left
+        numbers = range(*arguments)
+        left -= len(numbers)
+        if left < 0:
+            raise ModelError(f"it counts beyond {MAX_ROUNDS}")
+        return numbers
+
+    return bounded
 
 
 def _to_json(value: Any, indent: int | None = None) -> str:

@@ -8,8 +8,9 @@ import codecs
 class TextStream:
     """Feed it bytes, get text that is safe to stream.
 
-    Incomplete UTF-8 and a tail that could become a stop string are held back.  When a stop string
-    is complete, `stopped` turns true and nothing after its first character was given out.
+    Incomplete UTF-8 and a tail that could become a stop string are held back.  When the first stop
+    string is complete, `stopped` turns true; nothing from its first character on is ever given out.
+    The text depends on the bytes only, not on how they were cut into pieces.
     """
 
     def __init__(self, stops: tuple[str, ...] = ()) -> None:
@@ -23,17 +24,18 @@ class TextStream:
         return self._release(self._decoder.decode(raw), end=False)
 
     def finish(self) -> str:
-        """What was still held back, at the end of the answer."""
-        return self._release(self._decoder.decode(b"", final=True), end=True)
+        """What was still held back, at the end of the answer; half a character is dropped."""
+        return self._release("", end=True)
 
     def _release(self, text: str, *, end: bool) -> str:
         if self.stopped:
             return ""
         self._held += text
-        found = [at for stop in self._stops if (at := self._held.find(stop)) >= 0]
+        found = [(at + len(stop), at) for stop in self._stops if (at := self._held.find(stop)) >= 0]
         if found:
             self.stopped = True
-            out, self._held = self._held[: min(found)], ""
+            _, start = min(found)  # the one that was complete first
+            out, self._held = self._held[:start], ""
             return out
         keep = 0 if end else self._possible_stop()
         cut = len(self._held) - keep

@@ -75,20 +75,14 @@ class Vocabulary:
         texts = (
             self.text(token) for token in range(self.size) if attribute(self.handle, token) & user
         )
-        cuts = [
-            f"(?<={re.escape(text[:1])})(?={re.escape(text[1:])})"
-            for text in texts
-            if text.startswith("<") and len(text) > 2
-        ]
-        return re.compile("|".join(cuts)) if cuts else None
+        rests = [re.escape(text[1:]) for text in texts if text.startswith("<") and len(text) > 2]
+        return re.compile(f"(?<=<)(?={'|'.join(rests)})") if rests else None
 
     def _tokenize(self, text: str, *, special: bool) -> list[int]:
-        raw = text.encode("utf-8", "surrogatepass")
+        raw = text.encode("utf-8", "replace")  # half a surrogate pair is no text
         room = len(raw) + 8
         buffer = (self._lib.llama_token * room)()
-        count = self._lib.llama_tokenize(
-            self.handle, raw, len(raw), buffer, room, False, special
-        )
+        count = self._lib.llama_tokenize(self.handle, raw, len(raw), buffer, room, False, special)
         if count < 0:
             raise ModelError(f"the tokenizer wants {-count} tokens for {len(raw)} bytes of text")
         return list(buffer[:count])

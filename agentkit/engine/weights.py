@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import re
 from collections import deque
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from agentkit.engine.vocabulary import Vocabulary
-from agentkit.errors import MachineError, ModelDamaged
+from agentkit.errors import MachineError, ModelDamaged, NotEnoughMemory
 
 
 class Weights:
-    """Owns the `llama_model*`.  Raises `ModelDamaged` with llama.cpp's own words if it cannot load.
+    """Owns the `llama_model*`.
+
+    Raises `ModelDamaged` with llama.cpp's own words if it cannot be loaded, `NotEnoughMemory` if
+    that was the reason.
 
     A llama.cpp built for Intel AMX crashes in its first matrix product, so such a build is kept off
     AMX here, at some cost in speed (docs/decisions/0001-no-amx.md; `make` builds without AMX).
@@ -24,23 +29,18 @@ class Weights:
 
         self._lib = llama_cpp
         self.name = name
+        self.handle: Any = None
+        if not path.is_file():
+            raise ModelDamaged(name, f"{path} is not a file")
         log = _quiet_log()
         log.clear()
         params = llama_cpp.llama_model_default_params()
         params.n_gpu_layers = gpu_layers
         params.use_extra_bufts = b"AMX_INT8 = 1" not in llama_cpp.llama_print_system_info()
-        self.handle: Any = llama_cpp.llama_model_load_from_file(str(path).encode(), params)
+        self.handle = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
         if not self.handle:
-            reason = next((line for line in log if "error" in line.lower()), "cannot be loaded")
-            raise ModelDamaged(name, f"llama.cpp refuses the file: {reason.strip()}")
+            raise _refusal(name, list(log))
         self.vocabulary = Vocabulary(llama_cpp.llama_model_get_vocab(self.handle))
-        self.trained_context: int = llama_cpp.llama_model_n_ctx_train(self.handle)
-
-    def metadata(self, key: str) -> str | None:
-        """A value of the file's header, as text."""
-        buffer = ctypes.create_string_buffer(1 << 16)
-        length = self._lib.llama_model_meta_val_str(self.handle, key.encode(), buffer, len(buffer))
-        return buffer.raw[:length].decode("utf-8", "replace") if 0 <= length < 1 << 16 else None
 
     @property
     def chat_template(self) -> str | None:
@@ -68,6 +68,20 @@ def build_info() -> str:
     return f"{gpu}; {llama_cpp.llama_print_system_info().decode().strip(' |')}"
 
 
+def _refusal(name: str, log: list[str]) -> MachineError:
+    """Why a file could not be loaded: the first line says it, the later ones who passed it on."""
+    reason = _SPEAKERS.sub("", log[0]).strip() if log else "no reason given"
+    if any("alloc" in line for line in log):
+        return NotEnoughMemory(
+            f"no memory for {name!r}: {reason}",
+            hint="choose a smaller model, or put fewer layers on the GPU (engine.gpu_layers)",
+        )
+    return ModelDamaged(name, f"llama.cpp refuses the file: {reason}")
+
+
+_SPEAKERS = re.compile(r"^(\w+: |error loading model( hyperparameters)?: )+")
+
+
 @cache
 def _quiet_log() -> deque[str]:
     """Start llama.cpp's backend and keep its last words for error messages instead of printing."""
@@ -75,14 +89,14 @@ def _quiet_log() -> deque[str]:
 
     lines: deque[str] = deque(maxlen=50)
 
-    @llama_cpp.llama_log_callback
     def keep(level: int, text: bytes, data: ctypes.c_void_p) -> None:
         if level >= 3:  # warnings and errors
             lines.append(text.decode("utf-8", "replace"))
 
-    _KEEP_ALIVE.append(keep)
+    callback = llama_cpp.llama_log_callback(keep)
+    _KEEP_ALIVE.append(callback)
     llama_cpp.llama_backend_init()
-    llama_cpp.llama_log_set(keep, ctypes.c_void_p(0))
+    llama_cpp.llama_log_set(callback, ctypes.c_void_p(0))
     return lines
 
 
