@@ -9,16 +9,34 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from agentkit.errors import InvalidInput, did_you_mean
+from agentkit.validation import explain, located, near_option
 
 INJECTED = "context"
 """The parameter that the runtime fills in; callers never see it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something wrong with some arguments: where, and what to do about it."""
+
+    path: tuple[str | int, ...]
+    rule: str
+    message: str
+    suggestion: str = ""
+
+    def sentence(self) -> str:
+        """With the place in front, for those who do not see a file."""
+        place = ".".join(str(part) for part in self.path)
+        inside = place and not self.message.startswith("unknown argument")
+        about = f'argument "{place}": ' if inside else ""
+        return about + self.message + (f". {self.suggestion}" if self.suggestion else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +56,49 @@ class Signature:
             argument.pop("title", None)
         return schema
 
+    @property
+    def names(self) -> list[str]:
+        """The arguments, in the order of the function."""
+        return [str(field.alias) for field in self.arguments.model_fields.values()]
+
     def bind(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments in the types of the function.  Raises `InvalidInput` naming every fault."""
-        try:
-            bound = self.arguments.model_validate(dict(given))
-        except ValidationError as error:
-            faults = "; ".join(self._fault(fault) for fault in error.errors())
-            raise InvalidInput(faults) from None
-        return {name: getattr(bound, name) for name in self.arguments.model_fields}
+        faults = self.faults(given)
+        if faults:
+            raise InvalidInput("; ".join(fault.sentence() for fault in faults))
+        bound = self.arguments.model_validate(dict(given))
+        return {
+            str(field.alias): getattr(bound, name)
+            for name, field in self.arguments.model_fields.items()
+        }
 
-    def _fault(self, fault: Any) -> str:
-        name = ".".join(str(part) for part in fault["loc"])
+    def faults(self, given: Mapping[str, Any]) -> list[Fault]:
+        """Everything that is wrong with some arguments, by the same code that binds them."""
+        try:
+            self.arguments.model_validate(dict(given))
+        except ValidationError as error:
+            by_place: dict[tuple[Any, ...], list[Any]] = {}
+            for fault in error.errors():
+                path = located(fault, given)
+                missing = fault["loc"][-1] if fault["type"] == "missing" else None
+                by_place.setdefault((path, missing), []).append(fault)
+            return [self._fault(path, same) for (path, _), same in by_place.items()]
+        return []
+
+    def _fault(self, path: tuple[str | int, ...], same: Sequence[Any]) -> Fault:
+        fault = same[0]
         if fault["type"] == "extra_forbidden":
-            return f'unknown argument "{name}".{did_you_mean(name, self.arguments.model_fields)}'
+            name = str(path[-1])
+            if len(path) > 1:
+                return Fault(path, "unknown-argument", f'unknown key "{name}"')
+            near = did_you_mean(name, self.names).strip()
+            listed = "it takes: " + ", ".join(self.names) if self.names else "it takes none"
+            return Fault(path, "unknown-argument", f'unknown argument "{name}"', near or listed)
         if fault["type"] == "missing":
-            return f'the argument "{name}" is missing'
-        return f'argument "{name}": {fault["msg"]} (got {fault["input"]!r})'
+            name = str(fault["loc"][-1])
+            what = "key" if path else "argument"
+            return Fault(path, "missing-argument", f'the {what} "{name}" is missing')
+        return Fault(path, "wrong-type", explain(*same), near_option(fault))
 
 
 def signature_of(function: Callable[..., Any]) -> Signature:
@@ -67,13 +112,16 @@ def signature_of(function: Callable[..., Any]) -> Signature:
             continue
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise TypeError(f"parameter {name!r} is a catch-all; a schema needs names")
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            raise TypeError(f"parameter {name!r} cannot be given by name; remove the /")
         if name not in hints:
             raise TypeError(f"parameter {name!r} has no type hint")
         default = ... if parameter.default is parameter.empty else parameter.default
-        fields[name] = (hints[name], Field(default, description=help_texts.get(name)))
+        about = Field(default, alias=name, description=help_texts.get(name))
+        fields[f"argument_{name}"] = (hints[name], about)  # `json` or `copy` would hide a method
     model = create_model(
         f"{function.__name__}_arguments",
-        __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=False),
+        __config__=ConfigDict(extra="forbid"),
         **fields,
     )
     return Signature(description, model, INJECTED in parameters)

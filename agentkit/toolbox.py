@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import inspect
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, TypeVar, get_args, overload
 
 from agentkit.errors import AgentkitError, InvalidInput, ToolError, UnknownName
 from agentkit.ports import ToolContext
@@ -24,6 +26,8 @@ Effect = Literal["reads", "writes", "network", "executes"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 _MARK = "__agentkit_tool__"
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+"""What models accept as the name of a function."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +63,7 @@ class BadTool:
 @overload
 def tool(function: F) -> F: ...
 @overload
-def tool(
-    *, name: str | None = None, effects: Sequence[Effect] = ()
-) -> Callable[[F], F]: ...
+def tool(*, name: str | None = None, effects: Sequence[Effect] = ()) -> Callable[[F], F]: ...
 def tool(
     function: Callable[..., Any] | None = None,
     *,
@@ -82,14 +84,19 @@ def tool(
 
 
 class Toolbox:
-    """The tools of some folders; where two have one name, the later folder wins."""
+    """The tools of some folders; where two have one name, the later folder wins.
+
+    Two of one name in one folder are a mistake: the second is reported.  Files that begin with an
+    underscore are no tools.
+    """
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._tools: dict[str, Tool] = {}
         self.bad: list[BadTool] = []
         for folder in folders:
             for path in sorted(folder.glob("*.py")):
-                self._load(path)
+                if not path.name.startswith("_"):
+                    self._load(path)
 
     def __iter__(self) -> Iterator[Tool]:
         return iter(sorted(self._tools.values(), key=lambda tool: tool.name))
@@ -123,24 +130,54 @@ class Toolbox:
             return found.function(**bound)
         except AgentkitError:
             raise
-        except Exception as error:  # somebody else's code: any of its faults is its own
+        except (Exception, SystemExit) as error:  # somebody else's code: its faults are its own
             raise ToolError(f"tool {name!r} broke: {type(error).__name__}: {error}") from error
 
     def _load(self, path: Path) -> None:
         unique = hashlib.sha256(str(path).encode()).hexdigest()[:8]
-        spec = importlib.util.spec_from_file_location(f"agentkit_tool_{unique}_{path.stem}", path)
-        assert spec is not None and spec.loader is not None, path
+        name = f"agentkit_tool_{unique}_{path.stem}"
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None, path
+        assert spec.loader is not None, path
         module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module  # where pydantic looks up the names in type hints
+        sys.modules[name] = module  # where pydantic looks up the names in type hints
         try:
             spec.loader.exec_module(module)
-            marked = [f for f in vars(module).values() if hasattr(f, _MARK)]
-            if not marked:
-                self.bad.append(BadTool(path, "has no function marked with @tool"))
-            for function in marked:
-                name, effects = getattr(function, _MARK)
-                made = Tool(name, signature_of(function), effects, function, path)
-                self._tools[name] = made
-        except Exception as error:  # a broken file must not take the others with it
-            reason = f"{type(error).__name__}: {error}"
-            self.bad.append(BadTool(path, reason, traceback.format_exc()))
+        except (Exception, SystemExit) as error:  # a broken file must not take the others with it
+            del sys.modules[name]
+            self._report(path, error)
+            return
+        marked = {id(f): f for f in vars(module).values() if _is_marked(f, name)}
+        if not marked:
+            self.bad.append(BadTool(path, "has no function marked with @tool"))
+        for function in marked.values():
+            try:
+                self._add(function, path)
+            except Exception as error:  # nor one function the others of its file
+                self._report(path, error)
+
+    def _add(self, function: Callable[..., Any], path: Path) -> None:
+        name, effects = getattr(function, _MARK)
+        if not _NAME.fullmatch(name):
+            raise ToolError(f"{name!r} is no name for a tool: letters, digits, _ and - are")
+        unknown = [effect for effect in effects if effect not in get_args(Effect)]
+        if unknown:
+            known = ", ".join(get_args(Effect))
+            raise ToolError(f"{unknown[0]!r} is no effect; there are: {known}")
+        if inspect.iscoroutinefunction(function):
+            raise ToolError(f"{name!r} is async; a tool is a plain function")
+        made = Tool(name, signature_of(function), effects, function, path)
+        made.json_schema  # noqa: B018  # a type without a schema is found here, not in a run
+        other = self._tools.get(name)
+        if other and other.source.parent == path.parent:
+            raise ToolError(f"there is a tool {name!r} already, in {other.source.name}")
+        self._tools[name] = made
+
+    def _report(self, path: Path, error: BaseException) -> None:
+        kind = "" if isinstance(error, ToolError) else f"{type(error).__name__}: "
+        self.bad.append(BadTool(path, f"{kind}{error}".rstrip(": "), traceback.format_exc()))
+
+
+def _is_marked(value: Any, module: str) -> bool:
+    """Whether a function of this module is a tool; those it imported are some other file's."""
+    return inspect.isfunction(value) and hasattr(value, _MARK) and value.__module__ == module

@@ -6,32 +6,62 @@ gets all its other problems reported.  Structure itself (unknown keys, wrong typ
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
-
 from agentkit.errors import Problem, closest, did_you_mean
 from agentkit.toolbox import Tool
+from agentkit.validation import describe
+from agentkit.workflow import expressions, output_schema
 from agentkit.workflow.expressions import (
-    OPEN,
+    TEXT_METHODS,
     ExpressionError,
     Reference,
     is_expression,
-    references,
-    unknown_filters,
+    is_whole,
 )
-from agentkit.workflow.inputs import convert
-from agentkit.workflow.spec import Input
+from agentkit.workflow.inputs import A_KIND, convert
+from agentkit.workflow.spec import FOREIGN_KEYS, RESERVED, Input
 from agentkit.yamlfile import Document, NodePath
 
 RUN_FACTS = ("id", "date", "folder")
 """What `run.…` offers."""
 
-LITERAL_KEYS = ("id", "name")
+FIXED = ("id", "name", "uses")
 """Keys of a step in which an expression makes no sense."""
+
+INSTEAD = {
+    "len": "| length",
+    "str": "| string",
+    "string": "| string",
+    "int": "| int",
+    "float": "| float",
+    "list": "| list",
+    "sorted": "| sort",
+    "sum": "| sum",
+    "min": "| min",
+    "max": "| max",
+    "round": "| round",
+    "abs": "| abs",
+    "json": "| tojson",
+    "tojson": "| tojson",
+    "fromjson": "| fromjson",
+    "contains": "in",
+    "format": "~ between texts, or | format",
+    "join": "| join(', ')",
+    "null": "none",
+    "nil": "none",
+    "undefined": "is defined",
+}
+"""Functions and constants of other languages, and what stands for them here."""
+
+TEXT_ONLY: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {"text": {"type": "string"}},
+}
+"""The outputs of a prompt without `output_schema`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,24 +74,28 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class _StepShape:
-    """What other steps may read of a step; `keys` None when that cannot be known."""
+    """What other steps may read of a step; an empty schema where that cannot be known."""
 
     position: int
-    is_list: bool
-    keys: tuple[str, ...] | None
+    schema: Mapping[str, Any]
 
 
 def check(document: Document, around: Surroundings) -> Iterator[Problem]:
     """Every problem that goes beyond the structure, in no particular order."""
     data = document.data
+    if data is None:
+        message = "the file is empty: a workflow has a name and steps"
+        yield document.problem((), "not-a-workflow", message)
+        return
     if not isinstance(data, dict):
-        yield document.problem((), "not-a-workflow", "a workflow is a mapping with name and steps")
+        message = f"a workflow is a mapping with name and steps, not {describe(data)}"
+        yield document.problem((), "not-a-workflow", message)
         return
     yield from _bare_braces(document, data, ())
     yield from _inputs(document, _mapping(data.get("inputs")))
-    steps = data.get("steps") if isinstance(data.get("steps"), list) else []
-    shapes = _shapes(steps)
-    names = _Names(document, tuple(_mapping(data.get("inputs"))), shapes)
+    yield from _fixed_text(document, ("name",), data.get("name"))
+    steps = _list(data.get("steps"))
+    names = _Names(document, _mapping(data.get("inputs")), _shapes(steps))
     yield from _duplicate_ids(document, steps)
     for position, step in enumerate(steps):
         if isinstance(step, dict):
@@ -79,13 +113,13 @@ def _shapes(steps: list[Any]) -> dict[str, _StepShape]:
     for position, step in enumerate(steps):
         if not isinstance(step, dict) or not isinstance(step.get("id"), str):
             continue
-        keys: tuple[str, ...] | None = None
         schema = step.get("output_schema")
+        known: Mapping[str, Any] = _mapping(schema)
         if step.get("prompt") is not None and schema is None:
-            keys = ("text",)
-        elif isinstance(schema, dict) and isinstance(schema.get("properties"), dict):
-            keys = tuple(schema["properties"])
-        shapes.setdefault(step["id"], _StepShape(position, "foreach" in step, keys))
+            known = TEXT_ONLY
+        if "foreach" in step:
+            known = {"type": "array", "items": known}
+        shapes.setdefault(step["id"], _StepShape(position, known))
     return shapes
 
 
@@ -114,121 +148,157 @@ def _step(
     path: NodePath = ("steps", position)
     loop = _mapping(step.get("foreach"))
     variable = loop.get("as", "item") if loop else None
+    if "foreach" not in step and any(
+        FOREIGN_KEYS.get(k) == "foreach" or k == "items" for k in step
+    ):
+        variable = "item"  # what is wrong is the key
     for key, value in step.items():
         here = (*path, key)
-        if key in LITERAL_KEYS:
-            if is_expression(value):
-                yield document.problem(here, "misplaced-expression", f'"{key}" is fixed text')
+        if key in FIXED:
+            yield from _fixed_text(document, here, value)
         elif key == "foreach":
+            yield from _fixed_text(document, (*here, "as"), loop.get("as"))
             yield from names.check((*here, "items"), loop.get("items"), position)
         else:
             yield from names.check(here, value, position, variable)
     if step.get("prompt") is not None:
-        shared = _mapping(_mapping(data.get("defaults")).get("prompt")).get("system")
-        if _mapping(step["prompt"]).get("system") is None:
-            where: NodePath = ("defaults", "prompt", "system")
-            yield from names.check(where, shared, position, variable)
-        model_path = (*path, "prompt", "model")
-        yield from _model(document, around, model_path, _mapping(step["prompt"]).get("model"))
+        prompt = _mapping(step["prompt"])
+        yield from _fixed_text(document, (*path, "prompt", "stop"), prompt.get("stop"))
+        shared = _mapping(_mapping(data.get("defaults")).get("prompt"))
+        for key in ("system", "model"):
+            if prompt.get(key) is None:
+                where: NodePath = ("defaults", "prompt", key)
+                yield from names.check(where, shared.get(key), position, variable)
+        yield from _model(document, around, (*path, "prompt", "model"), prompt.get("model"))
+        yield from _examples(document, (*path, "prompt", "examples"), step)
     yield from _condition(document, (*path, "if"), step)
     yield from _items(document, (*path, "foreach", "items"), loop)
     yield from _tool(document, around, path, step)
-    yield from _output_schema(document, (*path, "output_schema"), step.get("output_schema"))
+    for fault in output_schema.faults(step.get("output_schema")):
+        yield document.problem(
+            (*path, "output_schema", *fault.path),
+            fault.rule,
+            fault.message,
+            fault.suggestion,
+            at_key=fault.at_key,
+        )
+
+
+def _fixed_text(document: Document, path: NodePath, value: Any) -> Iterator[Problem]:
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _fixed_text(document, (*path, index), item)
+    elif is_expression(value):
+        key = next(part for part in reversed(path) if isinstance(part, str))
+        message = f'"{key}" is fixed text: an expression is not evaluated here'
+        yield document.problem(path, "misplaced-expression", message)
 
 
 def _condition(document: Document, path: NodePath, step: dict[str, Any]) -> Iterator[Problem]:
     value = step.get("if")
-    if isinstance(value, str) and not is_expression(value):
-        yield document.problem(
-            path,
-            "not-an-expression",
-            f'"if" is text here, and text is always true: {value!r}',
-            f"did you mean ${{{{ {value} }}}}?",
-        )
+    if "if" in step and value is None:
+        message = '"if" is empty: the step would always run'
+        yield document.problem(path, "not-an-expression", message, at_key=True)
+    if isinstance(value, str):
+        message = f'"if" is text here, and text is always true: {json.dumps(value)}'
+        boolean = {"yes": "true", "on": "true", "no": "false", "off": "false"}.get(value.lower())
+        if boolean:
+            hint = f"did you mean {boolean}?"
+            yield document.problem(path, "not-an-expression", message, hint)
+        else:
+            yield from _not_whole(document, path, value, message)
 
 
 def _items(document: Document, path: NodePath, loop: Mapping[str, Any]) -> Iterator[Problem]:
     value = loop.get("items")
-    if isinstance(value, str) and not is_expression(value):
-        yield document.problem(
-            path,
-            "not-an-expression",
-            f'"items" must be a list, and {value!r} is text',
-            f"did you mean ${{{{ {value} }}}}?",
-        )
+    if isinstance(value, str):
+        message = f'"items" must be a list, and this is text: {json.dumps(value)}'
+        yield from _not_whole(document, path, value, message)
+
+
+def _not_whole(document: Document, path: NodePath, value: str, message: str) -> Iterator[Problem]:
+    """A problem unless the value is one expression and nothing else."""
+    if is_expression(value) and is_whole(value):
+        return
+    inner = " ".join(value.replace(expressions.OPEN, " ").replace(expressions.CLOSE, " ").split())
+    meant = f"{expressions.OPEN} {inner} {expressions.CLOSE}"
+    try:
+        expressions.check(meant)
+    except ExpressionError:
+        meant = ""
+    hint = f"did you mean {meant}?" if meant and len(inner) < 80 else ""
+    yield document.problem(path, "not-an-expression", message, hint)
 
 
 def _tool(
     document: Document, around: Surroundings, path: NodePath, step: dict[str, Any]
 ) -> Iterator[Problem]:
     name = step.get("uses")
-    if not isinstance(name, str):
+    if not isinstance(name, str) or is_expression(name):
         return
     if name not in around.tools:
-        near = did_you_mean(name, around.tools) or " known: " + ", ".join(sorted(around.tools))
-        yield document.problem(
-            (*path, "uses"), "unknown-tool", f'there is no tool "{name}"', near.strip()
-        )
+        listed = ", ".join(sorted(around.tools))
+        hint = did_you_mean(name, around.tools).strip() or f"there is: {listed}"
+        message = f'there is no tool "{name}"'
+        yield document.problem((*path, "uses"), "unknown-tool", message, hint)
         return
-    schema = around.tools[name].json_schema
-    known, given = schema.get("properties", {}), _mapping(step.get("with"))
-    for argument in given:
-        if argument not in known:
-            near = did_you_mean(argument, known) or " it takes: " + ", ".join(known)
-            yield document.problem(
-                (*path, "with", argument),
-                "unknown-argument",
-                f'tool "{name}" has no argument "{argument}"',
-                near.strip(),
-                at_key=True,
-            )
-    for argument in schema.get("required", []):
-        if argument not in given:
-            at = (*path, "with") if "with" in step else (*path, "uses")
-            yield document.problem(
-                at, "missing-argument", f'tool "{name}" needs the argument "{argument}"'
-            )
-    yield from _argument_types(document, (*path, "with"), name, schema, given)
+    given = _mapping(step.get("with"))
+    if "with" in step and not isinstance(step["with"], dict):
+        return  # that is wrong already
+    missing = []
+    for fault in around.tools[name].signature.faults(given):
+        where = (*path, "with", *fault.path)
+        value = _at(given, fault.path)
+        if fault.rule == "missing-argument" and not fault.path:
+            missing.append(fault.message.split('"')[1])
+        elif fault.rule == "unknown-argument" and len(fault.path) == 1:
+            message = f'tool "{name}" has no argument "{fault.path[0]}"'
+            yield document.problem(where, fault.rule, message, fault.suggestion, at_key=True)
+        elif fault.rule != "wrong-type":
+            at_key = fault.rule == "unknown-argument"
+            yield document.problem(where, fault.rule, fault.message, at_key=at_key)
+        elif not _has_expression(value):
+            name = next(part for part in reversed(fault.path) if isinstance(part, str))
+            what = f'argument "{name}"' if len(fault.path) == 1 else f'"{name}"'
+            message = f"{what} {fault.message}"
+            yield document.problem(where, fault.rule, message, fault.suggestion)
+    if missing:
+        listed = " and ".join(f'"{argument}"' for argument in missing)
+        message = f'tool "{name}" needs the argument{"s"[: len(missing) - 1]} {listed}'
+        yield document.problem((*path, "uses"), "missing-argument", message)
 
 
-def _argument_types(
-    document: Document,
-    path: NodePath,
-    tool: str,
-    schema: dict[str, Any],
-    given: Mapping[str, Any],
-) -> Iterator[Problem]:
-    for argument, value in given.items():
-        declared = schema.get("properties", {}).get(argument)
-        if declared is None or _has_expression(value):
+def _at(value: Any, path: NodePath) -> Any:
+    for part in path:
+        value = value[part]
+    return value
+
+
+def _examples(document: Document, path: NodePath, step: dict[str, Any]) -> Iterator[Problem]:
+    """An example that its own `output_schema` forbids teaches the model what it cannot say."""
+    schema, examples = step.get("output_schema"), _mapping(step.get("prompt")).get("examples")
+    if not isinstance(examples, list):
+        return
+    for index, example in enumerate(examples):
+        here, answer = (*path, index, "answer"), _mapping(example).get("answer")
+        if answer is None or _has_expression(answer):
             continue
-        whole = {**declared, "$defs": schema.get("$defs", {})}
-        for error in Draft202012Validator(whole).iter_errors(value):
-            yield document.problem(
-                (*path, argument, *error.absolute_path),
-                "wrong-type",
-                f'argument "{argument}" of tool "{tool}": {error.message}',
-            )
-
-
-def _output_schema(document: Document, path: NodePath, schema: Any) -> Iterator[Problem]:
-    if not isinstance(schema, dict):
-        return
-    try:
-        Draft202012Validator.check_schema(_without_expressions(schema))
-    except SchemaError as error:
-        yield document.problem(
-            (*path, *error.absolute_path), "bad-schema", f"not a JSON Schema: {error.message}"
-        )
-
-
-def _without_expressions(schema: Any) -> Any:
-    """The schema with everything that is computed later left out."""
-    if isinstance(schema, dict):
-        return {k: _without_expressions(v) for k, v in schema.items() if not is_expression(v)}
-    if isinstance(schema, list):
-        return [_without_expressions(item) for item in schema if not is_expression(item)]
-    return schema
+        if schema is None and not isinstance(answer, str):
+            message = "the answer of an example is text where the step has no output_schema"
+            yield document.problem(here, "bad-example", message)
+        if not isinstance(schema, dict) or _has_expression(schema):
+            continue
+        if isinstance(answer, str):
+            try:
+                answer, inside = json.loads(answer), False
+            except ValueError:
+                inside = True
+        else:
+            inside = True
+        for fault in output_schema.misfits(answer, schema):
+            where = (*here, *fault.path) if inside else here
+            message = f"the answer does not fit output_schema: {fault.message}"
+            yield document.problem(where, "bad-example", message, fault.suggestion)
 
 
 # -- names in expressions ------------------------------------------------------------------------
@@ -238,7 +308,7 @@ class _Names:
     """Checks every path that an expression reads against what exists at that point."""
 
     def __init__(
-        self, document: Document, inputs: tuple[str, ...], steps: dict[str, _StepShape]
+        self, document: Document, inputs: Mapping[str, Any], steps: dict[str, _StepShape]
     ) -> None:
         self._document = document
         self._inputs = inputs
@@ -261,20 +331,18 @@ class _Names:
         self, path: NodePath, text: str, position: int, variable: str | None
     ) -> Iterator[Problem]:
         try:
-            found = references(text)
-            bad_filters = unknown_filters(text)
+            found = expressions.references(text)
+            words = expressions.unknown_words(text)
         except ExpressionError as error:
-            place = self._document.find(path, OPEN)
-            yield self._document.problem(path, "bad-expression", str(error), place=place)
+            place = self._document.inside(path, error.offset, error.length)
+            hint = error.hint or ""
+            yield self._document.problem(path, "bad-expression", str(error), hint, place=place)
             return
-        for name, known in bad_filters:
-            yield self._document.problem(
-                path,
-                "unknown-filter",
-                f'there is no filter "{name}"',
-                did_you_mean(name, known).strip(),
-                place=self._document.find(path, name),
-            )
+        for word in words:
+            message = f'there is no {word.kind} "{word.name}"'
+            hint = did_you_mean(word.name, word.known).strip()
+            place = self._document.inside(path, word.offset, len(word.name))
+            yield self._document.problem(path, f"unknown-{word.kind}", message, hint, place=place)
         for reference in found:
             problem = self._reference(path, reference, position, variable)
             if problem:
@@ -287,19 +355,40 @@ class _Names:
         if root == variable:
             return None
         if root == "inputs":
-            return self._member(path, reference, 1, self._inputs, "input", "unknown-input")
+            return self._input(path, reference)
         if root == "run":
             return self._member(path, reference, 1, RUN_FACTS, "fact of the run", "unknown-name")
         if root == "steps":
             return self._step_output(path, reference, rest, position)
-        roots = ["inputs", "steps", "run", *([variable] if variable else [])]
-        meant = closest(root, roots)
-        hint = f'did you mean "{meant}"?' if meant else "there is: " + ", ".join(roots)
+        return self._unknown_root(path, reference, variable)
+
+    def _unknown_root(self, path: NodePath, reference: Reference, variable: str | None) -> Problem:
+        root = reference.path[0]
+        roots = [*RESERVED, *([variable] if variable else [])]
+        near = closest(root, roots)
         if root in self._steps:
             hint = f'did you mean "steps.{root}.outputs"?'
         elif root in self._inputs:
             hint = f'did you mean "inputs.{root}"?'
+        elif root.lower() in INSTEAD:
+            hint = f"did you mean {INSTEAD[root.lower()]}?"
+        elif root == "item" and variable:
+            hint = f'it is called "{variable}" here'
+        elif root == "item":
+            hint = "only a step with foreach has it, and not in its items"
+        else:
+            hint = f'did you mean "{near}"?' if near else "there is: " + ", ".join(roots)
         return self._say(path, reference, 0, "unknown-name", f'there is no "{root}"', hint)
+
+    def _input(self, path: NodePath, reference: Reference) -> Problem | None:
+        known = tuple(self._inputs)
+        problem = self._member(path, reference, 1, known, "input", "unknown-input")
+        if problem or len(reference.path) < 3 or reference.path[1] == "*":
+            return problem
+        kind = _mapping(self._inputs[reference.path[1]]).get("type", "string")
+        schema = {"object": "object", "list": "array", "file": "string", "folder": "string"}
+        shape = {"type": schema.get(kind, kind)} if isinstance(kind, str) else {}
+        return self._within(path, reference, 2, f'input "{reference.path[1]}"', shape)
 
     def _step_output(
         self, path: NodePath, reference: Reference, rest: list[str], position: int
@@ -312,15 +401,50 @@ class _Names:
             when = "is this one" if shape.position == position else "comes later"
             message = f'step "{rest[0]}" {when}: it has no outputs yet'
             return self._say(path, reference, 1, "not-yet-run", message, "")
-        problem = self._member(path, reference, 2, ("outputs",), "part of a step", "unknown-name")
-        if problem or len(rest) < 3 or rest[2] == "*":
-            return problem
-        if shape.is_list:
-            message = f'the outputs of "{rest[0]}" are a list, one entry for each item of foreach'
-            hint = f"did you mean steps.{rest[0]}.outputs | map(attribute='{rest[2]}')?"
-            return self._say(path, reference, 3, "is-a-list", message, hint)
-        if shape.keys is not None:
-            return self._member(path, reference, 3, shape.keys, "output", "unknown-output")
+        if len(rest) > 1 and rest[1] not in ("outputs", "*"):
+            message = f'a step has no "{rest[1]}"'
+            near = closest(rest[1], ["outputs"])
+            wanted = ".".join(rest[:1] + ["outputs"] + (rest[2:] if near else rest[1:]))
+            hint = f'did you mean "steps.{wanted}"?'.replace(".*", "")
+            return self._say(path, reference, 2, "unknown-name", message, hint)
+        if "*" in rest[:2]:
+            return None
+        return self._within(path, reference, 3, f'"{rest[0]}"', shape.schema)
+
+    def _within(
+        self,
+        path: NodePath,
+        reference: Reference,
+        depth: int,
+        what: str,
+        schema: Mapping[str, Any],
+    ) -> Problem | None:
+        """Follow the rest of a reference into what a JSON Schema says about the value."""
+        while depth < len(reference.path):
+            name, kind = reference.path[depth], schema.get("type")
+            if kind == "array" and name == "*":
+                schema = _mapping(schema.get("items"))
+            elif kind == "array":
+                parts = ".".join(reference.path[:depth])
+                message = f'{what} gives a list here, which has no "{name}"'
+                hint = f"did you mean {parts} | map(attribute='{name}')?"
+                if name in ("length", "size", "count"):
+                    hint = f"did you mean {parts} | length?"
+                return self._say(path, reference, depth, "is-a-list", message, hint)
+            elif kind == "object" and isinstance(schema.get("properties"), Mapping):
+                known = tuple(schema["properties"])
+                problem = self._member(path, reference, depth, known, "output", "unknown-output")
+                if problem or name == "*":
+                    return problem
+                schema = _mapping(schema["properties"][name])
+            elif kind in ("string", "integer", "number", "boolean") and name != "*":
+                if kind == "string" and reference.called and name in TEXT_METHODS:
+                    return None
+                message = f'{what} gives {A_KIND[kind]} here, which has no "{name}"'
+                return self._say(path, reference, depth, "unknown-name", message, "")
+            else:
+                return None
+            depth += 1
         return None
 
     def _member(
@@ -338,7 +462,7 @@ class _Names:
         name = reference.path[depth]
         hint = did_you_mean(name, known).strip()
         if not hint:
-            hint = "there is: " + ", ".join(known) if known else f"there is no {kind} at all"
+            hint = "there is: " + ", ".join(known) if known else "the workflow declares none"
         return self._say(path, reference, depth, rule, f'there is no {kind} "{name}"', hint)
 
     def _say(
@@ -351,10 +475,7 @@ class _Names:
         suggestion: str,
     ) -> Problem:
         """A problem at one name within an expression."""
-        start = self._document.find(path, OPEN, reference.expression)
-        inside = self._document.after(start, ".".join(reference.path[: depth + 1]))
-        name = reference.path[depth]
-        place = inside.tail(len(name)) if inside else start
+        place = self._document.inside(path, reference.offsets[depth], len(reference.path[depth]))
         return self._document.problem(path, rule, message, suggestion, place=place)
 
 
@@ -363,20 +484,58 @@ class _Names:
 
 def _inputs(document: Document, inputs: Mapping[str, Any]) -> Iterator[Problem]:
     for name, declared in inputs.items():
-        if not isinstance(declared, dict) or declared.get("default") is None:
+        path: NodePath = ("inputs", name)
+        if not isinstance(declared, dict):
             continue
+        for key in ("default", "enum"):
+            yield from _fixed_text(document, (*path, key), declared.get(key))
         try:
             model = Input.model_validate({**declared, "default": None})
         except ValueError:
             continue  # the structure is wrong: reported elsewhere
-        if model.type in ("file", "folder"):
-            continue  # whether a path exists is a matter of the run
-        try:
-            if convert(model, declared["default"]) != declared["default"]:
-                raise ValueError(f"must be {model.type}, not {declared['default']!r}")
-        except ValueError as error:
-            path = ("inputs", name, "default")
-            yield document.problem(path, "bad-default", f"the default does not fit: {error}")
+        yield from _limits(document, path, model, declared)
+        bare = model.model_copy(update={"enum": None})
+        for index, option in enumerate(model.enum or ()):
+            fault = list(_value(document, (*path, "enum", index), bare, option, "the option"))
+            if fault:
+                yield from fault
+                break  # if one has the wrong type, so have the others
+        default = declared.get("default")
+        if not is_expression(default):
+            yield from _value(document, (*path, "default"), model, default, "the default")
+
+
+def _limits(
+    document: Document, path: NodePath, model: Input, declared: dict[str, Any]
+) -> Iterator[Problem]:
+    for key, kinds in (
+        ("minimum", ("integer", "number")),
+        ("maximum", ("integer", "number")),
+        ("pattern", ("string", "file", "folder")),
+    ):
+        if declared.get(key) is not None and model.type not in kinds:
+            message = f'"{key}" is for {" and ".join(kinds)}, and this input is a {model.type}'
+            yield document.problem((*path, key), "misplaced-key", message, at_key=True)
+    if None not in (model.minimum, model.maximum) and model.minimum > model.maximum:  # type: ignore[operator]  # neither is None
+        message = f"no value is at least {model.minimum:g} and at most {model.maximum:g}"
+        yield document.problem((*path, "maximum"), "bad-limit", message)
+
+
+def _value(
+    document: Document, path: NodePath, model: Input, value: Any, what: str
+) -> Iterator[Problem]:
+    """A default, or an option of an enum, that the input itself would refuse."""
+    if value is None or model.type in ("file", "folder"):
+        return  # whether a path exists is a matter of the run
+    try:
+        if type(convert(model, value)) is not type(value):
+            raise ValueError(f"must be {A_KIND[model.type]}, not {describe(value)}")
+    except ValueError as error:
+        hint = ""
+        if isinstance(value, bool | int | float) and model.type == "string":
+            hint = "put it in quotes"
+        message = f"{what} does not fit: {error}"
+        yield document.problem(path, "bad-default", message, hint)
 
 
 def _model(
@@ -395,14 +554,17 @@ def _bare_braces(document: Document, value: Any, path: NodePath) -> Iterator[Pro
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _bare_braces(document, item, (*path, index))
-    elif document.starts_with(path, "{{"):
-        yield document.problem(
-            path, "bare-braces", "YAML takes this for a mapping", f"did you mean ${value}?"
-        )
+    elif document.source(path).startswith("{{"):
+        message = "YAML takes {{ for a mapping"
+        yield document.problem(path, "bare-braces", message, f"did you mean ${value}?")
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _has_expression(value: Any) -> bool:

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from agentkit.errors import InvalidInput, did_you_mean
 from agentkit.workflow.spec import Input, Workflow
+
+A_KIND: Mapping[str, str] = {
+    "string": "a string",
+    "integer": "an integer",
+    "number": "a number",
+    "boolean": "true or false",
+    "file": "the path of a file",
+    "folder": "the path of a folder",
+    "list": "a list",
+    "object": "an object",
+}
 
 TRUE, FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 
@@ -21,40 +34,54 @@ def bind(workflow: Workflow, given: Mapping[str, Any]) -> dict[str, Any]:
     fault at once.
     """
     faults = [
-        f'there is no input "{name}".{did_you_mean(name, workflow.inputs)}'
+        f'there is no input "{name}"{_instead(name, workflow)}'
         for name in given
         if name not in workflow.inputs
     ]
     bound: dict[str, Any] = {}
     for name, declared in workflow.inputs.items():
-        if name not in given:
+        value = given.get(name, declared.default)
+        if value is None and (declared.optional or name in given):
             if not declared.optional:
-                about = f" ({declared.description})" if declared.description else ""
-                faults.append(f'the input "{name}"{about} is missing: -i {name}=...')
-            bound[name] = declared.default
-            continue
-        try:
-            bound[name] = convert(declared, given[name])
-        except ValueError as error:
-            faults.append(f'input "{name}": {error}')
+                faults.append(f'the input "{name}" must not be null')
+            bound[name] = None
+        elif name not in given and not declared.optional:
+            about = f" ({declared.description})" if declared.description else ""
+            faults.append(f'the input "{name}"{about} is missing: -i {name}=...')
+        else:
+            try:
+                bound[name] = convert(declared, value)
+            except ValueError as error:
+                faults.append(f'input "{name}": {error}')
     if faults:
         raise InvalidInput("\n".join(faults))
     return bound
+
+
+def _instead(name: str, workflow: Workflow) -> str:
+    near = did_you_mean(name, workflow.inputs)
+    if near:
+        return "." + near
+    listed = ", ".join(f'"{known}"' for known in workflow.inputs)
+    return f", only {listed}" if listed else ": the workflow takes none"
 
 
 def convert(declared: Input, value: Any) -> Any:
     """One value in the declared type.  Raises `ValueError` with a sentence."""
     converted = _typed(declared.type, value)
     if declared.enum is not None and converted not in declared.enum:
-        allowed = ", ".join(repr(option) for option in declared.enum)
-        near = did_you_mean(str(converted), [str(option) for option in declared.enum])
-        raise ValueError(f"{value!r} is not one of {allowed}.{near}")
-    if declared.minimum is not None and converted < declared.minimum:
-        raise ValueError(f"{value} is less than {declared.minimum:g}")
-    if declared.maximum is not None and converted > declared.maximum:
-        raise ValueError(f"{value} is more than {declared.maximum:g}")
-    if declared.pattern is not None and not re.search(declared.pattern, str(converted)):
-        raise ValueError(f"{value!r} does not match the pattern {declared.pattern}")
+        allowed = ", ".join(_shown(option) for option in declared.enum)
+        near = did_you_mean(str(value), [str(option) for option in declared.enum])
+        raise ValueError(f"{_shown(value)} is not one of {allowed}.{near}".rstrip("."))
+    if isinstance(converted, int | float) and not isinstance(converted, bool):
+        if declared.minimum is not None and converted < declared.minimum:
+            raise ValueError(f"must be at least {declared.minimum:g}, not {converted}")
+        if declared.maximum is not None and converted > declared.maximum:
+            raise ValueError(f"must be at most {declared.maximum:g}, not {converted}")
+    if declared.pattern is not None and isinstance(converted, str):
+        written = converted if declared.type == "string" else str(value)
+        if not re.search(declared.pattern, written):
+            raise ValueError(f"{_shown(written)} does not match the pattern {declared.pattern}")
     return converted
 
 
@@ -66,46 +93,67 @@ def _typed(kind: str, value: Any) -> Any:
             return value
         case "integer", str():
             return _parsed(int, value, "an integer")
+        case "integer", float() if value.is_integer():
+            return int(value)
         case "number", int() | float() if not isinstance(value, bool):
             return value
         case "number", str():
-            return _parsed(float, value, "a number")
+            return _parsed(_finite, value, "a number")
         case "boolean", bool():
             return value
         case "boolean", str() if value.lower() in TRUE | FALSE:
             return value.lower() in TRUE
-        case "file", str():
-            return _path(value, "file")
-        case "folder", str():
-            return _path(value, "folder")
-        case "list", list():
-            return value
+        case "file" | "folder", str() | os.PathLike():
+            return _path(os.fspath(value), kind)
+        case "list", list() | tuple():
+            return list(value)
         case "object", dict():
             return value
         case "list" | "object", str():
-            parsed = _parsed(json.loads, value, f"JSON for a {kind}")
+            parsed = _parsed(_json, value, f"JSON for {A_KIND[kind]}")
             if isinstance(parsed, list if kind == "list" else dict):
                 return parsed
-    article = "an" if kind[0] in "aeiou" else "a"
-    raise ValueError(f"must be {article} {kind}, not {value!r}")
+    raise ValueError(f"must be {A_KIND[kind]}, not {_shown(value)}")
 
 
-def _parsed(parse: Any, text: str, what: str) -> Any:
+def _parsed(parse: Callable[[str], Any], text: str, what: str) -> Any:
     try:
         return parse(text)
-    except ValueError:
-        raise ValueError(f"must be {what}, not {text!r}") from None
+    except (ValueError, RecursionError):
+        raise ValueError(f"must be {what}, not {_shown(text)}") from None
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
+
+
+def _json(text: str) -> Any:
+    """JSON proper: Python would also take NaN and Infinity."""
+    return json.loads(text, parse_constant=_finite)
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _path(text: str, kind: str) -> str:
-    path = Path(text).expanduser().absolute()
+    if not text.strip() or "\0" in text:
+        raise ValueError(f"must be {A_KIND[kind]}, not {_shown(text)}")
+    try:
+        path = Path(text).expanduser().absolute()
+    except RuntimeError:
+        raise ValueError(f"{text}: there is no such user") from None
     if kind == "file" and path.is_dir():
         raise ValueError(f"{text} is a folder, not a file")
     if kind == "folder" and path.is_file():
         raise ValueError(f"{text} is a file, not a folder")
     if not path.exists():
         near = did_you_mean(path.name, _siblings(path))
-        raise ValueError(f"there is no {kind} {text}.{near}")
+        raise ValueError(f"there is no {kind} {text}{'.' + near if near else ''}")
     return str(path)
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from agentkit.errors import InvalidFile, Problem, UnknownName
+from agentkit.errors import InvalidFile, Problem, UnknownName, closest
 from agentkit.toolbox import Tool
 from agentkit.validation import problems_from
 from agentkit.workflow.check import Surroundings, check
-from agentkit.workflow.spec import FOREIGN_KEYS, Workflow
+from agentkit.workflow.spec import FOREIGN_KEYS, FOREIGN_VALUES, Workflow
 from agentkit.yamlfile import Document, load_file
 
 SUFFIXES = (".yaml", ".yml")
@@ -52,20 +52,33 @@ def known(folders: Iterable[Path]) -> dict[str, Path]:
 def load(path: Path, tools: Mapping[str, Tool], models: Iterable[str]) -> LoadedWorkflow:
     """Read and check a workflow.  Raises `InvalidFile` with every problem, in order of place."""
     document = load_file(path)
+    if _is_something_else(document.data):
+        message = 'this is no workflow: a workflow has "steps"'
+        raise InvalidFile([document.problem((), "not-a-workflow", message)])
     problems = list(check(document, Surroundings(tools, frozenset(models))))
+    spec = None
     try:
         spec = Workflow.model_validate(document.data)
     except ValidationError as error:
-        problems += problems_from(error, document, Workflow, hints=FOREIGN_KEYS)
-        raise InvalidFile(_in_order(problems)) from None
-    if problems:
+        structural = problems_from(
+            error, document, Workflow, hints={**FOREIGN_VALUES, **FOREIGN_KEYS}
+        )
+        places = {(problem.line, problem.column) for problem in problems}
+        problems += [one for one in structural if (one.line, one.column) not in places]
+    if problems or spec is None:
         raise InvalidFile(_in_order(problems))
     return LoadedWorkflow(spec, document, path)
 
 
+def _is_something_else(data: object) -> bool:
+    """Whether a mapping was never meant to be a workflow: one sentence, not one for each key."""
+    if not isinstance(data, dict):
+        return False
+    strange = [key for key in data if key not in Workflow.model_fields]
+    meant = {FOREIGN_KEYS.get(key.lower()) or closest(key, ["steps"]) for key in data}
+    return len(strange) > 1 and "steps" not in meant
+
+
 def _in_order(problems: Iterable[Problem]) -> list[Problem]:
-    """Sorted by place; one problem for one place, the checker's before the schema's."""
-    first: dict[tuple[int, int], Problem] = {}
-    for problem in problems:
-        first.setdefault((problem.line, problem.column), problem)
-    return [first[place] for place in sorted(first)]
+    """Sorted by place, each once: a default that three steps inherit is wrong once."""
+    return sorted(dict.fromkeys(problems), key=lambda problem: (problem.line, problem.column))

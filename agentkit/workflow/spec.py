@@ -9,48 +9,135 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 """Names of inputs, steps and outputs: usable in an expression without quotes."""
 
+FILE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+"""Names of workflows: usable as the name of a file."""
+
+FOREIGN_VALUES = {
+    "text": "string", "str": "string", "int": "integer", "float": "number", "double": "number",
+    "bool": "boolean", "path": "file", "dir": "folder", "directory": "folder", "array": "list",
+    "dict": "object", "map": "object", "mapping": "object", "json": "object",
+    "ignore": "continue", "skip": "continue", "stop": "fail_fast", "fail": "fail_fast",
+}  # fmt: skip
+"""Values of other tools, and ours for the same thing."""
+
+_IN_ORDER = "steps run one after the other, in the order of the file: leave it out"
+_NO_SCRIPTS = (
+    "a step calls a tool or a model, and no scripts: `agentkit tools list` shows the tools"
+)
+
 FOREIGN_KEYS = {
     "parameters": "inputs",
     "params": "inputs",
+    "variables": "inputs",
     "jobs": "steps",
     "tasks": "steps",
+    "nodes": "steps",
+    "title": "name",
     "condition": "if",
     "when": "if",
-    "runIf": "if",
+    "runif": "if",
     "for": "foreach",
+    "for_each": "foreach",
     "with_items": "foreach",
-    "withItems": "foreach",
+    "withitems": "foreach",
     "loop": "foreach",
+    "matrix": "foreach",
     "action": "uses",
     "tool": "uses",
+    "call": "uses",
     "args": "with",
     "arguments": "with",
     "llm": "prompt",
+    "chat": "prompt",
+    "ask": "prompt",
     "format": "output_schema",
+    "schema": "output_schema",
     "response_format": "output_schema",
     "continue_on_error": "on_error",
     "continue-on-error": "on_error",
-    "maxTokens": "max_tokens",
+    "maxtokens": "max_tokens",
     "max-tokens": "max_tokens",
+    "user": "text",
+    "message": "text",
+    "content": "text",
+    "var": "as",
+    "variable": "as",
+    "in": "items",
+    "list": "items",
+    "choices": "enum",
+    "options": "enum",
+    "min": "minimum",
+    "max": "maximum",
+    "regex": "pattern",
+    "help": "description",
+    "input": "question",
+    "output": "answer",
+    "needs": _IN_ORDER,
+    "depends": _IN_ORDER,
+    "depends_on": _IN_ORDER,
+    "dependson": _IN_ORDER,
+    "dependencies": _IN_ORDER,
+    "run": _NO_SCRIPTS,
+    "script": _NO_SCRIPTS,
+    "shell": _NO_SCRIPTS,
+    "command": _NO_SCRIPTS,
 }
-"""Words of other tools, and ours for the same thing."""
+"""Words of other tools in lower case, and ours for the same thing, or what to do instead."""
+
+RESERVED = ("inputs", "steps", "run")
+"""What every expression can read: no name for the variable of a loop."""
 
 
 def _problem(rule: str, message: str, suggestion: str = "") -> PydanticCustomError:
     context = {"suggestion": suggestion} if suggestion else None
-    return PydanticCustomError(rule, message, context)  # type: ignore[arg-type]  # wants a literal
+    return PydanticCustomError(rule, message, context)
+
+
+def _name(value: str) -> str:
+    if not NAME.fullmatch(value):
+        fixed = re.sub(r"\W+", "_", value.lower(), flags=re.ASCII).strip("_")
+        sensible = value.isascii() and NAME.fullmatch(fixed)
+        suggestion = f'did you mean "{fixed}"?' if sensible else ""
+        raise _problem(
+            "bad-name",
+            f'"{value}" is no name: lower-case letters, digits and "_" are, a letter first',
+            suggestion,
+        )
+    return value
+
+
+Name = Annotated[
+    str,
+    AfterValidator(_name),
+    WithJsonSchema({"type": "string", "pattern": f"^{NAME.pattern}$"}),
+]
 
 
 class Node(BaseModel):
     """Base: unknown keys are errors, values are not bent into other types."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, populate_by_name=True, frozen=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        populate_by_name=True,
+        frozen=True,
+        use_attribute_docstrings=True,
+    )
 
 
 InputType = Literal["string", "integer", "number", "boolean", "file", "folder", "list", "object"]
@@ -60,14 +147,18 @@ class Input(Node):
     """A value that the caller of a workflow gives."""
 
     type: InputType = "string"
+    """What a value must be; text from a command line is converted."""
     description: str = ""
     default: Any = None
+    """What it is when the caller does not give it."""
     required: bool = True
     """An input with a `default` is never required."""
     enum: list[Any] | None = Field(None, min_length=1)
+    """The values that are allowed."""
     minimum: float | None = None
     maximum: float | None = None
     pattern: str | None = None
+    """A regular expression that must be found in the text."""
 
     @field_validator("minimum", "maximum", mode="before")
     @classmethod
@@ -143,14 +234,22 @@ class Foreach(Node):
     """Do a step once for each item of a list, in order."""
 
     items: str | list[Any]
-    as_: str = Field("item", alias="as")
+    """The list, or an expression that gives it."""
+    as_: Name = Field("item", alias="as")
+    """The name of one item in the expressions of the step."""
     on_error: Literal["fail_fast", "continue"] = "fail_fast"
     """`continue`: a failed item leaves null in its place, and the others still count."""
 
     @field_validator("as_")
     @classmethod
-    def _is_a_name(cls, value: str) -> str:
-        return _name(value)
+    def _hides_nothing(cls, value: str) -> str:
+        if value in RESERVED:
+            raise _problem(
+                "reserved-name",
+                f'"{value}" is what every expression can read already',
+                'the usual name is "item"',
+            )
+        return value
 
 
 def _short_prompt(value: Any) -> Any:
@@ -160,19 +259,20 @@ def _short_prompt(value: Any) -> Any:
 class Step(Node):
     """One entry of `steps`: exactly one of `uses` and `prompt`."""
 
-    id: str
+    id: Name
+    """What expressions call it: `steps.ID.outputs`."""
     name: str = ""
     if_: str | bool | None = Field(None, alias="if")
+    """Skip the step where this expression is false; its outputs are null then."""
     foreach: Foreach | None = None
     uses: str | None = None
+    """The name of a tool: `agentkit tools list`."""
     with_: dict[str, Any] = Field({}, alias="with")
+    """The arguments of the tool."""
     prompt: Annotated[Prompt | None, BeforeValidator(_short_prompt)] = None
+    """A question to a chat model: its text, or a mapping."""
     output_schema: dict[str, Any] | None = None
-
-    @field_validator("id")
-    @classmethod
-    def _is_a_name(cls, value: str) -> str:
-        return _name(value)
+    """A JSON Schema: the answer to the prompt is data that fits it."""
 
     @model_validator(mode="after")
     def _does_one_thing(self) -> Step:
@@ -186,6 +286,12 @@ class Step(Node):
                 "two-actions",
                 f'step "{self.id}" has both "uses" and "prompt"',
                 "make two steps of it",
+            )
+        if self.output_schema is not None and self.prompt is None:
+            raise _problem(
+                "misplaced-key",
+                f'"output_schema" is for the answer to a "prompt", and step "{self.id}" has none',
+                "leave it out: a tool gives what it gives",
             )
         if self.with_ and self.uses is None:
             raise _problem(
@@ -211,44 +317,74 @@ class Workflow(Node):
     """A workflow file."""
 
     version: Literal[1] = 1
+    """The version of the workflow language."""
     name: str
     description: str = ""
-    inputs: dict[str, Input] = {}
+    inputs: dict[Name, Input] = {}
+    """What the caller gives: `agentkit run WORKFLOW -i name=value`."""
     defaults: Defaults = Defaults()
+    """What steps have in common."""
     steps: list[Step] = Field(min_length=1)
-    outputs: dict[str, Annotated[Output, BeforeValidator(_short_output)]] = {}
+    """What is done, in this order."""
+    outputs: dict[Name, Annotated[Output, BeforeValidator(_short_output)]] = {}
+    """What the workflow gives back."""
 
     @field_validator("name")
     @classmethod
     def _is_a_file_name(cls, value: str) -> str:
-        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", value):
+        if not FILE_NAME.fullmatch(value):
+            fixed = re.sub(r"[^a-z0-9_]+", "-", value.lower()).strip("-")
             raise _problem(
-                "bad-name", f'"{value}" is no name: lower-case letters, digits, "-" and "_" are'
+                "bad-name",
+                f'"{value}" is no name: lower-case letters, digits, "-" and "_" are',
+                f'did you mean "{fixed}"?' if FILE_NAME.fullmatch(fixed) else "",
             )
         return value
 
 
-def _name(value: str) -> str:
-    if not NAME.fullmatch(value):
-        fixed = re.sub(r"\W+", "_", value.lower()).strip("_")
-        suggestion = f'did you mean "{fixed}"?' if NAME.fullmatch(fixed) else ""
-        raise _problem(
-            "bad-name",
-            f'"{value}" is no name: lower-case letters, digits and "_" are, a letter first',
-            suggestion,
-        )
-    return value
-
-
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a workflow file, for editors."""
-    schema = Workflow.model_json_schema(by_alias=True)
-    properties = schema["$defs"]["Step"]["properties"]
-    properties["prompt"] = {
-        "description": "A question to a chat model: its text, or a mapping.",
+    schema = _for_people(Workflow.model_json_schema(by_alias=True))
+    properties = schema["properties"]
+    name = {"pattern": f"^{NAME.pattern}$"}
+    properties["inputs"] |= {
+        "propertyNames": name,
+        "additionalProperties": {"$ref": "#/$defs/Input"},
+    }
+    properties["outputs"] |= {
+        "propertyNames": name,
+        "additionalProperties": {"description": "A value, or a mapping with `value`."},
+    }
+    for key in ("inputs", "outputs"):
+        properties[key].pop("patternProperties", None)
+    properties["name"]["pattern"] = f"^{FILE_NAME.pattern}$"
+    step = schema["$defs"]["Step"]
+    asked = step["properties"]["prompt"]
+    step["properties"]["prompt"] = {
+        "description": asked["description"],
         "anyOf": [{"type": "string"}, {"$ref": "#/$defs/Prompt"}],
     }
-    schema["properties"]["outputs"]["additionalProperties"] = {
-        "description": "A value, or a mapping with `value`.",
+    step["oneOf"] = [{"required": ["uses"]}, {"required": ["prompt"]}]
+    step["dependentRequired"] = {"with": ["uses"], "output_schema": ["prompt"]}
+    schema["$defs"].pop("Output", None)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "agentkit workflow",
+        **schema,
     }
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _for_people(schema: Any) -> Any:
+    """Without what pydantic adds: a title for everything, and `null` for what may be left out."""
+    if isinstance(schema, list):
+        return [_for_people(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept = {k: _for_people(v) for k, v in schema.items() if k != "title" or not isinstance(v, str)}
+    options = kept.get("anyOf")
+    if isinstance(options, list) and {"type": "null"} in options:
+        del kept["anyOf"]
+        kept.pop("default", None)
+        rest = [option for option in options if option != {"type": "null"}]
+        kept = {**(rest[0] if len(rest) == 1 else {"anyOf": rest}), **kept}
+    return kept
