@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from agentkit import machine
 from agentkit.config import Settings
+from agentkit.engine import LlamaChatModel
 from agentkit.errors import ModelMissing
 from agentkit.runtime import Runtime
 
@@ -52,3 +54,21 @@ def model_path(models_folder: Path) -> Callable[[str], Path]:
             pytest.fail(f"{error}: {error.hint}, or: make models")
 
     return resolve
+
+
+@pytest.fixture(scope="module")
+def chat_model(model_path: Callable[[str], Path]) -> Iterator[Callable[[str], LlamaChatModel]]:
+    """`chat_model("smollm2-135m")`: loaded once for a module, closed at its end."""
+    loaded: dict[str, LlamaChatModel] = {}
+
+    def load(name: str) -> LlamaChatModel:
+        if name not in loaded:
+            path = model_path(name)
+            loaded[name] = LlamaChatModel(
+                path, name, context_tokens=1024, threads=machine.physical_cores()
+            )
+        return loaded[name]
+
+    yield load
+    for model in loaded.values():
+        model.close()
