@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -139,3 +140,25 @@ def test_the_transcript_is_read_once_for_all_questions(
     finished = events[-1]
     assert isinstance(finished, ev.RunFinished)
     assert finished.usage.cached_tokens > 0.9 * finished.usage.prompt_tokens
+
+
+@pytest.mark.model
+def test_a_recording_without_speech_gives_minutes_that_say_so(
+    tmp_path: Path, models_folder: Path
+) -> None:
+    silence = tmp_path / "silence.wav"
+    with wave.open(str(silence), "wb") as file:
+        file.setparams((1, 2, 16_000, 0, "NONE", ""))
+        file.writeframes(bytes(2 * 16_000 * 5))
+    with Runtime(Settings(home=tmp_path, models_dir=models_folder)) as runtime:
+        workflow = runtime.workflow("meeting-notes")
+        outputs = runtime.run(workflow, {"audio": str(silence)})
+        folder = runtime.settings.runs_folder / runtime.journal.run("last").id
+    page = (folder / "minutes.md").read_text()
+    assert outputs == {
+        "title": "No speech found",
+        "action_items": 0,
+        "decisions": 0,
+        "open_questions": 0,
+    }
+    assert page.startswith("# No speech found")
