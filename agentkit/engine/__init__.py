@@ -7,6 +7,7 @@ template     messages to prompt tokens
 grammar      a JSON Schema as a mask over the next token
 sampling     which token comes next
 text         bytes to text that may be shown
+answer       one request, from its prompt to its last token
 chat         the adapter that puts them together
 """
 

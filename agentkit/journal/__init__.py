@@ -1,7 +1,7 @@
 """What happened in every run, in one SQLite file that survives a power cut.
 
-    tables   the tables and their numbered migrations
-    store    events in, records out
+tables   the tables and their numbered migrations
+store    events in, records out
 """
 
 from agentkit.journal.store import Journal

@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import shlex
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, create_engine, event, select, update
+from sqlalchemy import URL, Connection, Row, create_engine, event, select, update
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from agentkit import events as ev
-from agentkit.errors import MachineError, UnknownName, human_bytes
+from agentkit.errors import MachineError, UnknownName
 from agentkit.journal import tables as t
 from agentkit.messages import Usage
 from agentkit.records import ArtifactRecord, RunRecord, StepRecord
@@ -33,19 +35,27 @@ LONG = 2000
 
 BUSY_SECONDS = 10
 
+_NEWEST = select(t.runs).order_by(t.runs.c.started.desc(), t.runs.c.id.desc())
+
 
 class Journal:
     """A SQLite file.  Thread-safe; several processes may use one file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._engine = create_engine(
-            f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True
+            URL.create("sqlite", database=str(path)),
+            connect_args={"timeout": BUSY_SECONDS},
+            hide_parameters=True,
         )
         event.listen(self._engine, "connect", _configure)
-        with self._explained():
-            t.migrate(self._engine)
+        try:
+            with self._explained():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                t.migrate(self._engine)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Close all connections."""
@@ -89,17 +99,17 @@ class Journal:
                                       outputs=_dump(connection, happened.outputs),
                                       usage=_usage_text(happened.usage))  # fmt: skip
                 case ev.StepFailed():
-                    self._put_step(connection, happened, action="", status="running")
                     self._finish_step(connection, happened, status=happened.status,
-                                      error=happened.error, detail=happened.detail)  # fmt: skip
+                                      error=_plain(happened.error),
+                                      detail=_plain(happened.detail))  # fmt: skip
 
     def _insert_run(self, connection: Connection, started: ev.RunStarted) -> None:
         connection.execute(
             t.runs.insert().values(
                 id=started.run,
                 workflow=started.workflow,
-                source=started.source,
-                definition=started.definition,
+                source=_plain(started.source),
+                definition=_plain(started.definition),
                 status="running",
                 started=started.time.isoformat(),
                 inputs=_dump(connection, started.inputs),
@@ -114,9 +124,17 @@ class Journal:
                 status=finished.status,
                 finished=finished.time.isoformat(),
                 outputs=_dump(connection, finished.outputs),
-                error=finished.error,
+                error=_plain(finished.error),
                 usage=_usage_text(finished.usage),
             )
+        )
+        # A foreach that was cancelled has no end of its own.
+        left_open = (t.steps.c.run == finished.run) & (t.steps.c.status == "running")
+        status = "cancelled" if finished.status == "cancelled" else "failed"
+        connection.execute(
+            update(t.steps)
+            .where(left_open)
+            .values(status=status, finished=finished.time.isoformat())
         )
 
     def _insert_artifact(self, connection: Connection, made: ev.ArtifactMade) -> None:
@@ -130,49 +148,48 @@ class Journal:
     def _put_step(self, connection: Connection, about: ev.StepEvent, **values: Any) -> None:
         connection.execute(
             insert(t.steps)
-            .values(
-                run=about.run,
-                step=about.step,
-                key=_key(about),
-                position=about.item if about.item is not None else -1,
-                started=about.time.isoformat(),
-                **values,
-            )
+            .values(**_place(about), started=about.time.isoformat(), **values)
             .on_conflict_do_nothing()
         )
 
-    def _finish_step(self, connection: Connection, about: ev.StepEvent, **values: Any) -> None:
+    def _finish_step(
+        self,
+        connection: Connection,
+        about: ev.StepFinished | ev.StepFailed,
+        **values: Any,
+    ) -> None:
+        """A step can fail before it started: its arguments could not be made."""
+        began = about.time - timedelta(seconds=about.seconds)
+        values["finished"] = about.time.isoformat()
         connection.execute(
-            update(t.steps)
-            .where(
-                t.steps.c.run == about.run,
-                t.steps.c.step == about.step,
-                t.steps.c.key == _key(about),
-            )
-            .values(finished=about.time.isoformat(), **values)
+            insert(t.steps)
+            .values(**_place(about), action="", started=began.isoformat(), **values)
+            .on_conflict_do_update(index_elements=["run", "step", "key"], set_=values)
         )
 
     # -- reading -----------------------------------------------------------------------------
 
     def runs(self, *, limit: int = 20) -> list[RunRecord]:
         """The newest runs, newest first."""
-        query = select(t.runs).order_by(t.runs.c.started.desc(), t.runs.c.id.desc()).limit(limit)
         with self._explained(), self._engine.connect() as connection:
-            return [_run(connection, row) for row in connection.execute(query)]
+            return [_run(connection, row) for row in connection.execute(_NEWEST.limit(limit))]
 
     def run(self, name: str) -> RunRecord:
         """A run by id, by a unique beginning of it, or `last`.  Raises `UnknownName`."""
         with self._explained(), self._engine.connect() as connection:
             if name == "last":
-                query = select(t.runs).order_by(t.runs.c.started.desc()).limit(1)
+                query = _NEWEST.limit(1)
             else:
-                query = select(t.runs).where(t.runs.c.id.startswith(name, autoescape=True)).limit(2)
+                begins = t.runs.c.id.startswith(name, autoescape=True)
+                query = select(t.runs).where(begins).order_by(t.runs.c.id).limit(2)
             rows = list(connection.execute(query))
-            if len(rows) == 1:
+            if len(rows) == 1 or (rows and rows[0].id == name):
                 return _run(connection, rows[0])
             known = list(connection.execute(select(t.runs.c.id)).scalars())
         if rows:
-            raise UnknownName("single run", name, [], hint="give more of the id: agentkit runs list")
+            raise UnknownName(
+                "single run", name, [], hint="give more of the id: agentkit runs list"
+            )
         raise UnknownName("run", name, known, hint="agentkit runs list")
 
     def definition(self, run: str) -> str:
@@ -205,16 +222,26 @@ class Journal:
         """SQLite's errors as ours, with the file and the way out."""
         try:
             yield
-        except (OperationalError, DatabaseError) as error:
-            cause = str(error.orig)
-            hint = "check that the disk has room and the folder can be written"
-            if "malformed" in cause or "not a database" in cause:
-                hint = f"move it away and go on with a new one: mv {self.path} {self.path}.damaged"
-            elif "locked" in cause:
-                hint = "another agentkit holds it for long; try again when that one is done"
-            elif self.path.exists():
-                hint += f" ({self.path} has {human_bytes(self.path.stat().st_size)})"
-            raise MachineError(f"the journal {self.path}: {cause}", hint=hint) from None
+        except DatabaseError as error:
+            raise MachineError(
+                f"the journal {self.path}: {error.orig}", hint=self._hint(error)
+            ) from None
+        except OSError as error:
+            raise MachineError(f"the journal {self.path}: {error.strerror}", hint=_CHECK) from None
+
+    def _hint(self, error: DatabaseError) -> str:
+        cause = str(error.orig)
+        if "malformed" in cause or "not a database" in cause:
+            # With its companions: a new database would take over the old one's write-ahead log.
+            old = shlex.quote(str(self.path.with_name("damaged")))
+            files = shlex.quote(str(self.path))
+            return f"move it away and go on with a new one: mkdir {old} && mv {files}* {old}"
+        if "locked" in cause:
+            return "another agentkit holds it for long; try again when that one is done"
+        return _CHECK
+
+
+_CHECK = "check that the disk has room and the folder can be written"
 
 
 def _configure(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
@@ -223,8 +250,10 @@ def _configure(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> N
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _key(about: ev.StepEvent) -> str:
-    return "" if about.item is None else str(about.item)
+def _place(about: ev.StepEvent) -> dict[str, Any]:
+    """The columns that say which step, or which item of it."""
+    key, position = ("", -1) if about.item is None else (str(about.item), about.item)
+    return {"run": about.run, "step": about.step, "key": key, "position": position}
 
 
 def _summary(happened: ev.Event) -> dict[str, Any]:
@@ -233,17 +262,25 @@ def _summary(happened: ev.Event) -> dict[str, Any]:
     return {name: value for name, value in happened.details().items() if name not in bulky}
 
 
+def _plain(text: str) -> str:
+    """Text as SQLite can store it: without halves of surrogate pairs."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def _dump(connection: Connection, value: Any) -> str:
-    """JSON in which long strings are replaced by `{"$text": digest}` and stored once."""
+    """JSON in which long strings are replaced by `{"$text": digest}` and stored once.
+
+    A key of the data that looks like that mark gets one more `$`.
+    """
 
     def shrink(node: Any) -> Any:
-        if isinstance(node, str) and len(node) > LONG:
-            digest = hashlib.sha256(node.encode("utf-8", "surrogatepass")).hexdigest()
+        if isinstance(node, str) and len(node) > LONG and _plain(node) == node:
+            digest = hashlib.sha256(node.encode()).hexdigest()
             row = {"sha256": digest, "text": node, "stored": time.time()}
             connection.execute(insert(t.texts).values(row).on_conflict_do_nothing())
-            return {"$text": digest}
-        if isinstance(node, dict):
-            return {key: shrink(item) for key, item in node.items()}
+            return {MARK: digest}
+        if isinstance(node, Mapping):
+            return {_ESCAPED.sub(r"$\g<0>", str(key)): shrink(item) for key, item in node.items()}
         if isinstance(node, list | tuple):
             return [shrink(item) for item in node]
         return node
@@ -254,15 +291,20 @@ def _dump(connection: Connection, value: Any) -> str:
 def _parse(connection: Connection, text: str | None) -> Any:
     def grow(node: Any) -> Any:
         if isinstance(node, dict):
-            if set(node) == {"$text"}:
-                query = select(t.texts.c.text).where(t.texts.c.sha256 == node["$text"])
+            if set(node) == {MARK}:
+                query = select(t.texts.c.text).where(t.texts.c.sha256 == node[MARK])
                 return connection.execute(query).scalar_one_or_none()
-            return {key: grow(item) for key, item in node.items()}
+            return {_UNESCAPED.sub("", key): grow(item) for key, item in node.items()}
         if isinstance(node, list):
             return [grow(item) for item in node]
         return node
 
     return None if text is None else grow(json.loads(text))
+
+
+MARK = "$text"
+
+_ESCAPED, _UNESCAPED = re.compile(r"^\$+text$"), re.compile(r"^\$(?=\$+text$)")
 
 
 def _usage_text(usage: Usage | None) -> str | None:

@@ -16,6 +16,8 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    func,
+    inspect,
     select,
 )
 
@@ -105,16 +107,26 @@ def migrate(engine: Engine) -> None:
 
     Raises `MachineError` if the database was written by a newer agentkit.
     """
-    with engine.begin() as connection:
+    with engine.connect() as connection:
+        if _form(connection) == len(MIGRATIONS):
+            return
+    with engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # whoever comes second sees what was done
         migrations.create(connection, checkfirst=True)
-        done = set(connection.execute(select(migrations.c.number)).scalars())
-        if done and max(done) > len(MIGRATIONS):
-            raise MachineError(
-                f"the journal has form {max(done)}, this agentkit knows forms up to "
-                f"{len(MIGRATIONS)}",
-                hint="pip install --upgrade agentkit",
-            )
-        for number, migration in enumerate(MIGRATIONS, start=1):
-            if number not in done:
-                migration(connection)
-                connection.execute(migrations.insert().values(number=number))
+        for number in range(_form(connection) + 1, len(MIGRATIONS) + 1):
+            MIGRATIONS[number - 1](connection)
+            connection.execute(migrations.insert().values(number=number))
+        connection.commit()
+
+
+def _form(connection: Connection) -> int:
+    """The number of the last migration that was done."""
+    if not inspect(connection).has_table(migrations.name):
+        return 0
+    form = connection.execute(select(func.max(migrations.c.number))).scalar() or 0
+    if form > len(MIGRATIONS):
+        raise MachineError(
+            f"the journal has form {form}, this agentkit knows forms up to {len(MIGRATIONS)}",
+            hint="pip install --upgrade agentkit",
+        )
+    return form
