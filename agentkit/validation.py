@@ -47,10 +47,10 @@ TYPE_NAMES = {
 }
 
 _BOUNDS = {
-    "greater_than_equal": ("ge", "at least"),
-    "greater_than": ("gt", "greater than"),
-    "less_than_equal": ("le", "at most"),
-    "less_than": ("lt", "less than"),
+    "greater_than_equal": ("ge", "{:g} or greater"),
+    "greater_than": ("gt", "greater than {:g}"),
+    "less_than_equal": ("le", "{:g} or less"),
+    "less_than": ("lt", "less than {:g}"),
 }
 
 _LENGTHS = {
@@ -118,7 +118,7 @@ def explain(*faults: Any) -> str:
         return f"{_shown(value)} is not one of " + ", ".join(options)
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]
-        return f"must be {words} {context[key]:g}, not {_shown(value)}"
+        return f"must be {words.format(context[key])}, not {_shown(value)}"
     if kind in _LENGTHS:
         key, words, unit = _LENGTHS[kind]
         if context[key] == 1:

@@ -148,6 +148,8 @@ def _step(
     path: NodePath = ("steps", position)
     loop = _mapping(step.get("foreach"))
     variable = loop.get("as", "item") if loop else None
+    if not isinstance(variable, str):
+        variable = "item" if loop else None
     if "foreach" not in step and any(
         FOREIGN_KEYS.get(k) == "foreach" or k == "items" for k in step
     ):

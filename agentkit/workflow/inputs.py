@@ -75,9 +75,9 @@ def convert(declared: Input, value: Any) -> Any:
         raise ValueError(f"{_shown(value)} is not one of {allowed}.{near}".rstrip("."))
     if isinstance(converted, int | float) and not isinstance(converted, bool):
         if declared.minimum is not None and converted < declared.minimum:
-            raise ValueError(f"must be at least {declared.minimum:g}, not {converted}")
+            raise ValueError(f"must be {declared.minimum:g} or greater, not {converted}")
         if declared.maximum is not None and converted > declared.maximum:
-            raise ValueError(f"must be at most {declared.maximum:g}, not {converted}")
+            raise ValueError(f"must be {declared.maximum:g} or less, not {converted}")
     if declared.pattern is not None and isinstance(converted, str):
         written = converted if declared.type == "string" else str(value)
         if not re.search(declared.pattern, written):

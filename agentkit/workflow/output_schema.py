@@ -190,9 +190,9 @@ def _sentence(error: ValidationError) -> str:
         case "enum":
             return f"{json.dumps(value)} is not one of " + ", ".join(json.dumps(o) for o in limit)
         case "minimum":
-            return f"must be at least {limit}, not {json.dumps(value)}"
+            return f"must be {limit} or greater, not {json.dumps(value)}"
         case "maximum":
-            return f"must be at most {limit}, not {json.dumps(value)}"
+            return f"must be {limit} or less, not {json.dumps(value)}"
         case "maxLength":
             return f"has {len(value)} characters, {limit} are allowed"
         case "maxItems":

@@ -262,6 +262,7 @@ class Step(Node):
     id: Name
     """What expressions call it: `steps.ID.outputs`."""
     name: str = ""
+    """What people read while it runs."""
     if_: str | bool | None = Field(None, alias="if")
     """Skip the step where this expression is false; its outputs are null then."""
     foreach: Foreach | None = None
