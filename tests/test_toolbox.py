@@ -1,0 +1,204 @@
+"""Tools are found in folders, described and called; a broken file stops nothing else."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from agentkit.config import shipped
+from agentkit.errors import InvalidInput, ToolError, UnknownName
+from agentkit.ports import ToolContext
+from agentkit.toolbox import Toolbox
+
+HEAD = "from __future__ import annotations\nfrom agentkit import ToolContext, tool\n"
+GOOD = (
+    HEAD + '@tool\ndef greet(name: str) -> str:\n    """Say hello."""\n    return "hello " + name\n'
+)
+
+CONTEXT = cast(ToolContext, SimpleNamespace(folder=Path("somewhere")))
+
+
+def box(folder: Path, **files: str) -> Toolbox:
+    folder.mkdir(exist_ok=True)
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text, encoding="utf-8")
+    return Toolbox([folder])
+
+
+def test_the_shipped_tools_come_in_through_the_same_door() -> None:
+    tools = Toolbox([shipped("tools")])
+
+    assert tools.bad == []
+    assert {"write_file", "transcribe", "render_template"} <= set(tools.names())
+    assert all(tool.description for tool in tools)
+
+
+def test_a_tool_is_described_and_called(tmp_path: Path) -> None:
+    tools = box(tmp_path / "tools", greet=GOOD)
+    greet = tools.get("greet")
+
+    assert tools.names() == [tool.name for tool in tools] == ["greet"]
+    assert (greet.description, greet.effects) == ("Say hello.", ())
+    assert greet.source == tmp_path / "tools" / "greet.py"
+    assert greet.json_schema["required"] == ["name"]
+    assert tools.call("greet", {"name": "Ada"}, CONTEXT) == "hello Ada"
+
+
+def test_the_context_is_handed_in_and_cannot_be_given(tmp_path: Path) -> None:
+    source = HEAD + (
+        '@tool(name="where-am-i", effects=("reads", "network"))\n'
+        "def anything(*, context: ToolContext) -> str:\n    return str(context.folder)\n"
+    )
+    tools = box(tmp_path / "tools", x=source)
+
+    assert tools.get("where-am-i").effects == ("reads", "network")
+    assert "context" not in tools.get("where-am-i").json_schema.get("properties", {})
+    assert tools.call("where-am-i", {}, CONTEXT) == "somewhere"
+    with pytest.raises(InvalidInput, match='unknown argument "context"'):
+        tools.call("where-am-i", {"context": 1}, CONTEXT)
+
+
+BROKEN = {
+    "syntax": ("def x(:\n", "SyntaxError: invalid syntax"),
+    "imports": ("import nothing_of_that_name\n", "ModuleNotFoundError: No module named"),
+    "raises": ("1 / 0\n", "ZeroDivisionError: division by zero"),
+    "exits": ("import sys\nsys.exit('no')\n", "SystemExit: no"),
+    "empty": ("", "has no function marked with @tool"),
+    "imported": (
+        "from agentkit_sibling import greet\n",
+        "ModuleNotFoundError: No module named 'agentkit_sibling'",
+    ),
+    "bytes": ("# -*- coding: latin-9000 -*-\n", "SyntaxError: unknown encoding"),
+    "untyped": (HEAD + "@tool\ndef a(x): ...\n", "TypeError: parameter 'x' has no type hint"),
+    "hints": (HEAD + "@tool\ndef b(x: Nope): ...\n", "NameError: name 'Nope' is not defined"),
+    "objects": (
+        HEAD + "import threading\n@tool\ndef c(x: threading.Thread): ...\n",
+        "PydanticSchemaGenerationError",
+    ),
+    "callables": (
+        HEAD + "from collections.abc import Callable\n@tool\ndef d(x: Callable[[], int]): ...\n",
+        "PydanticInvalidForJsonSchema",
+    ),
+    "names": (HEAD + "@tool(name='a b')\ndef e(): ...\n", "'a b' is no name for a tool"),
+    "effects": (HEAD + "@tool(effects=('explodes',))\ndef f(): ...\n", "'explodes' is no effect"),
+    "asynchronous": (HEAD + "@tool\nasync def g(): ...\n", "'g' is async"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_file_is_reported_and_stops_nothing_else(tmp_path: Path, kind: str) -> None:
+    text, reason = BROKEN[kind]
+    tools = box(tmp_path / "tools", greet=GOOD, **{kind: text})
+
+    assert tools.names() == ["greet"]
+    (bad,) = tools.bad
+    assert bad.source.name == f"{kind}.py"
+    assert bad.reason.startswith(reason)
+    assert not [name for name in sys.modules if name.startswith("agentkit_tool") and
+                name.endswith(kind) and reason.startswith("SyntaxError")]  # fmt: skip
+
+
+def test_one_broken_function_does_not_stop_the_others_of_its_file(tmp_path: Path) -> None:
+    tools = box(tmp_path / "tools", mixed=GOOD + "@tool\ndef bad(x): ...\n")
+
+    assert tools.names() == ["greet"]
+    assert [bad.reason for bad in tools.bad] == ["TypeError: parameter 'x' has no type hint"]
+
+
+def test_two_tools_of_one_name_in_one_folder_are_a_mistake(tmp_path: Path) -> None:
+    tools = box(tmp_path / "tools", a=GOOD, b=GOOD.replace("hello", "goodbye"))
+
+    assert tools.call("greet", {"name": "Ada"}, CONTEXT) == "hello Ada"
+    assert [(bad.source.name, bad.reason) for bad in tools.bad] == [
+        ("b.py", "there is a tool 'greet' already, in a.py")
+    ]
+
+
+def test_a_later_folder_replaces_a_tool(tmp_path: Path) -> None:
+    box(tmp_path / "one", greet=GOOD)
+    box(tmp_path / "two", other=GOOD.replace("hello", "goodbye"))
+    tools = Toolbox([tmp_path / "one", tmp_path / "two", tmp_path / "not there"])
+
+    assert tools.call("greet", {"name": "Ada"}, CONTEXT) == "goodbye Ada"
+    assert tools.bad == []
+
+
+def test_files_with_an_underscore_and_other_files_are_no_tools(tmp_path: Path) -> None:
+    tools = box(tmp_path / "tools", _helper="1 / 0\n", __init__="1 / 0\n")
+    (tmp_path / "tools" / "notes.txt").write_text("1 / 0\n")
+
+    assert tools.names() == []
+    assert tools.bad == []
+
+
+def test_two_files_of_one_name_do_not_meet(tmp_path: Path) -> None:
+    """Each is a module of its own, also for the type hints in it."""
+    source = HEAD + (
+        "from pydantic import BaseModel\nclass Item(BaseModel):\n    {field}: int\n"
+        "@tool\ndef take_{field}(item: Item) -> int:\n    return item.{field}\n"
+    )
+    box(tmp_path / "one", take=source.format(field="a"))
+    box(tmp_path / "two", take=source.format(field="b"))
+    tools = Toolbox([tmp_path / "one", tmp_path / "two"])
+
+    assert tools.call("take_a", {"item": {"a": 1}}, CONTEXT) == 1
+    assert tools.call("take_b", {"item": {"b": 2}}, CONTEXT) == 2
+
+
+def test_an_unknown_tool(tmp_path: Path) -> None:
+    tools = box(tmp_path / "tools", greet=GOOD)
+
+    with pytest.raises(UnknownName, match=r"no tool named 'great'\. did you mean") as caught:
+        tools.call("great", {}, CONTEXT)
+    assert caught.value.hint == "agentkit tools list"
+
+
+def test_arguments_that_do_not_fit(tmp_path: Path) -> None:
+    tools = box(tmp_path / "tools", greet=GOOD)
+
+    with pytest.raises(InvalidInput) as caught:
+        tools.call("greet", {"nam": "Ada"}, CONTEXT)
+    assert str(caught.value) == (
+        "tool 'greet': the argument \"name\" is missing; "
+        'unknown argument "nam". did you mean "name"?'
+    )
+    assert caught.value.hint == "agentkit tools show greet"
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("1 / 0", "tool 'x' broke: ZeroDivisionError: division by zero"),
+        ("import sys; sys.exit(3)", "tool 'x' broke: SystemExit: 3"),
+        ("from agentkit.errors import ToolError; raise ToolError('not today')", "not today"),
+    ],
+)
+def test_what_goes_wrong_in_a_tool_is_an_error_of_the_tool(
+    tmp_path: Path, body: str, said: str
+) -> None:
+    tools = box(tmp_path / "tools", x=HEAD + f"@tool\ndef x() -> None:\n    {body}\n")
+
+    with pytest.raises(ToolError) as caught:
+        tools.call("x", {}, CONTEXT)
+    assert str(caught.value) == said
+
+
+def test_ctrl_c_in_a_tool_is_not_an_error_of_the_tool(tmp_path: Path) -> None:
+    source = HEAD + "@tool\ndef x() -> None:\n    raise KeyboardInterrupt\n"
+    tools = box(tmp_path / "tools", x=source)
+
+    with pytest.raises(KeyboardInterrupt):
+        tools.call("x", {}, CONTEXT)
+
+
+def test_arguments_are_not_changed(tmp_path: Path) -> None:
+    source = HEAD + "@tool\ndef x(a: list[int]) -> int:\n    a.append(1)\n    return len(a)\n"
+    tools = box(tmp_path / "tools", x=source)
+    given: dict[str, Any] = {"a": []}
+
+    assert tools.call("x", given, CONTEXT) == 1
+    assert given == {"a": []}
