@@ -9,10 +9,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from agentkit.errors import InvalidFile, UserError
 from agentkit.validation import problems_from
@@ -29,7 +34,11 @@ def shipped(kind: Literal["tools", "workflows"]) -> Path:
 
 def home_folder() -> Path:
     """`AGENTKIT_HOME`, or `~/.agentkit`."""
-    return Path(os.environ.get("AGENTKIT_HOME") or "~/.agentkit").expanduser().absolute()
+    return _full(Path(os.environ.get("AGENTKIT_HOME") or "~/.agentkit"))
+
+
+def _full(path: Path) -> Path:
+    return path.expanduser().absolute()
 
 
 class Roles(BaseModel):
@@ -59,18 +68,18 @@ class Settings(BaseSettings):
     """All settings.  `AGENTKIT_ROLES__CHAT=...` overrides `roles: {chat: ...}`."""
 
     model_config = SettingsConfigDict(
-        env_prefix="AGENTKIT_", env_nested_delimiter="__", extra="forbid"
+        env_prefix="AGENTKIT_", env_nested_delimiter="__", env_ignore_empty=True, extra="forbid"
     )
 
-    home: Path = Field(default_factory=home_folder)
-    models_dir: Path | None = None
+    home: Annotated[Path, AfterValidator(_full)] = Field(default_factory=home_folder)
+    models_dir: Annotated[Path, AfterValidator(_full)] | None = None
     roles: Roles = Roles()
     engine: EngineSettings = EngineSettings()
 
     @property
     def models_folder(self) -> Path:
         """Where the store keeps models."""
-        return (self.models_dir or self.home / "models").expanduser().absolute()
+        return self.models_dir or self.home / "models"
 
     @property
     def journal_file(self) -> Path:
@@ -107,11 +116,14 @@ class Settings(BaseSettings):
             raise InvalidFile([document.problem((), "settings", "must be a mapping of settings")])
         try:
             return cls(**data)
+        except SettingsError as error:
+            said = "a variable AGENTKIT_* for a whole section takes JSON"
+            raise UserError(f"{said}: {error}", hint="AGENTKIT_ROLES__CHAT=NAME") from None
         except ValidationError as error:
-            if document:
-                problems = problems_from(error, document, cls)
-                if problems:
-                    raise InvalidFile(problems) from None
-            first = error.errors()[0]
-            name = "AGENTKIT_" + "__".join(str(part).upper() for part in first["loc"])
-            raise UserError(f"{name}: {first['msg']} (got {first['input']!r})") from None
+            for fault in error.errors():
+                name = "AGENTKIT_" + "__".join(str(part).upper() for part in fault["loc"])
+                if not document or name in {variable.upper() for variable in os.environ}:
+                    said = f"{name}: {fault['msg']} (got {fault['input']!r})"
+                    raise UserError(said) from None
+            assert document is not None
+            raise InvalidFile(problems_from(error, document, cls)) from None

@@ -1,4 +1,4 @@
-"""What this machine is: cores, memory, CPU features, GPUs.  Read from the system, nothing cached."""
+"""What this machine is: cores, memory, CPU features, GPUs.  Read from the system each time."""
 
 from __future__ import annotations
 
@@ -74,7 +74,11 @@ def gpus() -> tuple[Gpu, ...]:
     except (OSError, subprocess.SubprocessError):
         return ()
     rows = (line.rsplit(", ", 2) for line in asked.stdout.splitlines() if line.count(", ") >= 2)
-    return tuple(Gpu(name, int(total) << 20, int(free) << 20) for name, total, free in rows)
+    return tuple(
+        Gpu(name, int(total) << 20, int(free) << 20)
+        for name, total, free in rows
+        if total.isdecimal() and free.isdecimal()  # "[N/A]" where it shares the system's memory
+    )
 
 
 def _cpuinfo() -> dict[str, str]:

@@ -1,0 +1,140 @@
+"""Settings: the file, the environment above it, and mistakes in both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agentkit.config import PACKAGE, Settings, home_folder, shipped
+from agentkit.errors import InvalidFile, UserError
+
+
+@pytest.fixture
+def settings_file(isolated_home: Path) -> Path:
+    isolated_home.mkdir(parents=True, exist_ok=True)
+    return isolated_home / "settings.yaml"
+
+
+def test_without_a_file_there_are_defaults(isolated_home: Path) -> None:
+    settings = Settings.load()
+    assert settings.home == isolated_home
+    assert settings.models_folder == isolated_home / "models"
+    assert settings.journal_file == isolated_home / "journal.sqlite"
+    assert settings.runs_folder == isolated_home / "runs"
+    assert settings.engine.context_tokens is None
+    assert settings.roles.chat
+
+
+def test_reading_settings_makes_nothing(isolated_home: Path) -> None:
+    Settings.load()
+    assert not isolated_home.exists()
+
+
+def test_the_file_is_read(settings_file: Path) -> None:
+    settings_file.write_text(
+        "models_dir: /big/disk\nroles: {chat: mine}\nengine: {context_tokens: 4096, threads: 3}\n"
+    )
+    settings = Settings.load()
+    assert settings.models_folder == Path("/big/disk")
+    assert settings.roles.chat == "mine"
+    assert settings.roles.transcribe == "whisper-base"
+    assert (settings.engine.context_tokens, settings.engine.threads) == (4096, 3)
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n", "{}\n"])
+def test_an_empty_file_is_fine(settings_file: Path, text: str) -> None:
+    settings_file.write_text(text)
+    assert Settings.load().roles.chat
+
+
+def test_the_environment_wins_key_by_key(
+    settings_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings_file.write_text("roles: {chat: from-file, embed: from-file}\n")
+    monkeypatch.setenv("AGENTKIT_ROLES__CHAT", "from-variable")
+    monkeypatch.setenv("AGENTKIT_ENGINE__GPU_LAYERS", "7")
+    monkeypatch.setenv("AGENTKIT_MODELS_DIR", "/elsewhere")
+    settings = Settings.load()
+    assert (settings.roles.chat, settings.roles.embed) == ("from-variable", "from-file")
+    assert settings.engine.gpu_layers == 7
+    assert settings.models_folder == Path("/elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("value", "folder"), [("", ".agentkit"), ("~/kit", "kit"), ("here", "here"), ("/", "/")]
+)
+def test_the_home_may_be_anywhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str, folder: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AGENTKIT_HOME", value)
+    monkeypatch.setenv("AGENTKIT_MODELS_DIR", value)
+    settings = Settings.load()
+    assert home_folder() == settings.home == tmp_path / folder
+    assert settings.models_folder == (tmp_path / folder if value else settings.home / "models")
+
+
+def test_a_section_as_a_variable_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENTKIT_ROLES", '{"chat": "mine"}')
+    assert Settings.load().roles.chat == "mine"
+    monkeypatch.setenv("AGENTKIT_ROLES", "mine")
+    with pytest.raises(UserError, match=r"takes JSON.*roles"):
+        Settings.load()
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "says"),
+    [
+        ("roles: {chta: x}\n", "1:9", "chta"),
+        ("\nengine: {threads: 0}\n", "2:19", "threads"),
+        ("engine: {context_tokens: many}\n", "1:26", "context_tokens"),
+        ("model_dir: /x\n", "1:1", "model_dir"),
+        ("- a list\n", "1:1", "mapping"),
+    ],
+)
+def test_a_mistake_in_the_file_has_a_place(
+    settings_file: Path, text: str, place: str, says: str
+) -> None:
+    settings_file.write_text(text)
+    with pytest.raises(InvalidFile) as caught:
+        Settings.load()
+    (problem,) = caught.value.problems
+    assert problem.file.endswith("settings.yaml")
+    assert f"{problem.line}:{problem.column}" == place
+    assert says in problem.render()
+
+
+def test_all_mistakes_are_told_at_once(settings_file: Path) -> None:
+    settings_file.write_text("engine: {threads: 0, context_tokens: 5}\nrole: {}\n")
+    with pytest.raises(InvalidFile) as caught:
+        Settings.load()
+    assert len(caught.value.problems) == 3
+
+
+@pytest.mark.parametrize("with_file", [True, False])
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("AGENTKIT_ENGINE__THREADS", "0"), ("AGENTKIT_ENGINE__CONTEXT_TOKENS", "many")],
+)
+def test_a_mistake_in_a_variable_names_it(
+    settings_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    with_file: bool,
+    variable: str,
+    value: str,
+) -> None:
+    if with_file:
+        settings_file.write_text("roles: {chat: mine}\n")
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(UserError) as caught:
+        Settings.load()
+    assert variable in str(caught.value)
+    assert value in str(caught.value)
+
+
+def test_what_ships_is_found() -> None:
+    assert (shipped("tools") / "transcribe.py").is_file()
+    assert (shipped("workflows") / "meeting-notes.yaml").is_file()
+    assert shipped("tools").is_relative_to(PACKAGE.parent)

@@ -1,0 +1,121 @@
+"""The test doubles that ship: their examples run, and they blame the right one."""
+
+from __future__ import annotations
+
+import doctest
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentkit import testing
+from agentkit.cancel import CancelToken
+from agentkit.errors import BadAudio, Cancelled, MachineError, PromptTooLong
+from agentkit.messages import ChatRequest, Completion, Message
+from agentkit.testing import ScriptedModel, ScriptedServices, ScriptedTranscriber
+from agentkit.transcript import Transcript
+from agentkit.workflow.steps.scope import Services
+
+
+def question(text: str = "What now?", **more: Any) -> ChatRequest:
+    return ChatRequest((Message("user", text),), **more)
+
+
+def ask(model: ScriptedModel, request: ChatRequest) -> Completion:
+    *_, last = model.stream(request)
+    assert last.completion is not None
+    return last.completion
+
+
+def test_the_examples_in_the_docstrings_run() -> None:
+    found = doctest.testmod(testing)
+    assert found.failed == 0
+    assert found.attempted >= 9
+
+
+def test_answers_may_be_text_data_functions_and_exceptions() -> None:
+    model = ScriptedModel(
+        "plain", {"a": "ü"}, lambda request: request.messages[0].content.upper(), MachineError("no")
+    )
+    assert [ask(model, question("hear me")).text for _ in range(3)] == [
+        "plain",
+        '{"a": "ü"}',
+        "HEAR ME",
+    ]
+    with pytest.raises(MachineError, match="no"):
+        ask(model, question())
+    assert len(model.requests) == 4
+
+
+def test_one_question_too_many_is_shown_to_the_author_of_the_test() -> None:
+    model = ScriptedModel("only one")
+    ask(model, question())
+    with pytest.raises(AssertionError, match=r"request 2 came.* 1 answers.*'And then\?'"):
+        ask(model, question("And then?"))
+
+
+@pytest.mark.parametrize("answer", ["no JSON", {"age": "old"}, {}, "[]"])
+def test_an_answer_that_no_model_could_give_is_the_author_s_fault(answer: Any) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"age": {"type": "integer"}},
+        "required": ["age"],
+    }
+    with pytest.raises(AssertionError, match=r"JSON was asked for|does not fit the schema"):
+        ask(ScriptedModel(answer), question(json_schema=schema))
+
+
+def test_the_context_counts_words() -> None:
+    model = ScriptedModel("a b c d e", context_tokens=6)
+    assert model.count_tokens(question("one two").messages) == 3
+    assert ask(model, question("one two")).usage.completion_tokens == 3
+    with pytest.raises(PromptTooLong):
+        model.stream(question("one two three four five six"))
+
+
+@pytest.mark.parametrize("text", ["", " ", "one", " two  words\n", "tab\tand\n\nlines "])
+def test_every_character_of_an_answer_is_told(text: str) -> None:
+    assert ask(ScriptedModel(text), question()).text == text
+
+
+def test_the_transcriber_hears_by_file_name() -> None:
+    ready = Transcript((), None, 3.0, 0, 0, "other")
+    broken = BadAudio(Path("bad.wav"), "broken")
+    ears = ScriptedTranscriber({"talk.wav": "a b\n\nc", "ready.wav": ready, "bad.wav": broken})
+    seen: list[tuple[float, float | None, str]] = []
+    talk = ears.transcribe(
+        Path("anywhere/talk.wav"),
+        language="de",
+        progress=lambda done, total, unit: seen.append((done, total, unit)),
+    )
+    assert [(word.start, word.end, word.text) for word in talk.words] == [
+        (0.0, 0.4, "a"),
+        (0.4, 0.8, "b"),
+        (0.8, 1.2, "c"),
+    ]
+    assert (talk.language, talk.duration, talk.covered_seconds) == ("de", 1.2, 1.2)
+    assert seen == [(0.8, 1.2, "s"), (1.2, 1.2, "s")]
+    assert ears.transcribe(Path("ready.wav")) is ready
+    with pytest.raises(BadAudio):
+        ears.transcribe(Path("bad.wav"))
+    with pytest.raises(AssertionError, match=r"no transcript for 'other.wav'"):
+        ears.transcribe(Path("other.wav"))
+    assert [path.name for path in ears.heard] == ["talk.wav", "ready.wav", "bad.wav", "other.wav"]
+    ears.close()
+
+
+def test_the_transcriber_hears_silence_and_stops_when_asked() -> None:
+    ears = ScriptedTranscriber({"quiet.wav": ""})
+    silence = ears.transcribe(Path("quiet.wav"))
+    assert (silence.segments, silence.language, silence.duration) == ((), None, 0)
+    token = CancelToken()
+    token.cancel("enough")
+    with pytest.raises(Cancelled, match="enough"):
+        ears.transcribe(Path("quiet.wav"), cancel=token)
+
+
+def test_services_stand_in_for_the_runtime() -> None:
+    model, ears = ScriptedModel("yes"), ScriptedTranscriber({})
+    services: Services = ScriptedServices(model, ears)
+    assert services.chat() is services.chat("any") is model
+    assert services.transcriber() is services.transcriber("any") is ears
