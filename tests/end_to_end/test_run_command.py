@@ -1,4 +1,4 @@
-"""`agentkit run` as a user types it: output, files, exit codes, Ctrl-C, and what the journal says."""
+"""`agentkit run` as a user types it: output, files, exit codes, Ctrl-C, the journal."""
 
 from __future__ import annotations
 
