@@ -15,8 +15,8 @@ from agentkit.errors import Problem, closest, did_you_mean
 from agentkit.toolbox import Tool
 from agentkit.validation import describe
 from agentkit.workflow import expressions, output_schema
+from agentkit.workflow.environment import TEXT_METHODS
 from agentkit.workflow.expressions import (
-    TEXT_METHODS,
     ExpressionError,
     Reference,
     is_expression,
