@@ -114,6 +114,10 @@ class Settings(BaseSettings):
         data: dict[str, Any] = (document.data or {}) if document else {}
         if document and not isinstance(data, dict):
             raise InvalidFile([document.problem((), "settings", "must be a mapping of settings")])
+        for key in data:
+            if key.startswith("_"):  # pydantic-settings would take these as orders to itself
+                fault = document.problem((key,), "unknown-key", f'unknown key "{key}"', at_key=True)
+                raise InvalidFile([fault])
         try:
             return cls(**data)
         except SettingsError as error:

@@ -35,11 +35,10 @@ def did_you_mean(name: str, options: Iterable[str]) -> str:
 
 def human_bytes(count: float) -> str:
     """`1117320768` as `1.12 GB` (powers of ten, as disks are sold)."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000 or unit == "GB":
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.3g} {unit}"
-        count /= 1000
-    raise AssertionError("unreachable")
+    unit, units = "B", ["TB", "GB", "MB", "kB"]
+    while count >= 999.5 and units:
+        count, unit = count / 1000, units.pop()
+    return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.3g} {unit}"
 
 
 class AgentkitError(Exception):

@@ -66,7 +66,7 @@ class ForeachStarted(StepEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepStarted(StepEvent):
-    """`inputs` are the rendered arguments: of a tool its `with`, of a prompt its messages."""
+    """`inputs` are the rendered arguments: of a tool its `with`, of a prompt the whole request."""
 
     action: str
     inputs: Mapping[str, Any]
@@ -115,7 +115,7 @@ class StepSkipped(StepEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepFailed(StepEvent):
-    """`status` tells a failure from a cancel; `detail` is for a developer and may be a traceback."""
+    """`status` tells a failure from a cancel; `detail` is for a developer, maybe a traceback."""
 
     error: str
     seconds: float

@@ -159,13 +159,16 @@ class Runtime:
     ) -> dict[str, Any]:
         """Run a workflow to its end and return its outputs.
 
-        The journal hears each event first, then the subscribers.  Raises `InvalidInput` before
-        anything starts, `StepFailed` or `Cancelled` afterwards.
+        The journal hears each event first, then the subscribers.  Raises `InvalidInput` or
+        `ModelMissing` before anything starts, `StepFailed` or `Cancelled` afterwards.
         """
         from agentkit.workflow.inputs import bind
         from agentkit.workflow.run import WorkflowRun
 
         inputs = bind(workflow.spec, given)
+        roles = self.settings.roles.model_dump()
+        for role, name in sorted(workflow.models(), key=str):
+            self.store.resolve(name or roles[role])
         listeners = (self.journal.record, *subscribers)
 
         def publish(event: Event) -> None:

@@ -14,6 +14,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, overload
@@ -37,6 +38,7 @@ class Tool:
     name: str
     signature: Signature
     effects: tuple[Effect, ...]
+    roles: tuple[str, ...]
     function: Callable[..., Any]
     source: Path
 
@@ -63,21 +65,25 @@ class BadTool:
 @overload
 def tool(function: F) -> F: ...
 @overload
-def tool(*, name: str | None = None, effects: Sequence[Effect] = ()) -> Callable[[F], F]: ...
+def tool(
+    *, name: str | None = None, effects: Sequence[Effect] = (), roles: Sequence[str] = ()
+) -> Callable[[F], F]: ...
 def tool(
     function: Callable[..., Any] | None = None,
     *,
     name: str | None = None,
     effects: Sequence[Effect] = (),
+    roles: Sequence[str] = (),
 ) -> Any:
     """Mark a function as a tool.
 
     `effects` declare what it does to the world beyond computing: `reads` files, `writes` files,
-    uses the `network`, `executes` code.  A parameter called `context` receives a `ToolContext`.
+    uses the `network`, `executes` code.  `roles` name the models that it asks its context for
+    (`transcribe`), so that a missing one is found before a run begins.  A parameter called `context` receives a `ToolContext`.
     """
 
     def mark(function: Callable[..., Any]) -> Callable[..., Any]:
-        setattr(function, _MARK, (name or function.__name__, tuple(effects)))
+        setattr(function, _MARK, (name or function.__name__, tuple(effects), tuple(roles)))
         return function
 
     return mark(function) if function is not None else mark
@@ -142,7 +148,8 @@ class Toolbox:
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module  # where pydantic looks up the names in type hints
         try:
-            spec.loader.exec_module(module)
+            with redirect_stdout(sys.stderr):  # what it prints must not mix with our results
+                spec.loader.exec_module(module)
         except (Exception, SystemExit) as error:  # a broken file must not take the others with it
             del sys.modules[name]
             self._report(path, error)
@@ -157,7 +164,7 @@ class Toolbox:
                 self._report(path, error)
 
     def _add(self, function: Callable[..., Any], path: Path) -> None:
-        name, effects = getattr(function, _MARK)
+        name, effects, roles = getattr(function, _MARK)
         if not _NAME.fullmatch(name):
             raise ToolError(f"{name!r} is no name for a tool: letters, digits, _ and - are")
         unknown = [effect for effect in effects if effect not in get_args(Effect)]
@@ -166,7 +173,7 @@ class Toolbox:
             raise ToolError(f"{unknown[0]!r} is no effect; there are: {known}")
         if inspect.iscoroutinefunction(function):
             raise ToolError(f"{name!r} is async; a tool is a plain function")
-        made = Tool(name, signature_of(function), effects, function, path)
+        made = Tool(name, signature_of(function), effects, roles, function, path)
         made.json_schema  # noqa: B018  # a type without a schema is found here, not in a run
         other = self._tools.get(name)
         if other and other.source.parent == path.parent:

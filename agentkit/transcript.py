@@ -1,4 +1,4 @@
-"""What was said in a recording: words with times, in segments.  Frozen values; seconds throughout."""
+"""What was said in a recording: words with times, in segments.  Frozen values; all in seconds."""
 
 from __future__ import annotations
 

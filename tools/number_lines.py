@@ -8,18 +8,29 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import BaseModel
+
 from agentkit import tool
 
 CRUMB_WORDS = 3
 CRUMB_PAUSE = 0.8
 
 
+class Segment(BaseModel):
+    """A stretch of speech; seconds.  `words` have start, end and text."""
+
+    start: float
+    end: float
+    text: str
+    words: list[dict[str, Any]] = []
+
+
 @tool
-def number_lines(segments: list[dict[str, Any]], window_chars: int = 6000) -> dict[str, Any]:
+def number_lines(segments: list[Segment], window_chars: int = 6000) -> dict[str, Any]:
     """Number the lines of a transcript and group them into windows.
 
     Args:
-        segments: What `transcribe` returns: start and end in seconds, and text.
+        segments: What `transcribe` returns: start and end in seconds, text, maybe words.
         window_chars: How long the text of a window may become.
     """
     lines = _joined(segments)
@@ -35,13 +46,14 @@ def number_lines(segments: list[dict[str, Any]], window_chars: int = 6000) -> di
     return {"lines": lines, "windows": windows}
 
 
-def _joined(segments: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _joined(segments: list[Segment]) -> list[dict[str, Any]]:
     lines: list[dict[str, Any]] = []
     for segment in segments:
-        line = {key: segment[key] for key in ("start", "end", "text")}
+        line = segment.model_dump()
         crumb = bool(lines) and len(lines[-1]["text"].split()) <= CRUMB_WORDS
         if crumb and line["start"] - lines[-1]["end"] < CRUMB_PAUSE:
             lines[-1]["text"] += " " + line["text"]
+            lines[-1]["words"] += line["words"]
             lines[-1]["end"] = line["end"]
         else:
             lines.append(line)

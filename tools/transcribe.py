@@ -12,7 +12,7 @@ from typing import Any
 from agentkit import ToolContext, tool
 
 
-@tool(effects=("reads",))
+@tool(effects=("reads",), roles=("transcribe",))
 def transcribe(
     audio: Path, *, language: str | None = None, words: bool = False, context: ToolContext
 ) -> dict[str, Any]:

@@ -39,6 +39,7 @@ class Line(BaseModel):
     start: float
     end: float
     text: str
+    words: list[dict[str, Any]] = []
 
 
 class Task(BaseModel):
@@ -66,6 +67,7 @@ def verify_notes(lines: list[Line], notes: list[Notes | None]) -> dict[str, Any]
         notes: For each line, in the same order, what was noted about it.
     """
     findings = _Findings()
+    unread = [line.number for line, found in zip(lines, notes, strict=True) if found is None]
     for line, found in zip(lines, notes, strict=True):
         for task in found.tasks if found else []:
             findings.add("tasks", line, task.what, who=task.who.strip(), due=task.due.strip())
@@ -73,7 +75,7 @@ def verify_notes(lines: list[Line], notes: list[Notes | None]) -> dict[str, Any]
             findings.add("decisions", line, decision)
         for unknown in found.unknown if found else []:
             findings.add("open_questions", line, unknown)
-    return {**findings.kept, "dropped": findings.dropped}
+    return {**findings.kept, "dropped": findings.dropped, "unread": unread}
 
 
 class _Findings:
@@ -116,6 +118,8 @@ def _fault(note: dict[str, Any], line: Line) -> str:
         return "is a question, and nobody says that it stays open"
     who = _words(note["who"])
     if note["kind"] == "tasks":
+        if note["who"] and not who:
+            return f"{note['who']!r} is nobody"
         if who and who[0] in NOBODY - SPEAKER:
             return "is meant for nobody in particular"
         if not set(who) <= set(said):
@@ -133,12 +137,13 @@ def _with_evidence(note: dict[str, Any], line: Line) -> dict[str, Any]:
     if due and not _contains(_words(line.text), _words(due)):
         doubts.append(f"{due!r} was not said")
         due = ""
+    quote = _quote(line.text, _telling(note["what"]))
     return {
         **note,
         "who": who,
         "due": due,
-        "quote": _quote(line.text, _telling(note["what"])),
-        "start": line.start,
+        "quote": quote,
+        "start": _start(quote, line),
         "line": line.number,
         "doubts": doubts,
     }
@@ -158,6 +163,14 @@ def _quote(text: str, words: list[str]) -> str:
             ):
                 best = piece
     return best.strip(" ,;")
+
+
+def _start(quote: str, line: Line) -> float:
+    """When the quote begins: the time of its first word, if the words of the line have times."""
+    before = len(line.text[: line.text.index(quote)].split())
+    if len(line.words) != len(line.text.split()):
+        return line.start
+    return float(line.words[before]["start"])
 
 
 def _same(earlier: dict[str, Any], later: dict[str, Any]) -> bool:
@@ -188,4 +201,6 @@ def _words(text: str) -> list[str]:
 def _contains(haystack: list[str], needle: list[str]) -> bool:
     """Whether the words stand there in one run."""
     size = len(needle)
-    return any(haystack[at : at + size] == needle for at in range(len(haystack) - size + 1))
+    return bool(needle) and any(
+        haystack[at : at + size] == needle for at in range(len(haystack) - size + 1)
+    )

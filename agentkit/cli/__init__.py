@@ -7,14 +7,13 @@ that the mistake is ours.
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from typing import NoReturn
 
 import click
 
 from agentkit import __version__
-from agentkit.errors import AgentkitError, InvalidFile
+from agentkit.errors import AgentkitError, InvalidFile, MachineError
 
 COMMANDS = {
     "run": ("agentkit.cli.run:run", "Run a workflow."),
@@ -71,9 +70,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         sys.exit(130)
-    except BrokenPipeError:  # `agentkit runs list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    except OSError as error:  # a folder that cannot be written, a full disk
+        explain(MachineError(f"{error.filename or 'the output'}: {error.strerror}"))
+        sys.exit(MachineError.exit_code)
 
 
 def explain(error: AgentkitError) -> None:

@@ -85,7 +85,8 @@ class _Lines:
                 self._echo(click.style(where, fg="red"))
             case ev.StepFinished():
                 usage = event.usage or self._usage.get(event.step)
-                line = f"  ✓ {event.step:<14} {event.seconds:7.1f} s"
+                mark = "!" if self._counts.get(event.step, [0, 0, 0])[2] else "✓"
+                line = f"  {mark} {event.step:<14} {event.seconds:7.1f} s"
                 self._echo(line + self._items(event.step) + _tokens(usage))
             case ev.StepSkipped():
                 self._echo(f"  - {event.step:<14} skipped: {event.reason}")

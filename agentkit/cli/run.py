@@ -11,7 +11,7 @@ import click
 from agentkit import events as ev
 from agentkit.cli.interrupt import interruptible
 from agentkit.cli.live import follow
-from agentkit.errors import InvalidInput
+from agentkit.errors import InvalidInput, MachineError, UserError
 from agentkit.runtime import Runtime
 
 
@@ -27,23 +27,31 @@ def run(workflow: str, inputs: tuple[str, ...], output: Path | None, as_json: bo
 
     Ctrl-C ends the run within a moment; what it had finished stays in the journal.
     """
-    with Runtime() as runtime, interruptible() as cancel, follow(as_json=as_json) as watch:
-        loaded = runtime.workflow(workflow)
-        made: list[ev.ArtifactMade] = []
-
-        def remember(event: ev.Event) -> None:
-            if isinstance(event, ev.ArtifactMade):
-                made.append(event)
-
-        outputs = runtime.run(loaded, _pairs(inputs), cancel=cancel, subscribers=(remember, watch))
-        files = [runtime.settings.runs_folder / event.run / event.path for event in made]
     if output is not None:
-        files = [_copy(file, output) for file in files]
+        _make(output)
+    made: list[ev.ArtifactMade] = []
+
+    def remember(event: ev.Event) -> None:
+        if isinstance(event, ev.ArtifactMade):
+            made.append(event)
+
+    with Runtime() as runtime:
+        loaded = runtime.workflow(workflow)
+        given = _pairs(inputs)
+        try:
+            with interruptible() as cancel, follow(as_json=as_json) as watch:
+                outputs = runtime.run(loaded, given, cancel=cancel, subscribers=(remember, watch))
+        finally:  # what a run had made when it failed is worth having, too
+            for name in dict.fromkeys(event.path for event in made):
+                file = runtime.settings.runs_folder / made[0].run / name
+                _tell(file if output is None else _copy(file, output / name), as_json=as_json)
+    if outputs and not as_json:
+        click.echo(json.dumps(outputs, indent=2, ensure_ascii=False))
+
+
+def _tell(file: Path, *, as_json: bool) -> None:
     if not as_json:
-        for file in files:
-            click.echo(f"wrote {file}", err=True)
-        if outputs:
-            click.echo(json.dumps(outputs, indent=2, ensure_ascii=False))
+        click.echo(f"wrote {file}", err=True)
 
 
 def _pairs(inputs: tuple[str, ...]) -> dict[str, str]:
@@ -56,6 +64,18 @@ def _pairs(inputs: tuple[str, ...]) -> dict[str, str]:
     return pairs
 
 
-def _copy(file: Path, folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return Path(shutil.copy2(file, folder / file.name))
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"-o {folder}: cannot be made: {error.strerror}") from None
+
+
+def _copy(file: Path, target: Path) -> Path:
+    _make(target.parent)
+    try:
+        return Path(shutil.copy2(file, target))
+    except OSError as error:
+        raise MachineError(
+            f"{target} cannot be written: {error.strerror}", hint=f"it is in {file}"
+        ) from None

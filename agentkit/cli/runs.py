@@ -21,7 +21,8 @@ def runs() -> None:
 
 
 @runs.command("list")
-@click.option("-n", "--limit", default=20, show_default=True, help="How many, newest first.")
+@click.option("-n", "--limit", type=click.IntRange(min=1), default=20, show_default=True,
+              help="How many, newest first.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_runs(limit: int, as_json: bool) -> None:
     """The newest runs."""

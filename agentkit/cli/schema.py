@@ -14,6 +14,8 @@ def schema() -> None:
     """Print the JSON Schema of workflow files.
 
     Put it beside your workflows and name it in their first line:
+
+    \b
     # yaml-language-server: $schema=workflow.schema.json
     """
     click.echo(json.dumps(workflow_schema(), indent=2))

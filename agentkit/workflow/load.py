@@ -12,6 +12,7 @@ from agentkit.errors import InvalidFile, Problem, UnknownName, closest
 from agentkit.toolbox import Tool
 from agentkit.validation import problems_from
 from agentkit.workflow.check import Surroundings, check
+from agentkit.workflow.expressions import is_expression
 from agentkit.workflow.spec import FOREIGN_KEYS, FOREIGN_VALUES, Workflow
 from agentkit.yamlfile import Document, load_file
 
@@ -25,6 +26,22 @@ class LoadedWorkflow:
     spec: Workflow
     document: Document
     path: Path
+    tools: Mapping[str, Tool]
+
+    def models(self) -> set[tuple[str, str | None]]:
+        """Role and name of every model that a run needs; None: the one of the role.
+
+        A name that an expression computes is not known yet, and is left out.
+        """
+        needed: set[tuple[str, str | None]] = set()
+        for step in self.spec.steps:
+            if step.uses is not None:
+                needed |= {(role, None) for role in self.tools[step.uses].roles}
+            elif step.prompt is not None:
+                name = step.prompt.model or self.spec.defaults.prompt.model
+                if not is_expression(name):
+                    needed.add(("chat", name))
+        return needed
 
 
 def find(name: str, folders: Iterable[Path]) -> Path:
@@ -67,7 +84,7 @@ def load(path: Path, tools: Mapping[str, Tool], models: Iterable[str]) -> Loaded
         problems += [one for one in structural if (one.line, one.column) not in places]
     if problems or spec is None:
         raise InvalidFile(_in_order(problems))
-    return LoadedWorkflow(spec, document, path)
+    return LoadedWorkflow(spec, document, path, tools)
 
 
 def _is_something_else(data: object) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from agentkit import events as ev
 from agentkit.cancel import CancelToken
-from agentkit.errors import AgentkitError, Cancelled, StepFailed, UserError
+from agentkit.errors import AgentkitError, Cancelled, MachineError, StepFailed, UserError
 from agentkit.messages import Usage
 from agentkit.workflow.expressions import ExpressionError, as_text, render
 from agentkit.workflow.load import LoadedWorkflow
@@ -49,7 +49,10 @@ class WorkflowRun:
         every case, also when the run dies of a bug.
         """
         spec, began = self.workflow.spec, time.perf_counter()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as fault:
+            raise MachineError(f"{self.folder} cannot be made: {fault.strerror}") from None
         self.publish(
             ev.RunStarted(
                 run=self.id,
@@ -144,6 +147,9 @@ class WorkflowRun:
             detail = "".join(traceback.format_exception(fault)) if fault.__cause__ else ""
             report.failed(str(fault), detail=detail)
             raise self._located(step, path, fault) from fault
+        except Exception as bug:
+            report.failed(f"{type(bug).__name__}: {bug}", detail=traceback.format_exc())
+            raise
         report.finished(result.outputs, result.usage)
         self._usage += result.usage or Usage()
         return result.outputs
@@ -157,10 +163,9 @@ class WorkflowRun:
         assert step.prompt is not None, "spec: exactly one action"
         prompt = self._prompt(step.prompt, path, facts)
         schema = self._render(step.output_schema, facts, (*path, "output_schema"))
-        report.started(
-            "prompt", {"system": prompt.system, "text": prompt.text, "model": prompt.model}
-        )
-        return prompt_step.perform(prompt, schema, scope)
+        model = self.services.chat(prompt.model)
+        report.started("prompt", prompt_step.record(prompt, schema, model))
+        return prompt_step.perform(prompt, schema, model, scope)
 
     def _prompt(self, prompt: Prompt, path: NodePath, facts: Facts) -> Prompt:
         """The prompt with the file's defaults and all expressions evaluated."""
@@ -202,7 +207,7 @@ class WorkflowRun:
         try:
             return render(value, facts)
         except ExpressionError as error:
-            raise _BadExpression(str(error), path) from None
+            raise _BadExpression(str(error), (*path, *error.path), error.hint) from None
 
     def _final_outputs(self) -> dict[str, Any]:
         facts = self._facts()
@@ -223,8 +228,8 @@ class WorkflowRun:
 class _BadExpression(ExpressionError):
     """An expression that failed, and the path of its value in the file."""
 
-    def __init__(self, message: str, path: NodePath) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, path: NodePath, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
         self.path = path
 
 

@@ -10,16 +10,33 @@ from jsonschema import Draft202012Validator
 
 from agentkit.errors import Cancelled, ModelError
 from agentkit.messages import ChatRequest, Completion, Message, Sampling
+from agentkit.ports import ChatModel
 from agentkit.workflow.spec import Prompt
 from agentkit.workflow.steps.scope import Result, Scope
 
 
-def perform(prompt: Prompt, schema: Mapping[str, Any] | None, scope: Scope) -> Result:
+def record(prompt: Prompt, schema: Mapping[str, Any] | None, model: ChatModel) -> dict[str, Any]:
+    """What the journal keeps of a question: all that the answer depends on.
+
+    The examples are one text, because the journal stores a long text once for all questions.
+    """
+    return {
+        "model": model.name,
+        "system": prompt.system,
+        "examples": json.dumps([example.model_dump() for example in prompt.examples]),
+        "text": prompt.text,
+        "output_schema": None if schema is None else json.dumps(schema),
+        **prompt.model_dump(exclude={"model", "system", "examples", "text"}),
+    }
+
+
+def perform(
+    prompt: Prompt, schema: Mapping[str, Any] | None, model: ChatModel, scope: Scope
+) -> Result:
     """Ask.  The outputs are the JSON value, or `{"text": ...}` where there is no schema.
 
     Raises `ModelError` for an answer that was cut off or does not fit the schema.
     """
-    model = scope.services.chat(prompt.model)
     request = ChatRequest(
         messages=tuple(_messages(prompt)),
         max_tokens=prompt.max_tokens,
