@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import uuid
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +21,9 @@ from agentkit.runtime import Runtime
 from agentkit.subtitles import FORMATS
 from agentkit.transcript import Transcript
 
+MOST_NAMED = 10
+"""Of the files that are in the way, so many are named."""
+
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE…")
@@ -29,22 +35,27 @@ from agentkit.transcript import Transcript
               help="A Whisper model; left out: the one from settings.")  # fmt: skip
 @click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
               help="Where to write; left out: beside each recording.")  # fmt: skip
+@click.option("--force", is_flag=True, help="Replace files that are there already.")
 def transcribe(
     files: tuple[Path, ...],
     formats: str,
     language: str | None,
     model: str | None,
     output: Path | None,
+    force: bool,
 ) -> None:
     """Write down what is said in sound and video FILEs, on this machine.
 
     One file in one format without -o is printed. Otherwise each recording NAME.EXT gives NAME.txt,
-    NAME.srt and so on, and the names of these files are printed. A file that cannot be read is
-    reported, and the others are still done.
+    NAME.srt and so on, and the names of these files are printed; where there is such a file already
+    nothing is done without --force. A file that cannot be read is reported, and the others are
+    still done.
     """
     wanted = _formats(formats)
-    names = _names(files)
+    files = tuple({file.absolute(): file for file in files}.values())
     to_screen = len(files) == 1 and len(wanted) == 1 and output is None
+    targets = {} if to_screen else _targets(files, wanted, output)
+    _check(targets, force=force)
     failed = False
     with Runtime() as runtime, interruptible() as cancel:
         transcriber = runtime.transcriber(model)
@@ -61,7 +72,7 @@ def transcribe(
             if to_screen:
                 click.echo(FORMATS[wanted[0]](transcript), nl=False)
             else:
-                _write(transcript, (output or file.parent) / names[file], wanted)
+                _write(transcript, targets[file])
     if failed:
         sys.exit(1)
 
@@ -93,24 +104,98 @@ def _tell(file: Path, transcript: Transcript) -> None:
         click.echo(f"{file}: no speech found", err=True)
 
 
-def _names(files: tuple[Path, ...]) -> dict[Path, str]:
-    """What to call the results: `talk` for talk.mp3, `talk.mp3` if there is a talk.wav, too."""
-    stems = [file.stem for file in dict.fromkeys(files)]
-    return {file: file.stem if stems.count(file.stem) == 1 else file.name for file in files}
+Targets = dict[Path, dict[str, Path]]
+"""For each recording the files to write, by format."""
 
 
-def _write(transcript: Transcript, base: Path, wanted: list[str]) -> None:
-    try:
-        base.parent.mkdir(parents=True, exist_ok=True)
-        for name in wanted:
-            target = base.with_name(f"{base.name}.{name}")
-            target.write_text(FORMATS[name](transcript), encoding="utf-8")
-            click.echo(target)
-    except OSError as error:
+def _targets(files: tuple[Path, ...], wanted: list[str], output: Path | None) -> Targets:
+    return {
+        file: {name: base.with_name(f"{base.name}.{name}") for name in wanted}
+        for file, base in _bases(files, output).items()
+    }
+
+
+def _bases(files: tuple[Path, ...], output: Path | None) -> dict[Path, Path]:
+    """Where the results of each recording go, without their suffix: no two in the same place.
+
+    `talk` for talk.mp3; `talk.mp3` if there is a talk.wav, too; `monday-talk.mp3` if there is a
+    tuesday/talk.mp3, too, and everything goes to one folder.
+    """
+    choices = {file: _choices(file, number) for number, file in enumerate(files, 1)}
+    chosen = dict.fromkeys(files, 0)
+    while True:
+        bases = {file: (output or file.parent) / choices[file][chosen[file]] for file in files}
+        places = {file: str(base.absolute()).casefold() for file, base in bases.items()}
+        counts = Counter(places.values())
+        clashing = [file for file in files if counts[places[file]] > 1]
+        if not clashing:
+            return bases
+        for file in clashing:
+            chosen[file] = min(chosen[file] + 1, len(choices[file]) - 1)
+
+
+def _choices(file: Path, number: int) -> list[str]:
+    """What the results of a recording may be called, best first; the last has nobody else."""
+    folders = file.absolute().parts[1:-1]
+    longer = ["-".join((*folders[-count:], file.name)) for count in range(1, len(folders) + 1)]
+    return [file.stem, file.name, *longer, f"{file.name}-{number}"]
+
+
+def _check(targets: Targets, *, force: bool) -> None:
+    """Find what would stop the writing, before hours of work and not after them."""
+    places = [place for by_format in targets.values() for place in by_format.values()]
+    recordings = {file.absolute() for file in targets}
+    if ours := [place for place in places if place.absolute() in recordings]:
         raise UserError(
-            f"cannot write to {base.parent}: {error.strerror}",
+            f"the result would replace a recording: {_listed(ours)}",
             hint="choose another folder: -o FOLDER",
-        ) from None
+        )
+    there = [place for place in places if os.path.lexists(place)]
+    if there and not force:
+        verb = "is" if len(there) == 1 else "are"
+        raise UserError(
+            f"{_listed(there)} {verb} there already",
+            hint="--force replaces what is there; -o FOLDER writes somewhere else",
+        )
+    for folder in dict.fromkeys(place.parent for place in places):
+        _check_writable(folder)
+
+
+def _listed(places: list[Path]) -> str:
+    more = len(places) - MOST_NAMED
+    return ", ".join(map(str, places[:MOST_NAMED])) + (f" and {more} more" if more > 0 else "")
+
+
+def _check_writable(folder: Path) -> None:
+    nearest = next(one for one in (folder, *folder.absolute().parents) if os.path.lexists(one))
+    if not nearest.is_dir():
+        raise _unwritable(folder, f"{nearest} is not a folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise _unwritable(folder, "permission denied")
+
+
+def _unwritable(folder: Path, reason: str | None) -> UserError:
+    return UserError(f"cannot write to {folder}: {reason}", hint="choose another folder: -o FOLDER")
+
+
+def _write(transcript: Transcript, targets: dict[str, Path]) -> None:
+    for name, target in targets.items():
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _write_whole(target, FORMATS[name](transcript))
+        except OSError as error:
+            raise _unwritable(target.parent, error.strerror) from None
+        click.echo(target)
+
+
+def _write_whole(target: Path, text: str) -> None:
+    """Through a file beside it, so that nobody finds half a transcript."""
+    aside = target.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        aside.write_text(text, encoding="utf-8")
+        aside.replace(target)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -140,3 +140,84 @@ def test_a_folder_that_cannot_be_written(call: Any, tmp_path: Path) -> None:
     error = call("a.mp3", "-o", "file/below").exception
     assert isinstance(error, UserError)
     assert "cannot write to" in str(error)
+
+
+# -- where the results go --------------------------------------------------------------------------
+
+
+def written(result: Result) -> dict[str, str]:
+    """What was said to be written, and what is in it."""
+    assert result.exit_code == 0, result.exception
+    return {line: Path(line).read_text() for line in result.stdout.splitlines()}
+
+
+def test_recordings_of_one_name_in_two_folders_keep_a_file_each(call: Any) -> None:
+    said = written(call("a/talk.mp3", "b/talk.mp3", "-o", "out", "-f", "txt,json"))
+    assert sorted(said) == [
+        "out/a-talk.mp3.json", "out/a-talk.mp3.txt", "out/b-talk.mp3.json", "out/b-talk.mp3.txt",
+    ]  # fmt: skip
+
+
+def test_names_stay_short_where_folders_keep_them_apart(call: Any) -> None:
+    assert sorted(written(call("a/talk.mp3", "b/talk.mp3"))) == ["a/talk.txt", "b/talk.txt"]
+
+
+def test_a_longer_name_does_not_hit_somebody_elses(call: Any) -> None:
+    said = written(call("talk.mp3", "talk.wav", "Talk.mp3.wav", "-o", "out"))
+    assert len({name.casefold() for name in said}) == 3
+
+
+def test_names_that_only_differ_in_where_the_folders_end(call: Any) -> None:
+    said = written(call("a-b/c/t.mp3", "a/b-c/t.mp3", "a/b/c/t.mp3", "-o", "out"))
+    assert len(said) == 3
+
+
+def test_a_recording_named_twice_is_heard_once(call: Any, tmp_path: Path) -> None:
+    assert call("talk.mp3", str(tmp_path / "talk.mp3")).stdout == "This is talk.\n"
+
+
+def test_nothing_that_is_there_is_replaced_without_force(call: Any, tmp_path: Path) -> None:
+    FakeRuntime.asked = ["not started"]
+    (tmp_path / "talk.md").write_text("my own notes")
+    (tmp_path / "b.txt").write_text("of yesterday")
+
+    error = call("talk.mp3", "b.wav", "-f", "md,txt").exception
+
+    assert isinstance(error, UserError)
+    assert str(error) == "talk.md, b.txt are there already"
+    assert "--force" in (error.hint or "")
+    assert (tmp_path / "talk.md").read_text() == "my own notes"
+    assert not (tmp_path / "talk.txt").exists()
+    assert FakeRuntime.asked == ["not started"]
+    assert "This is talk." in written(call("talk.mp3", "-f", "md,txt", "--force"))["talk.md"]
+
+
+def test_force_does_not_replace_a_recording(call: Any, tmp_path: Path) -> None:
+    (tmp_path / "talk.txt").write_text("a recording with an odd name")
+    error = call("talk.txt", "-f", "txt,md", "--force").exception
+    assert isinstance(error, UserError)
+    assert "would replace a recording: talk.txt" in str(error)
+
+
+def test_a_write_that_fails_leaves_the_file_before(
+    call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "talk.txt").write_text("before")
+
+    def full(path: Path, text: str, **how: str) -> None:
+        path.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    error = call("talk.mp3", "-o", ".", "--force").exception
+    assert isinstance(error, UserError)
+    assert "No space left" in str(error)
+    assert [path.name for path in tmp_path.iterdir()] == ["talk.txt"]
+    assert (tmp_path / "talk.txt").read_text() == "before"
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_work(call: Any, tmp_path: Path) -> None:
+    FakeRuntime.asked = ["not started"]
+    (tmp_path / "file").write_text("in the way")
+    assert isinstance(call("a.mp3", "-o", "file/below").exception, UserError)
+    assert FakeRuntime.asked == ["not started"]
