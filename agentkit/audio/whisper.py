@@ -73,6 +73,7 @@ class WhisperTranscriber:
         """
         cancel = cancel or CancelToken()
         cancel.check()
+        language_code(language, self._name, set(LANGUAGES))  # told before anything is opened
         with open_recording(audio) as recording:
             model = self._loaded()
             code = language_code(language, self._name, set(model.supported_languages))
@@ -120,7 +121,7 @@ def _too_big(path: Path, name: str) -> NotEnoughMemory:
     size = (path / "model.bin").stat().st_size
     return NotEnoughMemory(
         f"{name} does not fit into memory: its weights alone are {size / 1e6:.0f} MB",
-        hint="close other programs, or choose a smaller model: agentkit models",
+        hint="close other programs, or choose a smaller model: agentkit models list",
     )
 
 

@@ -191,6 +191,12 @@ def test_weights_that_are_something_else(recordings: Path, tmp_path: Path) -> No
     assert "agentkit models" in (caught.value.hint or "")
 
 
+def test_an_unknown_language_is_told_before_anything_is_opened(tmp_path: Path) -> None:
+    nowhere = WhisperTranscriber(tmp_path / "no-model", "whisper-base")
+    with pytest.raises(UserError, match="knows no language 'klingon'"):
+        nowhere.transcribe(tmp_path / "no-recording.mp3", language="klingon")
+
+
 @pytest.mark.model
 def test_an_english_model_refuses_other_languages(
     recordings: Path, model_path: Callable[[str], Path]
