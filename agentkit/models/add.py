@@ -54,7 +54,7 @@ def choose_name(path: Path, name: str | None) -> str:
     if not NAME.fullmatch(chosen):
         raise UserError(
             f"{chosen!r} cannot name a model",
-            hint="lower-case letters, digits, '.', '_' and '-': --name my-model",
+            hint="up to 100 lower-case letters, digits, '.', '_' and '-': --name my-model",
         )
     return chosen
 

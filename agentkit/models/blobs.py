@@ -3,7 +3,7 @@
     blobs/sha256-<64 hex>             complete and checked; never written again
     blobs/<key>.partial               what has arrived so far; survives the process
     blobs/<key>.partial.json          what a source must remember to continue it
-    locks/<key>.lock                  held by the process that writes the partial
+    locks/<key>.lock                  held by the process that writes or deletes the partial
 
 A blob comes to be by one rename of a partial whose digest was right, so a reader never sees half a
 file.  Locks are `flock`s: the kernel frees them when their holder dies, however it dies.
@@ -15,6 +15,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -34,6 +35,9 @@ CHUNK = 1 << 20
 
 LOCK_POLL_SECONDS = 0.1
 
+UNPINNED = re.compile(r"(?:git-[0-9a-f]{40}|address-[0-9a-f]{64})(?:-(?P<owner>.+))?")
+"""A key without a SHA-256: it is of one model, or of one process if it names no owner."""
+
 
 class NotAsExpected(Exception):
     """A file that arrived is not the one that was wanted: too long, too short, another digest."""
@@ -51,6 +55,9 @@ class Expected:
     git_sha1: str | None = None
     address: str = ""
     """Where it comes from: names the partial while no digest is known."""
+    owner: str = ""
+    """The model that will continue it.  Without one, and without a SHA-256, nobody will: what is
+    left of it is swept away."""
 
     @property
     def pinned(self) -> bool:
@@ -62,9 +69,9 @@ class Expected:
         """Names the partial and the lock."""
         if self.sha256:
             return f"sha256-{self.sha256}"
-        if self.git_sha1:
-            return f"git-{self.git_sha1}"
-        return "address-" + hashlib.sha256(self.address.encode()).hexdigest()
+        address = hashlib.sha256(self.address.encode()).hexdigest()
+        key = f"git-{self.git_sha1}" if self.git_sha1 else f"address-{address}"
+        return f"{key}-{self.owner}" if self.owner else key
 
 
 class Blobs:
@@ -105,10 +112,12 @@ class Blobs:
     ) -> Iterator[None]:
         """Hold the lock of a key; `waiting` is called once if another process has it.
 
-        With `patience` (seconds) it gives up with `TimeoutError`.  Raises `Cancelled`.
+        With `patience` (seconds) it gives up with `TimeoutError`.  Raises `Cancelled`,
+        `MachineError`.
         """
-        folder = make_folder(self.root / "locks")
-        lock = FileLock(folder / f"{key}.lock")
+        path = self._lock_file(key)
+        make_folder(path.parent)
+        lock = FileLock(path)
         try:
             lock.acquire(timeout=0 if patience is None else patience)
         except Timeout:
@@ -116,19 +125,62 @@ class Blobs:
                 raise TimeoutError(key) from None
             waiting()
             _wait_for(lock, cancel)
+        except OSError as error:
+            raise MachineError(f"{path} cannot be locked: {error.strerror}") from None
         try:
             yield
         finally:
+            if (unpinned := UNPINNED.fullmatch(key)) and not unpinned["owner"]:
+                path.unlink(missing_ok=True)  # nobody else waits for it
             lock.release()
 
+    def _lock_file(self, key: str) -> Path:
+        return self.root / "locks" / f"{key}.lock"
+
     def discard(self, sha256: str) -> int:
-        """Delete a blob and what arrived of it; returns the bytes freed."""
-        partial = self.folder / f"sha256-{sha256}.partial"
+        """Delete a blob and what arrived of it; returns the bytes freed.
+
+        What another process is bringing right now stays.  Raises `MachineError`.
+        """
+        return self._delete(f"sha256-{sha256}", self.path(sha256))
+
+    def discard_unpinned(self, owner: str) -> int:
+        """Delete what arrived for a model under no SHA-256; returns the bytes freed.
+
+        To be called under the lock of the model.  Raises `MachineError`.
+        """
         freed = 0
-        for path in (self.path(sha256), partial, _memory_of(partial)):
-            with suppress(FileNotFoundError):
-                freed += path.stat().st_size
-                path.unlink()
+        for key in self._unpinned(owner):
+            freed += self._delete(key)
+            self._lock_file(key).unlink(missing_ok=True)
+        return freed
+
+    def sweep(self) -> None:
+        """Delete what processes that were killed have left and nobody will continue."""
+        for key in self._unpinned(""):
+            with suppress(MachineError):
+                self._delete(key)
+
+    def _unpinned(self, owner: str) -> list[str]:
+        """The keys of an owner that have a file of some kind."""
+        files = [*self.folder.glob("*.partial*"), *(self.root / "locks").glob("*.lock")]
+        keys = {re.sub(r"\.(partial(\.json)?|lock)$", "", file.name) for file in files}
+        found = ((key, UNPINNED.fullmatch(key)) for key in sorted(keys))
+        return [key for key, match in found if match and (match["owner"] or "") == owner]
+
+    def _delete(self, key: str, *besides: Path) -> int:
+        """Delete what arrived under a key, unless somebody has its lock; returns the bytes."""
+        partial = self.folder / f"{key}.partial"
+        freed = 0
+        try:
+            with self.lock(key, patience=0), _disk_errors(partial, Expected()):
+                for path in (*besides, partial, _memory_of(partial)):
+                    with suppress(FileNotFoundError):
+                        size = path.stat().st_size
+                        path.unlink()
+                        freed += size
+        except TimeoutError:
+            pass
         return freed
 
 
@@ -234,7 +286,7 @@ class Partial:
         """Check the digest and make it a blob; returns the SHA-256 in hex.
 
         Raises `NotAsExpected`: a file that is too short stays to be continued, one with the wrong
-        digest is deleted.
+        digest is deleted.  Raises `DiskFull`, `MachineError`.
         """
         if self.remaining:
             raise NotAsExpected(f"ends after {self.size} of {self.expected.size} bytes")
@@ -247,10 +299,10 @@ class Partial:
             raise
         with _disk_errors(self.path, self.expected):
             os.fsync(self._file.fileno())
-        self.path.chmod(0o444)
-        self.path.replace(self.path.with_name(f"sha256-{digest}"))
-        sync_folder(self.path.parent)
-        _memory_of(self.path).unlink(missing_ok=True)
+            self.path.chmod(0o444)
+            self.path.replace(self.path.with_name(f"sha256-{digest}"))
+            sync_folder(self.path.parent)
+            _memory_of(self.path).unlink(missing_ok=True)
         return digest
 
     def discard(self) -> None:

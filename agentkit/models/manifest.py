@@ -13,9 +13,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from agentkit.errors import ModelDamaged
+from agentkit.errors import ModelDamaged, UnknownName
 from agentkit.models.blobs import write_atomically
-from agentkit.models.catalog import NAME, RelativePath, Role, Sha256
+from agentkit.models.catalog import NAME, ModelName, RelativePath, Role, Sha256
 
 
 class StoredFile(BaseModel):
@@ -35,7 +35,7 @@ class Manifest(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     schema_version: Literal[1] = 1
-    name: str
+    name: ModelName
     role: Role
     licence: str
     summary: str
@@ -62,7 +62,12 @@ class Manifests:
         self.folder = folder / "manifests"
 
     def path(self, name: str) -> Path:
-        """Where the manifest of a model lies, or would lie."""
+        """Where the manifest of a model lies, or would lie.
+
+        Raises `UnknownName` for what cannot name a model, such as a path out of this folder.
+        """
+        if not NAME.fullmatch(name):
+            raise UnknownName("model", name, self.names(), hint="agentkit models list")
         return self.folder / f"{name}.json"
 
     def names(self) -> list[str]:
@@ -71,7 +76,10 @@ class Manifests:
         return sorted(name for name in found if NAME.fullmatch(name))
 
     def find(self, name: str) -> Manifest | None:
-        """The manifest of a model, None if it is not here.  Raises `ModelDamaged`."""
+        """The manifest of a model, None if it is not here.
+
+        Raises `ModelDamaged`, `UnknownName`.
+        """
         try:
             text = self.path(name).read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -79,10 +87,13 @@ class Manifests:
         except (OSError, UnicodeDecodeError) as error:
             raise ModelDamaged(name, f"its manifest cannot be read: {error}") from None
         try:
-            return Manifest.model_validate_json(text)
+            manifest = Manifest.model_validate_json(text)
         except ValidationError as error:
             fault = error.errors()[0]
             raise ModelDamaged(name, f"its manifest is broken: {fault['msg']}") from None
+        if manifest.name != name:
+            raise ModelDamaged(name, f"its manifest is that of {manifest.name!r}")
+        return manifest
 
     def write(self, manifest: Manifest) -> None:
         """Replace the manifest of a model in one rename."""

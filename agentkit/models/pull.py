@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agentkit.cancel import CancelToken
@@ -83,7 +83,7 @@ class Pull:
         raise PullFailed(self.name, self.attempts)
 
     def _from(self, source: OpenSource, file: ModelFile, meter: _Meter) -> StoredFile:
-        expected = source.look(file)
+        expected = replace(source.look(file), owner=self.name)
 
         def waiting() -> None:
             self.note(f"another process is downloading {file.path}; waiting for it")

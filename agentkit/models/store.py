@@ -93,8 +93,7 @@ class ModelStore:
 
     def entry(self, name: str) -> ModelEntry:
         """One model.  Raises `UnknownName`."""
-        if name not in self.names():
-            raise UnknownName("model", name, self.names(), hint="agentkit models list")
+        self._check_known(name)
         known = self.catalog.models.get(name)
         try:
             here, fault = self._manifests.find(name), ""
@@ -113,12 +112,15 @@ class ModelStore:
 
     def manifest(self, name: str) -> Manifest:
         """Of an installed model.  Raises `UnknownName`, `ModelMissing`, `ModelDamaged`."""
+        self._check_known(name)
         manifest = self._manifests.find(name)
-        if manifest is not None:
-            return manifest
-        if name in self.catalog.models:
+        if manifest is None:
             raise ModelMissing(name)
-        raise UnknownName("model", name, self.names(), hint="agentkit models list")
+        return manifest
+
+    def _check_known(self, name: str) -> None:
+        if name not in (known := self.names()):
+            raise UnknownName("model", name, known, hint="agentkit models list")
 
     def describe(self, name: str, context_tokens: int | None = None) -> Description:
         """Everything about a model, and its memory need at `context_tokens` or at usual contexts.
@@ -163,6 +165,7 @@ class ModelStore:
         if entry is None:
             return self._pull_added(name)
         token = cancel or CancelToken()
+        self._blobs.sweep()
 
         def waiting() -> None:
             note(f"another process is pulling {name}; waiting for it")
@@ -262,6 +265,7 @@ class ModelStore:
         token = cancel or CancelToken()
         chosen = add.choose_name(path, name)
         offer = add.inspect(path, chosen, role, self.catalog.models.get(chosen))
+        self._blobs.sweep()
         with self._blobs.lock(f"model-{chosen}", cancel=token):
             files = add.copy_in(offer, self._blobs, progress, token)
             with self._blobs.lock("store"):
@@ -278,17 +282,29 @@ class ModelStore:
 
     # -- using them --------------------------------------------------------------------------------
 
-    def resolve(self, name: str) -> Path:
+    def resolve(self, name: str, *, role: Role | None = None) -> Path:
         """The path to load a model from: its file, or a folder with its files under their names.
 
         A blob that has another size or time than when it was checked is checked again.
-        Raises `UnknownName`, `ModelMissing`, `ModelDamaged`.
+        Raises `UnknownName`, `ModelMissing`, `ModelDamaged`, and `UserError` for a model that is
+        not for `role`.
         """
+        if role is not None:
+            self._check_role(name, role)
         manifest = self.manifest(name)
         checked = tuple(self._checked(name, file) for file in manifest.files)
         if checked != manifest.files:
             self._note_times(manifest, checked)
         return self._prepare(manifest)
+
+    def _check_role(self, name: str, role: Role) -> None:
+        found = self.entry(name).role
+        if found in (None, role):  # None: a manifest that cannot be read, which is told later
+            return
+        article = "an" if found == "embed" else "a"
+        raise UserError(
+            f"{name} is {article} {found} model, not one for {role}", hint="agentkit models list"
+        )
 
     def _note_times(self, manifest: Manifest, checked: tuple[StoredFile, ...]) -> None:
         """Keep the times of blobs just checked; a store that is read-only does without."""
@@ -369,8 +385,8 @@ class ModelStore:
         Files that another model names stay.  Raises `UnknownName`, `UserError` if nothing of it is
         here or another process is pulling it.
         """
-        if name not in self.names():
-            raise UnknownName("model", name, self.names(), hint="agentkit models list")
+        self._check_known(name)
+        self._blobs.sweep()
         try:
             with self._blobs.lock(f"model-{name}", patience=0), self._blobs.lock("store"):
                 return self._remove(name)
@@ -384,6 +400,7 @@ class ModelStore:
         self._manifests.delete(name)
         self._delete_views(name)
         freed = sum(self._blobs.discard(digest) for digest in sorted(spare))
+        freed += self._blobs.discard_unpinned(name)
         if not installed and not freed:
             raise UserError(f"the model {name!r} is not installed: nothing to remove")
         return freed
