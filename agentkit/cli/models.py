@@ -14,8 +14,7 @@ from typing import Any, Literal
 import click
 
 from agentkit.cli.interrupt import interruptible
-from agentkit.config import Settings
-from agentkit.errors import Cancelled, human_bytes
+from agentkit.errors import Cancelled, UserError, human_bytes
 from agentkit.ports import Progress
 from agentkit.runtime import Runtime
 
@@ -35,7 +34,8 @@ def models() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_models(as_json: bool) -> None:
     """All models that agentkit knows; those that are here are marked."""
-    entries = Runtime(Settings.load()).store.entries()
+    with Runtime() as runtime:
+        entries = runtime.store.entries()
     if as_json:
         _print_json([asdict(entry) for entry in entries])
         return
@@ -82,13 +82,11 @@ def pull(names: tuple[str, ...]) -> None:
 
     Ctrl-C keeps what has arrived; the next pull goes on from there.
     """
-    settings = Settings.load()
-    store = Runtime(settings).store
-    roles = settings.roles
-    wanted = names or (roles.chat, roles.transcribe, roles.embed)
-    for name in wanted:
-        store.entry(name)  # a misspelt name is told before the first download
-    with interruptible() as cancel:
+    with Runtime() as runtime, interruptible() as cancel:
+        roles, store = runtime.settings.roles, runtime.store
+        wanted = names or (roles.chat, roles.transcribe, roles.embed)
+        for name in wanted:
+            store.entry(name)  # a misspelt name is told before the first download
         for name in dict.fromkeys(wanted):
             try:
                 with _meter(name) as progress:
@@ -109,9 +107,8 @@ def add(path: Path, name: str | None, role: Literal["chat", "embed", "transcribe
     PATH is a GGUF file (a chat model), or a folder with a Whisper model for CTranslate2
     (model.bin) or a sentence-transformers model (model.safetensors).
     """
-    store = Runtime(Settings.load()).store
-    with interruptible() as cancel, _meter(name or path.name) as progress:
-        manifest = store.add(path, name, role, progress, cancel)
+    with Runtime() as runtime, interruptible() as cancel, _meter(name or path.name) as progress:
+        manifest = runtime.store.add(path, name, role, progress, cancel)
     click.echo(f"{manifest.name}: {human_bytes(manifest.size)}, role {manifest.role}")
 
 
@@ -176,19 +173,26 @@ def _plain_meter(name: str) -> Progress:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(name: str, context: int | None, verify: bool, template: bool, as_json: bool) -> None:
     """What a model is, where it lies, and how much memory it will need."""
-    runtime = Runtime(Settings.load())
-    if verify:
-        with interruptible() as cancel, _meter(name) as progress:
-            runtime.store.verify(name, progress, cancel)
-    if template:
-        header = runtime.store.describe(name).gguf
-        click.echo((header and header.chat_template) or "", nl=False)
-        return
-    if as_json:
-        _print_json(_facts_as_json(runtime, name, context))
-        return
-    for label, value in _facts(runtime, name, context, verified=verify):
-        click.echo(f"{label:<14}{value}" if label else f"{'':14}{value}")
+    with Runtime() as runtime:
+        if verify:
+            with interruptible() as cancel, _meter(name) as progress:
+                runtime.store.verify(name, progress, cancel)
+        if template:
+            click.echo(_template(runtime, name), nl=False)
+            return
+        if as_json:
+            _print_json(_facts_as_json(runtime, name, context))
+            return
+        for label, value in _facts(runtime, name, context, verified=verify):
+            click.echo(f"{label:<14}{value}")
+
+
+def _template(runtime: Runtime, name: str) -> str:
+    runtime.store.manifest(name)  # says how to get a model that is not here
+    header = runtime.store.describe(name).gguf
+    if header is None or not header.chat_template:
+        raise UserError(f"{name} has no chat template", hint=f"agentkit models show {name}")
+    return header.chat_template
 
 
 def _facts_as_json(runtime: Runtime, name: str, context: int | None) -> dict[str, Any]:
@@ -215,6 +219,8 @@ def _facts(
     yield from _labelled(
         "files", [f"{file.path}  {human_bytes(file.size)}" for file in described.files]
     )
+    if described.remark:
+        yield "note", described.remark
     if header is None:
         return
     yield "architecture", f"{header.architecture}, {header.layers} layers"
@@ -249,17 +255,18 @@ def _labelled(label: str, values: tuple[str, ...] | list[str]) -> Iterator[tuple
 @click.argument("name")
 def path(name: str) -> None:
     """The path of a model: its file, or a folder with its files."""
-    click.echo(Runtime(Settings.load()).store.resolve(name))
+    with Runtime() as runtime:
+        click.echo(runtime.store.resolve(name))
 
 
 @models.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 def remove(names: tuple[str, ...]) -> None:
     """Take models away; files that another model uses stay."""
-    store = Runtime(Settings.load()).store
-    for name in names:
-        freed = store.remove(name)
-        click.echo(f"{name}: removed, {human_bytes(freed)} freed")
+    with Runtime() as runtime:
+        for name in names:
+            freed = runtime.store.remove(name)
+            click.echo(f"{name}: removed, {human_bytes(freed)} freed")
 
 
 def _print_json(value: Any) -> None:

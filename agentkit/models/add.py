@@ -12,7 +12,7 @@ from agentkit.cancel import CancelToken
 from agentkit.errors import ModelDamaged, UserError
 from agentkit.models.blobs import CHUNK, Blobs, Expected, NotAsExpected, ensure_room
 from agentkit.models.catalog import NAME, CatalogEntry, Role
-from agentkit.models.gguf import read_gguf
+from agentkit.models.gguf import NotGguf, read_gguf
 from agentkit.models.manifest import Manifest, StoredFile
 from agentkit.ports import Progress
 
@@ -22,6 +22,13 @@ ROLE_MARKS: tuple[tuple[str, Role], ...] = (
     ("config_sentence_transformers.json", "embed"),
 )
 """A file that tells what a folder is: CTranslate2's Whisper, or sentence-transformers."""
+
+
+MODELS = (
+    "a model is a GGUF file (such as NAME-q4_k_m.gguf), or a folder with model.bin (Whisper for "
+    "CTranslate2) or model.safetensors (sentence-transformers)"
+)
+BROKEN = "get the file again, and compare its size with that at its source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +92,14 @@ def inspect(path: Path, name: str, role: Role | None, entry: CatalogEntry | None
 
 
 def _check_gguf(path: Path) -> None:
-    header = read_gguf(path)
-    header.check_complete(path.name)
+    try:
+        header = read_gguf(path)
+        header.check_complete(path.name)
+    except NotGguf:
+        raise UserError(f"{path} is not a GGUF file", hint=MODELS) from None
+    except ModelDamaged as damaged:
+        damaged.hint = BROKEN
+        raise
     if header.parts > 1:
         raise UserError(
             f"{path} is one of the {header.parts} files of a split model",

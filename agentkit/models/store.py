@@ -69,6 +69,21 @@ class Description:
     needs: tuple[MemoryNeed, ...]
     memory_free: int
     gpu_memory_free: int
+    remark: str = ""
+    """What to know about the context that was asked for."""
+
+
+def _remark(entry: ModelEntry, gguf: Gguf | None, context_tokens: int) -> str:
+    if not entry.installed:
+        return f"its memory can be told once it is here: agentkit models pull {entry.name}"
+    if gguf is None:
+        return "its memory cannot be told: it is not a GGUF file, and has no such context"
+    if 0 < gguf.context_length < context_tokens:
+        return (
+            f"it was trained for {gguf.context_length} tokens; with a context of {context_tokens} "
+            "it will not answer well"
+        )
+    return ""
 
 
 class ModelStore:
@@ -141,6 +156,7 @@ class ModelStore:
             needs=tuple(estimate(gguf, size) for size in contexts) if gguf else (),
             memory_free=machine.memory()[1],
             gpu_memory_free=sum(gpu.memory_free for gpu in machine.gpus()),
+            remark=_remark(entry, gguf, context_tokens) if context_tokens else "",
         )
 
     def _is_gguf(self, name: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -131,3 +132,63 @@ def test_a_broken_catalog_is_told_with_its_place(run: Run, home: Home) -> None:
 
     assert done.returncode == 2
     assert 'catalog.yaml:3:5: unknown key "roel". did you mean "role"?' in done.stderr
+
+
+def test_a_model_without_a_template_says_so(
+    run: Run, gguf: Callable[..., bytes], tmp_path: Path
+) -> None:
+    (tmp_path / "plain.gguf").write_bytes(gguf({"tokenizer.chat_template": None}))
+    run("add", str(tmp_path / "plain.gguf"))
+
+    done = run("show", "plain", "--template")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "plain has no chat template" in done.stderr
+    absent = run("show", "qwen2.5-coder-1.5b", "--template")
+    assert absent.returncode == 1
+    assert "agentkit models pull qwen2.5-coder-1.5b" in absent.stderr
+
+
+def test_a_context_that_means_nothing_is_remarked_on(
+    run: Run, gguf: Callable[..., bytes], tmp_path: Path
+) -> None:
+    (tmp_path / "tiny.gguf").write_bytes(gguf())
+    run("add", str(tmp_path / "tiny.gguf"))
+
+    long = run("show", "tiny", "--context", "1000000").stdout
+    assert "it was trained for 8192 tokens; with a context of 1000000" in long
+    assert "note" not in run("show", "tiny", "--context", "8192").stdout
+    absent = run("show", "qwen2.5-coder-1.5b", "--context", "4096").stdout
+    assert "once it is here: agentkit models pull qwen2.5-coder-1.5b" in absent
+    facts = json.loads(run("show", "tiny", "--json", "--context", "1000000").stdout)
+    assert facts["remark"].startswith("it was trained for 8192 tokens")
+
+
+def test_what_is_no_model_is_told_what_one_looks_like(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("# Read me")
+
+    done = run("add", str(tmp_path / "README.md"), "--name", "mine")
+
+    assert done.returncode == 2
+    assert "README.md is not a GGUF file" in done.stderr
+    assert "a folder with model.bin" in done.stderr
+
+
+def test_a_path_is_no_name(run: Run, home: Home) -> None:
+    done = run("path", "../evil")
+
+    assert done.returncode == 2
+    assert "no model named '../evil'" in done.stderr
+
+
+def test_no_color_is_honoured_in_a_terminal(
+    home: Home, server: FileServer, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = make.noise(3 << 20)
+    home.catalog(mine=make.entry(body, {"url": server.serve("/m.bin", body)}))
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    said = in_a_terminal("pull", "mine", columns=80)
+
+    assert "━" in said
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]", said), "a colour"

@@ -290,8 +290,9 @@ def test_a_truncated_gguf_file_is_not_added(
     path.write_bytes(gguf()[:-1])
     store = make_store()
 
-    with pytest.raises(ModelDamaged, match="truncated"):
+    with pytest.raises(ModelDamaged, match="truncated") as caught:
         store.add(path)
+    assert caught.value.hint == "get the file again, and compare its size with that at its source"
     assert store.names() == []
 
 
@@ -311,8 +312,10 @@ def test_what_is_no_model_is_not_added(make_store: MakeStore, tmp_path: Path) ->
     text.write_text("Dear all")
     store = make_store()
 
-    with pytest.raises(ModelDamaged, match="is not a GGUF file"):
+    with pytest.raises(UserError, match="is not a GGUF file") as caught:
         store.add(text)
+    assert "model.safetensors" in (caught.value.hint or "")
+    assert "repaired" not in (caught.value.hint or "")
     with pytest.raises(UserError, match="neither"):
         store.add(tmp_path)
     with pytest.raises(UserError, match="no such file"):
