@@ -115,9 +115,11 @@ class Settings(BaseSettings):
         if document and not isinstance(data, dict):
             raise InvalidFile([document.problem((), "settings", "must be a mapping of settings")])
         for key in data:
-            if key.startswith("_"):  # pydantic-settings would take these as orders to itself
-                fault = document.problem((key,), "unknown-key", f'unknown key "{key}"', at_key=True)
-                raise InvalidFile([fault])
+            if document and key.startswith(
+                "_"
+            ):  # pydantic-settings would take these as orders to itself
+                unknown = f'unknown key "{key}"'
+                raise InvalidFile([document.problem((key,), "unknown-key", unknown, at_key=True)])
         try:
             return cls(**data)
         except SettingsError as error:

@@ -18,6 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from agentkit.errors import InvalidInput, did_you_mean
 from agentkit.validation import explain, located, near_option
 
+WRITTEN_OUT = "x-agentkit-written-out"
+"""Key in the schema of an argument that must be written out: no expression may compute it, because
+what a model or a tool said must never be taken for a template."""
+
 INJECTED = "context"
 """The parameter that the runtime fills in; callers never see it."""
 

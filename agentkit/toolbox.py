@@ -79,7 +79,8 @@ def tool(
 
     `effects` declare what it does to the world beyond computing: `reads` files, `writes` files,
     uses the `network`, `executes` code.  `roles` name the models that it asks its context for
-    (`transcribe`), so that a missing one is found before a run begins.  A parameter called `context` receives a `ToolContext`.
+    (`transcribe`), so that a missing one is found before a run begins.  A parameter called
+    `context` receives a `ToolContext`.
     """
 
     def mark(function: Callable[..., Any]) -> Callable[..., Any]:

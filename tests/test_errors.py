@@ -153,7 +153,7 @@ def test_a_file_with_problems_tells_them_all() -> None:
         (1000, "1 kB"),
         (98_362_432, "98.4 MB"),
         (1_117_320_768, "1.12 GB"),
-        (5_000_000_000_000, "5e+03 GB"),
+        (5_000_000_000_000, "5 TB"),
     ],
 )
 def test_bytes_for_people(count: int, text: str) -> None:

@@ -36,7 +36,7 @@ def number_lines(segments: list[Segment], window_chars: int = 6000) -> dict[str,
     lines = _joined(segments)
     windows: list[dict[str, Any]] = []
     for number, line in enumerate(lines, start=1):
-        text = f"[{number}] {line['text']}"
+        text = line["text"]
         if not windows or len(windows[-1]["text"]) + len(text) > window_chars:
             windows.append({"window": len(windows), "text": text, "start": line["start"]})
         else:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from jinja2 import StrictUndefined, TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from pydantic import Field
 
 from agentkit import tool
 from agentkit.errors import ToolError
+from agentkit.schema import WRITTEN_OUT
+from agentkit.templates import BoundedSandbox
 
 
 def _clock(seconds: float) -> str:
@@ -19,7 +21,9 @@ def _clock(seconds: float) -> str:
 
 
 @tool
-def render_template(template: str, data: dict[str, Any]) -> dict[str, str]:
+def render_template(
+    template: Annotated[str, Field(json_schema_extra={WRITTEN_OUT: True})], data: dict[str, Any]
+) -> dict[str, str]:
     """Fill a template and return the text.
 
     Args:
@@ -27,9 +31,7 @@ def render_template(template: str, data: dict[str, Any]) -> dict[str, str]:
             minutes and seconds.
         data: What the names in the template stand for.
     """
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True
-    )
+    environment = BoundedSandbox(undefined=StrictUndefined, keep_trailing_newline=True)
     environment.filters["clock"] = _clock
     try:
         return {"text": environment.from_string(template).render(data)}

@@ -30,6 +30,9 @@ class Context:
         params.n_ctx = context_tokens
         params.n_batch = params.n_ubatch = BATCH
         params.n_seq_max = 1
+        if not llama_cpp.llama_supports_gpu_offload():
+            # On a CPU it costs: 26 rows after 1,500 tokens took 0.49 s with, 0.42 s without.
+            params.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
         params.n_threads = params.n_threads_batch = threads
         self._handle: Any = llama_cpp.llama_init_from_model(weights.handle, params)
         if not self._handle:

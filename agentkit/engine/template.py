@@ -17,11 +17,11 @@ from typing import Any
 
 from jinja2 import TemplateError
 from jinja2.ext import loopcontrols
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from agentkit.engine.vocabulary import Vocabulary
 from agentkit.errors import ModelError, UserError
 from agentkit.messages import Message
+from agentkit.templates import BoundedSandbox
 
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"
@@ -38,9 +38,7 @@ class ChatTemplate:
 
     def __init__(self, source: str | None, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
-        )
+        environment = BoundedSandbox(extensions=[loopcontrols])
         environment.filters["tojson"] = _to_json
         environment.globals["raise_exception"] = _raise
         environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentkit.errors import Problem, closest, did_you_mean
+from agentkit.schema import WRITTEN_OUT
 from agentkit.toolbox import Tool
 from agentkit.validation import describe
 from agentkit.workflow import expressions, output_schema
@@ -247,6 +248,12 @@ def _tool(
     given = _mapping(step.get("with"))
     if "with" in step and not isinstance(step["with"], dict):
         return  # that is wrong already
+    properties = around.tools[name].json_schema.get("properties", {})
+    for argument, value in given.items():
+        if is_expression(value) and properties.get(argument, {}).get(WRITTEN_OUT):
+            message = f'"{argument}" of "{name}" is written out, never computed'
+            hint = "hand values in beside it; text from a model must not become a template"
+            yield document.problem((*path, "with", argument), "fixed-text", message, hint)
     missing = []
     for fault in around.tools[name].signature.faults(given):
         where = (*path, "with", *fault.path)

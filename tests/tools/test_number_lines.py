@@ -15,7 +15,7 @@ Call = Callable[..., Any]
 
 
 def segment(start: float, end: float, text: str) -> dict[str, Any]:
-    return {"start": start, "end": end, "text": text}
+    return {"start": start, "end": end, "text": text, "words": []}
 
 
 def test_lines_are_numbered_and_carry_their_times(call: Call) -> None:
@@ -32,7 +32,7 @@ def test_lines_are_numbered_and_carry_their_times(call: Call) -> None:
         "windows": [
             {
                 "window": 0,
-                "text": "[1] Good morning to all of you.\n[2] Let us begin with the budget.",
+                "text": "Good morning to all of you.\nLet us begin with the budget.",
                 "start": 0.0,
                 "end": 4.0,
             }
@@ -61,7 +61,7 @@ def test_a_crumb_joins_the_line_that_it_introduces(
 def test_a_long_transcript_is_cut_into_windows(call: Call) -> None:
     segments = [segment(n, n + 0.5, "one two three four five six") for n in range(10)]
 
-    found = call("number_lines", segments=segments, window_chars=100)
+    found = call("number_lines", segments=segments, window_chars=90)
 
     assert [line["window"] for line in found["lines"]] == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3]
     assert [(w["window"], w["start"], w["end"]) for w in found["windows"]] == [
@@ -95,4 +95,15 @@ def test_no_word_is_lost_and_every_line_is_in_its_window(
     assert " ".join(line["text"] for line in found["lines"]) == " ".join(t for _, t in speech)
     assert [line["number"] for line in found["lines"]] == list(range(1, len(found["lines"]) + 1))
     for line in found["lines"]:
-        assert f"[{line['number']}] {line['text']}" in found["windows"][line["window"]]["text"]
+        assert line["text"] in found["windows"][line["window"]]["text"].splitlines()
+
+
+def test_words_stay_with_their_line(call: Call) -> None:
+    word = {"start": 0.1, "end": 0.4, "text": "Agreed."}
+    next_word = {"start": 1.2, "end": 1.5, "text": "Fine."}
+    segments = [
+        {**segment(0, 1, "Agreed."), "words": [word]},
+        {**segment(1.1, 2, "Fine."), "words": [next_word]},
+    ]
+
+    assert call("number_lines", segments=segments)["lines"][0]["words"] == [word, next_word]

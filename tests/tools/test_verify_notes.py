@@ -47,6 +47,7 @@ def test_a_task_that_was_said_stays_with_its_quote_and_time(call: Call) -> None:
         "decisions": [],
         "open_questions": [],
         "dropped": [],
+        "unread": [],
     }
 
 
@@ -142,11 +143,17 @@ def test_words_may_differ_in_their_ending(call: Call) -> None:
     assert [note["what"] for note in found["decisions"]] == ["closing the shop on Sunday"]
 
 
-def test_a_line_without_an_answer_is_passed_over(call: Call) -> None:
+def test_a_line_without_an_answer_is_counted_as_unread(call: Call) -> None:
     """`on_error: continue` leaves null where a prompt failed."""
     found = call("verify_notes", lines=lines("Hello.", "Bye."), notes=[None, {}])
 
-    assert found == {"tasks": [], "decisions": [], "open_questions": [], "dropped": []}
+    assert found == {
+        "tasks": [],
+        "decisions": [],
+        "open_questions": [],
+        "dropped": [],
+        "unread": [1],
+    }
 
 
 def test_notes_must_be_as_many_as_lines(call: Call) -> None:
@@ -192,3 +199,28 @@ def test_whatever_a_model_notes(
     noted = sum(len(kind) for _, notes in meeting if notes for kind in notes.values())
     assert len(kept) + len(found["dropped"]) == noted
     assert json.loads(json.dumps(found)) == found
+
+
+def test_a_quote_has_the_time_of_its_first_word_where_words_have_times(call: Call) -> None:
+    text = "All right, then Sam will paint the doors by tomorrow."
+    words = [
+        {"start": 10.0 + n, "end": 10.5 + n, "text": word} for n, word in enumerate(text.split())
+    ]
+    line = {"number": 1, "start": 10.0, "end": 20.0, "text": text, "words": words}
+    note = {"who": "Sam", "what": "paint the doors", "due": "tomorrow"}
+
+    found = call("verify_notes", lines=[line], notes=[{"tasks": [note]}])["tasks"][0]
+
+    assert found["quote"].startswith("then Sam")
+    assert found["start"] == 12.0
+
+
+def test_marks_are_no_person_and_no_date(call: Call) -> None:
+    line = {"number": 1, "start": 0.0, "end": 1.0, "text": "Sam will paint the doors."}
+
+    def kept(who: str, due: str) -> list[dict[str, Any]]:
+        note = {"who": who, "what": "paint the doors", "due": due}
+        return list(call("verify_notes", lines=[line], notes=[{"tasks": [note]}])["tasks"])
+
+    assert kept("?", "") == []
+    assert kept("Sam", "...")[0]["due"] == ""
