@@ -82,7 +82,7 @@ class Runtime:
         name = name or self.settings.roles.transcribe
         with self._loading:
             if name not in self._transcribers:
-                path = self.store.resolve(name)
+                path = self.store.resolve(name, role="transcribe")
                 threads = self.settings.engine.threads
                 self._transcribers[name] = WhisperTranscriber(path, name, threads=threads)
             return self._transcribers[name]
@@ -99,7 +99,7 @@ class Runtime:
         from agentkit.engine import LlamaChatModel
         from agentkit.models import estimate, read_gguf
 
-        path = self.store.resolve(name)
+        path = self.store.resolve(name, role="chat")
         engine = self.settings.engine
         context_tokens = self.context_tokens(name)
         need = estimate(read_gguf(path), context_tokens).total
@@ -168,7 +168,7 @@ class Runtime:
         inputs = bind(workflow.spec, given)
         roles = self.settings.roles.model_dump()
         for role, name in sorted(workflow.models(), key=str):
-            self.store.resolve(name or roles[role])
+            self.store.resolve(name or roles[role], role=role)
         listeners = (self.journal.record, *subscribers)
 
         def publish(event: Event) -> None:

@@ -51,7 +51,7 @@ def minutes(
 
 
 def is_about(note: dict[str, Any], fact: dict[str, Any]) -> bool:
-    return all(keyword.lower() in plain(note["what"] + " " + note["quote"])
+    return all(str(keyword).lower() in plain(note["what"] + " " + note["quote"])
                for keyword in fact["keywords"])  # fmt: skip
 
 
