@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from agentkit.cancel import CancelToken
 from agentkit.messages import ChatRequest, Delta, Message
 from agentkit.transcript import Transcript
+
+ModelRole = Literal["chat", "embed", "transcribe"]
+"""What a model can be for; settings say which one does it."""
 
 Progress = Callable[[float, float | None, str], None]
 """`progress(done, total, unit)`; `total` is None while the end is not known."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, overload
 
 from agentkit.errors import AgentkitError, InvalidInput, ToolError, UnknownName
-from agentkit.ports import ToolContext
+from agentkit.ports import ModelRole, ToolContext
 from agentkit.schema import Signature, signature_of
 
 Effect = Literal["reads", "writes", "network", "executes"]
@@ -38,7 +38,7 @@ class Tool:
     name: str
     signature: Signature
     effects: tuple[Effect, ...]
-    roles: tuple[str, ...]
+    roles: tuple[ModelRole, ...]
     function: Callable[..., Any]
     source: Path
 
@@ -66,14 +66,14 @@ class BadTool:
 def tool(function: F) -> F: ...
 @overload
 def tool(
-    *, name: str | None = None, effects: Sequence[Effect] = (), roles: Sequence[str] = ()
+    *, name: str | None = None, effects: Sequence[Effect] = (), roles: Sequence[ModelRole] = ()
 ) -> Callable[[F], F]: ...
 def tool(
     function: Callable[..., Any] | None = None,
     *,
     name: str | None = None,
     effects: Sequence[Effect] = (),
-    roles: Sequence[str] = (),
+    roles: Sequence[ModelRole] = (),
 ) -> Any:
     """Mark a function as a tool.
 
@@ -168,10 +168,11 @@ class Toolbox:
         name, effects, roles = getattr(function, _MARK)
         if not _NAME.fullmatch(name):
             raise ToolError(f"{name!r} is no name for a tool: letters, digits, _ and - are")
-        unknown = [effect for effect in effects if effect not in get_args(Effect)]
-        if unknown:
-            known = ", ".join(get_args(Effect))
-            raise ToolError(f"{unknown[0]!r} is no effect; there are: {known}")
+        for kind, given, known in (("effect", effects, Effect), ("role", roles, ModelRole)):
+            unknown = [word for word in given if word not in get_args(known)]
+            if unknown:
+                there = ", ".join(get_args(known))
+                raise ToolError(f"{unknown[0]!r} is no {kind}; there are: {there}")
         if inspect.iscoroutinefunction(function):
             raise ToolError(f"{name!r} is async; a tool is a plain function")
         made = Tool(name, signature_of(function), effects, roles, function, path)

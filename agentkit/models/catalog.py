@@ -10,15 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agentkit.errors import InvalidFile, Problem
+from agentkit.ports import ModelRole
 from agentkit.validation import problems_from
 from agentkit.yamlfile import Document, load_file
 
-Role = Literal["chat", "embed", "transcribe"]
+Role = ModelRole
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 """Names of models: they become file names and words on the command line."""

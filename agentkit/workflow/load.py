@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from agentkit.errors import InvalidFile, Problem, UnknownName, closest
+from agentkit.ports import ModelRole
 from agentkit.toolbox import Tool
 from agentkit.validation import problems_from
 from agentkit.workflow.check import Surroundings, check
@@ -28,12 +29,12 @@ class LoadedWorkflow:
     path: Path
     tools: Mapping[str, Tool]
 
-    def models(self) -> set[tuple[str, str | None]]:
+    def models(self) -> set[tuple[ModelRole, str | None]]:
         """Role and name of every model that a run needs; None: the one of the role.
 
         A name that an expression computes is not known yet, and is left out.
         """
-        needed: set[tuple[str, str | None]] = set()
+        needed: set[tuple[ModelRole, str | None]] = set()
         for step in self.spec.steps:
             if step.uses is not None:
                 needed |= {(role, None) for role in self.tools[step.uses].roles}
