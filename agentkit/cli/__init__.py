@@ -7,6 +7,7 @@ that the mistake is ours.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import NoReturn
 
@@ -14,6 +15,9 @@ import click
 
 from agentkit import __version__
 from agentkit.errors import AgentkitError, InvalidFile, MachineError
+
+_COLOR = False if os.environ.get("NO_COLOR") else None
+"""False where the user wants none (no-color.org); None: where the output is a terminal."""
 
 COMMANDS = {
     "run": ("agentkit.cli.run:run", "Run a workflow."),
@@ -58,7 +62,8 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> NoReturn:
     """The entry point: run a command, print its errors, exit with its code."""
     try:
-        sys.exit(cli.main(args=arguments, prog_name="agentkit", standalone_mode=False) or 0)
+        done = cli.main(arguments, prog_name="agentkit", standalone_mode=False, color=_COLOR)
+        sys.exit(done or 0)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
@@ -77,9 +82,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def explain(error: AgentkitError) -> None:
     """Print an error and what to do about it."""
-    if isinstance(error, InvalidFile):
-        click.echo(str(error), err=True)
-    else:
-        click.echo(click.style("error: ", fg="red", bold=True) + str(error), err=True)
+    mark = "" if isinstance(error, InvalidFile) else click.style("error: ", fg="red", bold=True)
+    click.echo(mark + str(error), err=True, color=_COLOR)
     if error.hint:
-        click.echo(click.style("hint:  ", fg="cyan") + error.hint, err=True)
+        click.echo(click.style("hint:  ", fg="cyan") + error.hint, err=True, color=_COLOR)

@@ -40,7 +40,7 @@ class Finding:
 def doctor(context: click.Context) -> None:
     """Look at this machine and at what agentkit needs.
 
-    Exits with 1 if something is missing that the shipped workflows need.
+    Exits with 1 if something is broken, or missing that the shipped workflows need.
     """
     worst = 0
     with Runtime() as runtime:
@@ -108,11 +108,12 @@ def _engine(runtime: Runtime) -> Iterator[Finding]:
 
 def _memory(runtime: Runtime) -> Iterator[Finding]:
     total, free = machine.memory()
+    on_gpus = sum(gpu.memory_free for gpu in machine.gpus())
     text = f"{human_bytes(free)} of {human_bytes(total)} free"
     name = runtime.settings.roles.chat
     needs = runtime.store.describe(name, runtime.context_tokens(name)).needs
     need = needs[0].total if needs else 0
-    if need > free:
+    if need > free + on_gpus:
         mend = (
             "close other programs, or set a smaller context: AGENTKIT_ENGINE__CONTEXT_TOKENS=4096"
         )
@@ -162,7 +163,7 @@ def _journal(runtime: Runtime) -> Iterator[Finding]:
     if not runtime.settings.journal_file.exists():
         yield Finding("good", "journal", "none yet: the first run makes it")
         return
-    count = len(runtime.journal.runs(limit=1000))
+    count = runtime.journal.count()
     size = human_bytes(runtime.settings.journal_file.stat().st_size)
     yield Finding("good", "journal", f"{runtime.settings.journal_file}, {count} runs, {size}")
 

@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Row, create_engine, event, select, update
+from sqlalchemy import URL, Connection, Row, create_engine, event, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -173,6 +173,11 @@ class Journal:
         """The newest runs, newest first."""
         with self._explained(), self._engine.connect() as connection:
             return [_run(connection, row) for row in connection.execute(_NEWEST.limit(limit))]
+
+    def count(self) -> int:
+        """How many runs there are."""
+        with self._explained(), self._engine.connect() as connection:
+            return int(connection.execute(select(func.count()).select_from(t.runs)).scalar_one())
 
     def run(self, name: str) -> RunRecord:
         """A run by id, by a unique beginning of it, or `last`.  Raises `UnknownName`."""
