@@ -98,7 +98,7 @@ def ours(path: Path, threads: int) -> tuple[Callable[[Messages], str], Callable[
     model = LlamaChatModel(path, path.name, context_tokens=CONTEXT, threads=threads)
 
     def ask(messages: Messages) -> str:
-        turns = tuple(Message(one["role"], one["content"]) for one in messages)  # type: ignore[arg-type]
+        turns = tuple(Message(one["role"], one["content"]) for one in messages)  # type: ignore[arg-type]  # roles are ours
         *_, last = model.stream(ChatRequest(turns, max_tokens=100, json_schema=SCHEMA))
         assert last.completion is not None
         return last.completion.text

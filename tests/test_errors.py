@@ -113,7 +113,7 @@ def problem(**more: object) -> Problem:
         "message": "unknown key 'retires'", "suggestion": 'did you mean "retry"?',
         "source_line": "    retires: 3",
     } | more  # fmt: skip
-    return Problem(**values)  # type: ignore[arg-type]
+    return Problem(**values)  # type: ignore[arg-type]  # mixed values
 
 
 def test_a_problem_is_shown_as_compilers_do() -> None:

@@ -161,7 +161,7 @@ def test_a_piece_of_a_text_is_found_however_it_is_written(source: str) -> None:
     document = load(source, "f")
     value, path = document.data["a"], ("a",)
     if isinstance(value, list):
-        value, path = value[1], ("a", 1)  # type: ignore[assignment]
+        value, path = value[1], ("a", 1)  # type: ignore[assignment]  # plain data
 
     place = document.inside(path, value.index("NEEDLE"), 6)
 

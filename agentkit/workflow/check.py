@@ -11,52 +11,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agentkit.errors import Problem, closest, did_you_mean
+from agentkit.errors import Problem, did_you_mean
 from agentkit.schema import WRITTEN_OUT
 from agentkit.toolbox import Tool
 from agentkit.validation import describe
 from agentkit.workflow import expressions, output_schema
-from agentkit.workflow.environment import TEXT_METHODS
 from agentkit.workflow.expressions import (
     ExpressionError,
-    Reference,
     is_expression,
     is_whole,
 )
 from agentkit.workflow.inputs import A_KIND, convert
-from agentkit.workflow.spec import FOREIGN_KEYS, RESERVED, Input
+from agentkit.workflow.names import Names, StepShape, mapping
+from agentkit.workflow.spec import FOREIGN_KEYS, Input
 from agentkit.yamlfile import Document, NodePath
-
-RUN_FACTS = ("id", "date", "folder")
-"""What `run.…` offers."""
 
 FIXED = ("id", "name", "uses")
 """Keys of a step in which an expression makes no sense."""
-
-INSTEAD = {
-    "len": "| length",
-    "str": "| string",
-    "string": "| string",
-    "int": "| int",
-    "float": "| float",
-    "list": "| list",
-    "sorted": "| sort",
-    "sum": "| sum",
-    "min": "| min",
-    "max": "| max",
-    "round": "| round",
-    "abs": "| abs",
-    "json": "| tojson",
-    "tojson": "| tojson",
-    "fromjson": "| fromjson",
-    "contains": "in",
-    "format": "~ between texts, or | format",
-    "join": "| join(', ')",
-    "null": "none",
-    "nil": "none",
-    "undefined": "is defined",
-}
-"""Functions and constants of other languages, and what stands for them here."""
 
 TEXT_ONLY: Mapping[str, Any] = {
     "type": "object",
@@ -73,14 +44,6 @@ class Surroundings:
     models: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class _StepShape:
-    """What other steps may read of a step; an empty schema where that cannot be known."""
-
-    position: int
-    schema: Mapping[str, Any]
-
-
 def check(document: Document, around: Surroundings) -> Iterator[Problem]:
     """Every problem that goes beyond the structure, in no particular order."""
     data = document.data
@@ -93,34 +56,34 @@ def check(document: Document, around: Surroundings) -> Iterator[Problem]:
         yield document.problem((), "not-a-workflow", message)
         return
     yield from _bare_braces(document, data, ())
-    yield from _inputs(document, _mapping(data.get("inputs")))
+    yield from _inputs(document, mapping(data.get("inputs")))
     yield from _fixed_text(document, ("name",), data.get("name"))
     steps = _list(data.get("steps"))
-    names = _Names(document, _mapping(data.get("inputs")), _shapes(steps))
+    names = Names(document, mapping(data.get("inputs")), _shapes(steps))
     yield from _duplicate_ids(document, steps)
     for position, step in enumerate(steps):
         if isinstance(step, dict):
             yield from _step(document, names, around, step, position, data)
     yield from names.check(("outputs",), data.get("outputs"), len(steps))
-    default_model = _mapping(_mapping(data.get("defaults")).get("prompt")).get("model")
+    default_model = mapping(mapping(data.get("defaults")).get("prompt")).get("model")
     yield from _model(document, around, ("defaults", "prompt", "model"), default_model)
 
 
 # -- steps ---------------------------------------------------------------------------------------
 
 
-def _shapes(steps: list[Any]) -> dict[str, _StepShape]:
-    shapes: dict[str, _StepShape] = {}
+def _shapes(steps: list[Any]) -> dict[str, StepShape]:
+    shapes: dict[str, StepShape] = {}
     for position, step in enumerate(steps):
         if not isinstance(step, dict) or not isinstance(step.get("id"), str):
             continue
         schema = step.get("output_schema")
-        known: Mapping[str, Any] = _mapping(schema)
+        known: Mapping[str, Any] = mapping(schema)
         if step.get("prompt") is not None and schema is None:
             known = TEXT_ONLY
         if "foreach" in step:
             known = {"type": "array", "items": known}
-        shapes.setdefault(step["id"], _StepShape(position, known))
+        shapes.setdefault(step["id"], StepShape(position, known))
     return shapes
 
 
@@ -140,14 +103,14 @@ def _duplicate_ids(document: Document, steps: list[Any]) -> Iterator[Problem]:
 
 def _step(
     document: Document,
-    names: _Names,
+    names: Names,
     around: Surroundings,
     step: dict[str, Any],
     position: int,
     data: dict[str, Any],
 ) -> Iterator[Problem]:
     path: NodePath = ("steps", position)
-    loop = _mapping(step.get("foreach"))
+    loop = mapping(step.get("foreach"))
     variable = loop.get("as", "item") if loop else None
     if not isinstance(variable, str):
         variable = "item" if loop else None
@@ -165,9 +128,9 @@ def _step(
         else:
             yield from names.check(here, value, position, variable)
     if step.get("prompt") is not None:
-        prompt = _mapping(step["prompt"])
+        prompt = mapping(step["prompt"])
         yield from _fixed_text(document, (*path, "prompt", "stop"), prompt.get("stop"))
-        shared = _mapping(_mapping(data.get("defaults")).get("prompt"))
+        shared = mapping(mapping(data.get("defaults")).get("prompt"))
         for key in ("system", "model"):
             if prompt.get(key) is None:
                 where: NodePath = ("defaults", "prompt", key)
@@ -245,7 +208,7 @@ def _tool(
         message = f'there is no tool "{name}"'
         yield document.problem((*path, "uses"), "unknown-tool", message, hint)
         return
-    given = _mapping(step.get("with"))
+    given = mapping(step.get("with"))
     if "with" in step and not isinstance(step["with"], dict):
         return  # that is wrong already
     properties = around.tools[name].json_schema.get("properties", {})
@@ -285,11 +248,11 @@ def _at(value: Any, path: NodePath) -> Any:
 
 def _examples(document: Document, path: NodePath, step: dict[str, Any]) -> Iterator[Problem]:
     """An example that its own `output_schema` forbids teaches the model what it cannot say."""
-    schema, examples = step.get("output_schema"), _mapping(step.get("prompt")).get("examples")
+    schema, examples = step.get("output_schema"), mapping(step.get("prompt")).get("examples")
     if not isinstance(examples, list):
         return
     for index, example in enumerate(examples):
-        here, answer = (*path, index, "answer"), _mapping(example).get("answer")
+        here, answer = (*path, index, "answer"), mapping(example).get("answer")
         if answer is None or _has_expression(answer):
             continue
         if schema is None and not isinstance(answer, str):
@@ -308,184 +271,6 @@ def _examples(document: Document, path: NodePath, step: dict[str, Any]) -> Itera
             where = (*here, *fault.path) if inside else here
             message = f"the answer does not fit output_schema: {fault.message}"
             yield document.problem(where, "bad-example", message, fault.suggestion)
-
-
-# -- names in expressions ------------------------------------------------------------------------
-
-
-class _Names:
-    """Checks every path that an expression reads against what exists at that point."""
-
-    def __init__(
-        self, document: Document, inputs: Mapping[str, Any], steps: dict[str, _StepShape]
-    ) -> None:
-        self._document = document
-        self._inputs = inputs
-        self._steps = steps
-
-    def check(
-        self, path: NodePath, value: Any, position: int, variable: str | None = None
-    ) -> Iterator[Problem]:
-        """Problems in a value at any depth; `position` is the step it belongs to."""
-        if isinstance(value, Mapping):
-            for key, item in value.items():
-                yield from self.check((*path, key), item, position, variable)
-        elif isinstance(value, list):
-            for index, item in enumerate(value):
-                yield from self.check((*path, index), item, position, variable)
-        elif is_expression(value):
-            yield from self._scalar(path, value, position, variable)
-
-    def _scalar(
-        self, path: NodePath, text: str, position: int, variable: str | None
-    ) -> Iterator[Problem]:
-        try:
-            found = expressions.references(text)
-            words = expressions.unknown_words(text)
-        except ExpressionError as error:
-            place = self._document.inside(path, error.offset, error.length)
-            hint = error.hint or ""
-            yield self._document.problem(path, "bad-expression", str(error), hint, place=place)
-            return
-        for word in words:
-            message = f'there is no {word.kind} "{word.name}"'
-            hint = did_you_mean(word.name, word.known).strip()
-            place = self._document.inside(path, word.offset, len(word.name))
-            yield self._document.problem(path, f"unknown-{word.kind}", message, hint, place=place)
-        for reference in found:
-            problem = self._reference(path, reference, position, variable)
-            if problem:
-                yield problem
-
-    def _reference(
-        self, path: NodePath, reference: Reference, position: int, variable: str | None
-    ) -> Problem | None:
-        root, *rest = reference.path
-        if root == variable:
-            return None
-        if root == "inputs":
-            return self._input(path, reference)
-        if root == "run":
-            return self._member(path, reference, 1, RUN_FACTS, "fact of the run", "unknown-name")
-        if root == "steps":
-            return self._step_output(path, reference, rest, position)
-        return self._unknown_root(path, reference, variable)
-
-    def _unknown_root(self, path: NodePath, reference: Reference, variable: str | None) -> Problem:
-        root = reference.path[0]
-        roots = [*RESERVED, *([variable] if variable else [])]
-        near = closest(root, roots)
-        if root in self._steps:
-            hint = f'did you mean "steps.{root}.outputs"?'
-        elif root in self._inputs:
-            hint = f'did you mean "inputs.{root}"?'
-        elif root.lower() in INSTEAD:
-            hint = f"did you mean {INSTEAD[root.lower()]}?"
-        elif root == "item" and variable:
-            hint = f'it is called "{variable}" here'
-        elif root == "item":
-            hint = "only a step with foreach has it, and not in its items"
-        else:
-            hint = f'did you mean "{near}"?' if near else "there is: " + ", ".join(roots)
-        return self._say(path, reference, 0, "unknown-name", f'there is no "{root}"', hint)
-
-    def _input(self, path: NodePath, reference: Reference) -> Problem | None:
-        known = tuple(self._inputs)
-        problem = self._member(path, reference, 1, known, "input", "unknown-input")
-        if problem or len(reference.path) < 3 or reference.path[1] == "*":
-            return problem
-        kind = _mapping(self._inputs[reference.path[1]]).get("type", "string")
-        schema = {"object": "object", "list": "array", "file": "string", "folder": "string"}
-        shape = {"type": schema.get(kind, kind)} if isinstance(kind, str) else {}
-        return self._within(path, reference, 2, f'input "{reference.path[1]}"', shape)
-
-    def _step_output(
-        self, path: NodePath, reference: Reference, rest: list[str], position: int
-    ) -> Problem | None:
-        problem = self._member(path, reference, 1, tuple(self._steps), "step", "unknown-step")
-        if problem or not rest or rest[0] == "*":
-            return problem
-        shape = self._steps[rest[0]]
-        if shape.position >= position:
-            when = "is this one" if shape.position == position else "comes later"
-            message = f'step "{rest[0]}" {when}: it has no outputs yet'
-            return self._say(path, reference, 1, "not-yet-run", message, "")
-        if len(rest) > 1 and rest[1] not in ("outputs", "*"):
-            message = f'a step has no "{rest[1]}"'
-            near = closest(rest[1], ["outputs"])
-            wanted = ".".join(rest[:1] + ["outputs"] + (rest[2:] if near else rest[1:]))
-            hint = f'did you mean "steps.{wanted}"?'.replace(".*", "")
-            return self._say(path, reference, 2, "unknown-name", message, hint)
-        if "*" in rest[:2]:
-            return None
-        return self._within(path, reference, 3, f'"{rest[0]}"', shape.schema)
-
-    def _within(
-        self,
-        path: NodePath,
-        reference: Reference,
-        depth: int,
-        what: str,
-        schema: Mapping[str, Any],
-    ) -> Problem | None:
-        """Follow the rest of a reference into what a JSON Schema says about the value."""
-        while depth < len(reference.path):
-            name, kind = reference.path[depth], schema.get("type")
-            if kind == "array" and name == "*":
-                schema = _mapping(schema.get("items"))
-            elif kind == "array":
-                parts = ".".join(reference.path[:depth])
-                message = f'{what} gives a list here, which has no "{name}"'
-                hint = f"did you mean {parts} | map(attribute='{name}')?"
-                if name in ("length", "size", "count"):
-                    hint = f"did you mean {parts} | length?"
-                return self._say(path, reference, depth, "is-a-list", message, hint)
-            elif kind == "object" and isinstance(schema.get("properties"), Mapping):
-                known = tuple(schema["properties"])
-                problem = self._member(path, reference, depth, known, "output", "unknown-output")
-                if problem or name == "*":
-                    return problem
-                schema = _mapping(schema["properties"][name])
-            elif kind in ("string", "integer", "number", "boolean") and name != "*":
-                if kind == "string" and reference.called and name in TEXT_METHODS:
-                    return None
-                message = f'{what} gives {A_KIND[kind]} here, which has no "{name}"'
-                return self._say(path, reference, depth, "unknown-name", message, "")
-            else:
-                return None
-            depth += 1
-        return None
-
-    def _member(
-        self,
-        path: NodePath,
-        reference: Reference,
-        depth: int,
-        known: tuple[str, ...],
-        kind: str,
-        rule: str,
-    ) -> Problem | None:
-        """A problem if the part of a reference at `depth` is not one of `known`."""
-        if len(reference.path) <= depth or reference.path[depth] in (*known, "*"):
-            return None
-        name = reference.path[depth]
-        hint = did_you_mean(name, known).strip()
-        if not hint:
-            hint = "there is: " + ", ".join(known) if known else "the workflow declares none"
-        return self._say(path, reference, depth, rule, f'there is no {kind} "{name}"', hint)
-
-    def _say(
-        self,
-        path: NodePath,
-        reference: Reference,
-        depth: int,
-        rule: str,
-        message: str,
-        suggestion: str,
-    ) -> Problem:
-        """A problem at one name within an expression."""
-        place = self._document.inside(path, reference.offsets[depth], len(reference.path[depth]))
-        return self._document.problem(path, rule, message, suggestion, place=place)
 
 
 # -- the rest ------------------------------------------------------------------------------------
@@ -566,10 +351,6 @@ def _bare_braces(document: Document, value: Any, path: NodePath) -> Iterator[Pro
     elif document.source(path).startswith("{{"):
         message = "YAML takes {{ for a mapping"
         yield document.problem(path, "bare-braces", message, f"did you mean ${value}?")
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _list(value: Any) -> list[Any]:

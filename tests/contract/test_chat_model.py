@@ -164,7 +164,7 @@ def test_an_abandoned_answer_leaves_the_model_usable(model: Make) -> None:
     expected = answer(subject, question())
     stream = subject.stream(question())
     next(stream)
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()  # type: ignore[attr-defined]  # a generator
     dropped = subject.stream(question())
     next(dropped)
     del dropped
@@ -175,7 +175,7 @@ def test_an_answer_can_be_closed_by_another_thread(model: Make) -> None:
     subject = model("one two three", "one two three")
     stream = subject.stream(question())
     next(stream)
-    thread = threading.Thread(target=stream.close)  # type: ignore[attr-defined]
+    thread = threading.Thread(target=stream.close)  # type: ignore[attr-defined]  # a generator
     thread.start()
     thread.join()
     assert answer(subject, question())
@@ -418,7 +418,7 @@ def test_a_request_that_waits_for_its_turn_can_be_cancelled(real: ChatModel) -> 
     token.cancel()
     thread.join()
     assert [one.finish_reason for one in told] == ["cancelled"]
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()  # type: ignore[attr-defined]  # a generator
 
 
 # -- the end -------------------------------------------------------------------------------------

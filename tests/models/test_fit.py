@@ -23,7 +23,7 @@ def header(**over: object) -> Gguf:
         "tokenizer": "gpt2", "chat_template": None, "licence": "", "file_size": 0,
         "needed_size": 0, "repacked_size": 0, "parts": 1,
     }  # fmt: skip
-    return Gguf(**{**usual, **over})  # type: ignore[arg-type]
+    return Gguf(**{**usual, **over})  # type: ignore[arg-type]  # mixed values
 
 
 QWEN_05B = header(embedding_length=896, kv_heads=(2,) * 24, file_size=491_400_064,
