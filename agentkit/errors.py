@@ -216,6 +216,17 @@ class ModelError(AgentkitError):
     """A model gave an answer that cannot be used."""
 
 
+class ModelBusy(ModelError):
+    """Too many requests wait for a model already; the same one may succeed later."""
+
+    def __init__(self, name: str, waiting: int) -> None:
+        super().__init__(
+            f"{name!r} is busy: {waiting} requests wait for it already",
+            hint="try again later, or let more wait: engine.queue in settings",
+        )
+        self.waiting = waiting
+
+
 class ToolError(AgentkitError):
     """A tool could not do what it was asked; the message is for the caller to read."""
 

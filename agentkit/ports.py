@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from agentkit.cancel import CancelToken
-from agentkit.messages import ChatRequest, Delta, Message
+from agentkit.messages import ChatRequest, Delta, Message, Score, ToolSchema
 from agentkit.transcript import Transcript
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 ModelRole = Literal["chat", "embed", "transcribe"]
 """What a model can be for; settings say which one does it."""
@@ -35,19 +39,55 @@ class ChatModel(Protocol):
     def context_tokens(self) -> int:
         """How many tokens prompt and answer may have together."""
 
-    def count_tokens(self, messages: Sequence[Message]) -> int:
+    def count_tokens(self, messages: Sequence[Message], tools: Sequence[ToolSchema] = ()) -> int:
         """Length of the rendered prompt in tokens."""
 
     def stream(self, request: ChatRequest, cancel: CancelToken | None = None) -> Iterator[Delta]:
-        """Answer a request, piece by piece; the last delta carries the completion.
+        """Answer a request, piece by piece; the last delta of each sample carries its completion.
 
         A cancel ends the stream within one batch with a completion that says `cancelled`.
         Raises `PromptTooLong` before anything is computed, `UserError` for a schema or sampling
-        parameter that cannot be honoured, `ModelError` if the model fails.
+        parameter that cannot be honoured, `ModelBusy` if too many requests wait already,
+        `ModelError` if the model fails.
         """
+
+    def warm(self, messages: Sequence[Message], tools: Sequence[ToolSchema] = ()) -> None:
+        """Read the beginning of prompts to come and keep it; nothing where that cannot be."""
 
     def close(self) -> None:
         """Give memory back.  Idempotent; the model cannot be used afterwards."""
+
+
+class Scorer(Protocol):
+    """A language model that tells how likely it finds a text.  May be called from any thread."""
+
+    def score(self, prompt: Sequence[Message], continuation: str) -> Score:
+        """The probability of an answer to a conversation, token by token."""
+
+    def perplexity(self, text: str) -> float:
+        """`exp` of the mean negative log probability of the tokens of a plain text."""
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors.  May be called from any thread."""
+
+    @property
+    def name(self) -> str:
+        """The name under which settings know the model."""
+
+    @property
+    def dimensions(self) -> int:
+        """Length of the vectors."""
+
+    def embed(self, texts: Sequence[str], cancel: CancelToken | None = None) -> NDArray[np.float32]:
+        """Unit vectors, shape `(len(texts), dimensions)`.
+
+        Raises `PromptTooLong` for a text that the model cannot read as a whole, `Cancelled`
+        between two batches.
+        """
+
+    def close(self) -> None:
+        """Give memory back.  Idempotent."""
 
 
 class Transcriber(Protocol):

@@ -23,7 +23,16 @@ from jsonschema import Draft202012Validator, SchemaError
 
 from agentkit.cancel import CancelToken
 from agentkit.errors import ModelError, PromptTooLong, UserError
-from agentkit.messages import ChatRequest, Completion, Delta, FinishReason, Message, Usage
+from agentkit.messages import (
+    ChatRequest,
+    Completion,
+    Delta,
+    FinishReason,
+    JsonSchema,
+    Message,
+    ToolSchema,
+    Usage,
+)
 from agentkit.ports import ChatModel, Progress, Transcriber, no_progress
 from agentkit.transcript import Segment, Transcript, Word
 
@@ -58,7 +67,7 @@ class ScriptedModel:
         self._lock = threading.Lock()
         self._closed = False
 
-    def count_tokens(self, messages: Sequence[Message]) -> int:
+    def count_tokens(self, messages: Sequence[Message], tools: Sequence[ToolSchema] = ()) -> int:
         """The number of words, and one for each role."""
         self._check_open()
         return sum(1 + len(message.content.split()) for message in messages)
@@ -78,6 +87,9 @@ class ScriptedModel:
             answer = self._answers[asked]
         return self._tell(request, prompt_tokens, answer, cancel or CancelToken())
 
+    def warm(self, messages: Sequence[Message], tools: Sequence[ToolSchema] = ()) -> None:
+        """Nothing to read ahead."""
+
     def close(self) -> None:
         """Refuse requests from now on."""
         self._closed = True
@@ -96,9 +108,9 @@ class ScriptedModel:
             raise PromptTooLong(
                 prompt_tokens=prompt_tokens, reserved=reserved, context_tokens=self.context_tokens
             )
-        if request.json_schema is not None:
+        if isinstance(request.constraint, JsonSchema):
             try:
-                Draft202012Validator.check_schema(request.json_schema)
+                Draft202012Validator.check_schema(request.constraint.schema)
             except SchemaError as error:
                 raise UserError(f"the schema is not valid: {error.message}") from None
 
@@ -126,12 +138,12 @@ def _text(answer: Any, request: ChatRequest) -> str:
     if isinstance(answer, BaseException):
         raise answer
     text = answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)
-    if request.json_schema is not None:
+    if isinstance(request.constraint, JsonSchema):
         try:
             value = json.loads(text)
         except ValueError as error:
             raise AssertionError(f"JSON was asked for, and {text!r} is none: {error}") from None
-        fault = next(Draft202012Validator(request.json_schema).iter_errors(value), None)
+        fault = next(Draft202012Validator(request.constraint.schema).iter_errors(value), None)
         if fault is not None:
             raise AssertionError(f"{text!r} does not fit the schema: {fault.message}")
     return text

@@ -20,7 +20,7 @@ from typing import Any
 
 from agentkit import machine
 from agentkit.engine import LlamaChatModel
-from agentkit.messages import ChatRequest, Message
+from agentkit.messages import ChatRequest, JsonSchema, Message
 
 CONTEXT = 4096
 
@@ -99,7 +99,7 @@ def ours(path: Path, threads: int) -> tuple[Callable[[Messages], str], Callable[
 
     def ask(messages: Messages) -> str:
         turns = tuple(Message(one["role"], one["content"]) for one in messages)  # type: ignore[arg-type]  # roles are ours
-        *_, last = model.stream(ChatRequest(turns, max_tokens=100, json_schema=SCHEMA))
+        *_, last = model.stream(ChatRequest(turns, max_tokens=100, constraint=JsonSchema(SCHEMA)))
         assert last.completion is not None
         return last.completion.text
 

@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parent.parent / "agentkit"
 
 FLOORS: dict[str, int] = {
     "errors": 0, "cancel": 0, "messages": 0, "transcript": 0, "events": 0, "subtitles": 0,
-    "records": 0, "machine": 0,
+    "records": 0, "machine": 0, "compute": 0,
     "yamlfile": 1, "validation": 1, "schema": 1, "templates": 1, "ports": 1, "config": 1,
     "engine": 2, "models": 2, "audio": 2, "journal": 2,
     "toolbox": 3,

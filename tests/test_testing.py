@@ -11,7 +11,7 @@ import pytest
 from agentkit import testing
 from agentkit.cancel import CancelToken
 from agentkit.errors import BadAudio, Cancelled, MachineError, PromptTooLong
-from agentkit.messages import ChatRequest, Completion, Message
+from agentkit.messages import ChatRequest, Completion, JsonSchema, Message
 from agentkit.testing import ScriptedModel, ScriptedServices, ScriptedTranscriber
 from agentkit.transcript import Transcript
 from agentkit.workflow.steps.scope import Services
@@ -62,7 +62,7 @@ def test_an_answer_that_no_model_could_give_is_the_author_s_fault(answer: Any) -
         "required": ["age"],
     }
     with pytest.raises(AssertionError, match=r"JSON was asked for|does not fit the schema"):
-        ask(ScriptedModel(answer), question(json_schema=schema))
+        ask(ScriptedModel(answer), question(constraint=JsonSchema(schema)))
 
 
 def test_the_context_counts_words() -> None:

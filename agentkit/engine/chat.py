@@ -19,7 +19,7 @@ from agentkit.engine.sampling import Sampler, check
 from agentkit.engine.template import ChatTemplate
 from agentkit.engine.weights import Weights
 from agentkit.errors import ModelError, PromptTooLong, UserError
-from agentkit.messages import ChatRequest, Delta, Message
+from agentkit.messages import ChatRequest, Delta, JsonSchema, Message, ToolSchema
 
 ANSWER_RESERVE = 64
 """Tokens kept free for an answer when the request names no `max_tokens`."""
@@ -59,7 +59,10 @@ class LlamaChatModel:
         self._users = 0
         self._closed = False
 
-    def count_tokens(self, messages: Sequence[Message]) -> int:
+    def warm(self, messages: Sequence[Message], tools: Sequence[ToolSchema] = ()) -> None:
+        """Not yet."""
+
+    def count_tokens(self, messages: Sequence[Message], tools: Sequence[ToolSchema] = ()) -> int:
         """Length of the rendered prompt in tokens."""
         with self._in_use():
             return len(self._template.tokens(messages))
@@ -70,8 +73,10 @@ class LlamaChatModel:
         with self._in_use():
             prompt = self._template.tokens(request.messages)
             budget = self._budget(len(prompt), request.max_tokens)
-            schema = request.json_schema
-            matcher = None if schema is None else self._grammars.matcher(schema)
+            wanted = request.constraint
+            matcher = (
+                self._grammars.matcher(wanted.schema) if isinstance(wanted, JsonSchema) else None
+            )
         return self._answer(request, prompt, budget, matcher, cancel or CancelToken())
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 
 from agentkit.cancel import CancelToken
 from agentkit.errors import ModelError, PromptTooLong, UserError
-from agentkit.messages import ChatRequest, Completion, Message, Sampling
+from agentkit.messages import ChatRequest, Completion, JsonSchema, Message, Sampling
 from agentkit.ports import ChatModel
 from agentkit.testing import ScriptedModel
 
@@ -97,7 +97,9 @@ def test_max_tokens_ends_an_answer_with_length(model: Make) -> None:
 
 
 def test_an_answer_that_ends_by_itself_says_stop(model: Make) -> None:
-    request = question("Say the word yes and nothing else.", json_schema={"const": "yes"})
+    request = question(
+        "Say the word yes and nothing else.", constraint=JsonSchema({"const": "yes"})
+    )
     assert ask(model('"yes"'), request)[1].finish_reason == "stop"
 
 
@@ -246,7 +248,7 @@ SCHEMAS: list[tuple[dict[str, Any], Any]] = [
 def test_an_answer_fits_its_schema_and_is_written_as_json_dumps_writes(
     model: Make, schema: dict[str, Any], scripted: Any
 ) -> None:
-    request = question("Make something up.", json_schema=schema, max_tokens=120)
+    request = question("Make something up.", constraint=JsonSchema(schema), max_tokens=120)
     completion = ask(model(json.dumps(scripted, ensure_ascii=False)), request)[1]
     assert completion.finish_reason == "stop"
     value = json.loads(completion.text)
@@ -255,7 +257,7 @@ def test_an_answer_fits_its_schema_and_is_written_as_json_dumps_writes(
 
 
 def test_an_empty_schema_asks_for_any_json(model: Make) -> None:
-    request = question("Say hello.", json_schema={}, max_tokens=40)
+    request = question("Say hello.", constraint=JsonSchema({}), max_tokens=40)
     completion = ask(model({"hello": 1}), request)[1]
     if completion.finish_reason == "stop":
         json.loads(completion.text)
@@ -265,25 +267,25 @@ def test_an_empty_schema_asks_for_any_json(model: Make) -> None:
 def test_a_schema_that_is_none_is_refused(model: Make) -> None:
     for schema in ({"type": "nonsense"}, {"properties": 5}):
         with pytest.raises(UserError, match="schema"):
-            model().stream(question(json_schema=schema))
+            model().stream(question(constraint=JsonSchema(schema)))
 
 
 def test_a_schema_that_cannot_be_enforced_is_refused(real: ChatModel) -> None:
     for schema in ({"type": "string", "pattern": "(?=a)b"}, {"enum": [{1, 2}]}):
         with pytest.raises(UserError, match="schema"):
-            real.stream(question(json_schema=schema))
+            real.stream(question(constraint=JsonSchema(schema)))
 
 
 def test_what_the_grammar_dictates_is_counted_and_not_sampled(real: ChatModel) -> None:
     schema = record(first={"enum": ["yes", "no"]}, second={"enum": ["yes", "no"]})
-    usage = ask(real, question("Yes or no?", json_schema=schema))[1].usage
+    usage = ask(real, question("Yes or no?", constraint=JsonSchema(schema)))[1].usage
     assert usage.completion_tokens / 2 < usage.forced_tokens < usage.completion_tokens
     assert usage.decode_calls <= 3
 
 
 def test_an_answer_cut_in_what_the_grammar_dictates_says_length(real: ChatModel) -> None:
     whole = '"a sentence of which every word is dictated"'
-    request = question(json_schema={"const": json.loads(whole)}, max_tokens=4)
+    request = question(constraint=JsonSchema({"const": json.loads(whole)}), max_tokens=4)
     completion = ask(real, request)[1]
     assert completion.finish_reason == "length"
     assert completion.usage.completion_tokens == completion.usage.forced_tokens == 4
@@ -354,7 +356,7 @@ def test_a_shared_prefix_is_not_read_again_and_changes_no_answer(real: ChatModel
     def about(text: str) -> ChatRequest:
         schema = {"enum": ["Ann", "Bob", "Carl", "nobody"]}
         return ChatRequest(
-            (Message("system", facts), Message("user", text)), 16, json_schema=schema
+            (Message("system", facts), Message("user", text)), 16, constraint=JsonSchema(schema)
         )
 
     texts = ("Who sells fish?", "Who sells bread?")
@@ -371,7 +373,7 @@ def test_a_shared_prefix_is_not_read_again_and_changes_no_answer(real: ChatModel
 
 
 def test_a_repeated_request_reads_one_token(real: ChatModel) -> None:
-    request = question(json_schema={"enum": ["yes", "no"]})
+    request = question(constraint=JsonSchema({"enum": ["yes", "no"]}))
     answer(real, request)
     usage = ask(real, request)[1].usage
     assert usage.cached_tokens == usage.prompt_tokens - 1
@@ -381,13 +383,13 @@ def test_a_repeated_request_reads_one_token(real: ChatModel) -> None:
 
 
 def test_four_threads_at_once_each_get_their_own_answer(model: Make) -> None:
-    subject = model(*[lambda asked: json.dumps(asked.json_schema["const"])] * 4)
+    subject = model(*[lambda asked: json.dumps(asked.constraint.schema["const"])] * 4)
     told: dict[str, str] = {}
     start = threading.Barrier(4)
 
     def run(own: str) -> None:
         start.wait()
-        request = question(f"I am {own}", json_schema={"const": own}, max_tokens=64)
+        request = question(f"I am {own}", constraint=JsonSchema({"const": own}), max_tokens=64)
         told[own] = "".join(delta.text for delta in subject.stream(request))
 
     threads = [threading.Thread(target=run, args=(f"thread {n}",)) for n in range(4)]

@@ -18,7 +18,7 @@ from agentkit.engine.context import BATCH, Context
 from agentkit.engine.grammar import Matcher
 from agentkit.engine.weights import Weights
 from agentkit.errors import ModelError, PromptTooLong
-from agentkit.messages import ChatRequest, Completion, Message, Sampling
+from agentkit.messages import ChatRequest, Completion, JsonSchema, Message, Sampling
 
 pytestmark = pytest.mark.model
 
@@ -54,7 +54,9 @@ def long_question(model: LlamaChatModel, *, free: int) -> ChatRequest:
 def test_an_answer_that_reaches_the_end_of_the_context_says_length(model: LlamaChatModel) -> None:
     """To the last cell: the final token is drawn and shown, and need not be read any more."""
     endless = {"type": "string", "minLength": 10_000}
-    request = replace(long_question(model, free=chat.ANSWER_RESERVE), json_schema=endless)
+    request = replace(
+        long_question(model, free=chat.ANSWER_RESERVE), constraint=JsonSchema(endless)
+    )
     completion = ask(model, request)
     usage = completion.usage
     assert completion.finish_reason == "length"
@@ -99,7 +101,9 @@ def test_a_fault_in_a_decode_costs_that_answer_only(
     model: LlamaChatModel, monkeypatch: pytest.MonkeyPatch, after: bool
 ) -> None:
     """Also one that strikes between the decode and its bookkeeping, as Ctrl-C can."""
-    request = question("Which colour? " * 150, json_schema={"enum": ["red", "green", "blue"]})
+    request = question(
+        "Which colour? " * 150, constraint=JsonSchema({"enum": ["red", "green", "blue"]})
+    )
     expected = ask(model, request).text
     ask(model, question())
     decode, calls = Context.decode, [0]
@@ -186,7 +190,7 @@ def test_memory_does_not_grow_with_requests(
             schema = {"type": "object", "properties": {f"key{n % 20}": {"enum": ["a", "b"]}}}
             hot = Sampling(temperature=1.0, top_k=40, repeat_penalty=1.1)
             ask(model, question(f"Question {n}", max_tokens=1, sampling=hot))
-            ask(model, question(f"Question {n}", max_tokens=1, json_schema=schema))
+            ask(model, question(f"Question {n}", max_tokens=1, constraint=JsonSchema(schema)))
 
     def megabytes() -> float:
         gc.collect()
@@ -226,7 +230,7 @@ def test_answers_are_the_same_in_many_small_batches(
         (Message("system", "The word is: apple. " + "Nothing here. " * 150),
          Message("user", "Which word?")),
         max_tokens=8,
-        json_schema={"enum": ["apple", "stone", "river"]},
+        constraint=JsonSchema({"enum": ["apple", "stone", "river"]}),
     )  # fmt: skip
     assert model.count_tokens(request.messages) > BATCH
     assert json.loads(ask(model, request).text) in ("apple", "stone", "river")

@@ -9,7 +9,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from agentkit.errors import Cancelled, ModelError
-from agentkit.messages import ChatRequest, Completion, Message, Sampling
+from agentkit.messages import ChatRequest, Completion, JsonSchema, Message, Sampling
 from agentkit.ports import ChatModel
 from agentkit.workflow.spec import Prompt
 from agentkit.workflow.steps.scope import Result, Scope
@@ -48,7 +48,7 @@ def perform(
             min_p=prompt.min_p,
             seed=prompt.seed,
         ),
-        json_schema=schema,
+        constraint=None if schema is None else JsonSchema(schema),
     )
     completion: Completion | None = None
     for delta in model.stream(request, scope.cancel):
