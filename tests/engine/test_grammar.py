@@ -75,7 +75,7 @@ def test_only_the_latest_grammars_are_kept(
     grammars = Grammars(vocabulary)
     for value in (1, 2, 3, 1, 4):
         grammars.matcher({"const": value})
-    assert [json.loads(key)["const"] for key in grammars._compiled] == [3, 1, 4]
+    assert [json.loads(text)["const"] for _, text in grammars._compiled] == [3, 1, 4]
 
 
 def test_threads_may_compile_at_once(
@@ -107,7 +107,6 @@ def test_threads_may_compile_at_once(
         {"type": "string", "pattern": "("},
         {"type": "string", "pattern": "(?<=a)b"},
         {"type": "integer", "minimum": 5, "maximum": 4},
-        {"not": {"type": "string"}},
         {"enum": []},
         {"enum": [object()]},
     ],
