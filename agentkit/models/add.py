@@ -12,7 +12,7 @@ from agentkit.cancel import CancelToken
 from agentkit.errors import ModelDamaged, UserError
 from agentkit.models.blobs import CHUNK, Blobs, Expected, NotAsExpected, ensure_room
 from agentkit.models.catalog import NAME, CatalogEntry, Role
-from agentkit.models.gguf import NotGguf, read_gguf
+from agentkit.models.gguf import Gguf, NotGguf, read_gguf
 from agentkit.models.manifest import Manifest, StoredFile
 from agentkit.ports import Progress
 
@@ -75,9 +75,9 @@ def inspect(path: Path, name: str, role: Role | None, entry: CatalogEntry | None
         places = _files_of(path)
         found = role or _role_of(path, places)
     elif path.is_file():
-        _check_gguf(path)
+        header = _whole_gguf(path)
         places = {path.name: path}
-        found = role or "chat"
+        found = role or ("embed" if header.pooling else "chat")
     else:
         raise UserError(f"{path}: no such file or folder")
     if entry is not None:
@@ -91,7 +91,8 @@ def inspect(path: Path, name: str, role: Role | None, entry: CatalogEntry | None
     return Offer(name, found, licence or "unknown", summary, path.absolute(), files)
 
 
-def _check_gguf(path: Path) -> None:
+def _whole_gguf(path: Path) -> Gguf:
+    """The header of a file that can be loaded as it is."""
     try:
         header = read_gguf(path)
         header.check_complete(path.name)
@@ -105,6 +106,7 @@ def _check_gguf(path: Path) -> None:
             f"{path} is one of the {header.parts} files of a split model",
             hint=f"join them: llama-gguf-split --merge {path.name} whole.gguf",
         )
+    return header
 
 
 def _files_of(folder: Path) -> dict[str, Path]:

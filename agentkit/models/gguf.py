@@ -8,6 +8,7 @@ allocated, and whatever the bytes say, the only exception is `ModelDamaged`.
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +96,14 @@ class Gguf:
     """Files that the model was split into; 1 for a whole one."""
     repacked_size: int
     """Of the tensors that a CPU backend keeps a second time, ordered for its vector units."""
+    layer_sizes: tuple[int, ...] = ()
+    """Bytes of the tensors of each layer; empty where none is named after its layer."""
+    input_size: int = 0
+    """Of the table of embeddings, which stays in main memory."""
+    output_size: int = 0
+    """Of what comes after the last layer; a model without such a matrix uses `input_size` again."""
+    pooling: bool = False
+    """Whether it says how to make one vector of a text: an embedding model."""
 
     def check_complete(self, name: str) -> None:
         """Raise `ModelDamaged` if tensor data is missing at the end of the file."""
@@ -258,12 +267,20 @@ class _Tensors:
     parameters: int
     end: int
     repacked: int
+    layers: dict[int, int]
+    input: int
+    output: int
+
+
+_LAYER = re.compile(r"blk\.(\d{1,5})\.")
 
 
 def _tensors(cursor: _Cursor, count: int, facts: dict[str, Any]) -> _Tensors:
     """Add up the tensors, and find where the data of the last one ends in the file."""
     cursor.expect(count, 24, f"{count} tensors")
     parameters = end = repacked = 0
+    layers: dict[int, int] = {}
+    outside = {"token_embd": 0, "output": 0}
     for _ in range(count):
         name = cursor.text()
         dimensions = cursor.number("I")
@@ -279,9 +296,21 @@ def _tensors(cursor: _Cursor, count: int, facts: dict[str, Any]) -> _Tensors:
         end = max(end, offset + size)
         if kind in REPACKED and dimensions > 1 and not name.startswith("token_embd"):
             repacked += size
+        if layer := _LAYER.match(name):
+            number = int(layer[1])
+            layers[number] = layers.get(number, 0) + size
+        elif (part := name.partition(".")[0]) in outside:
+            outside[part] += size
     alignment = _whole(facts.get("general.alignment")) or 32
     start = -(-cursor.at // alignment) * alignment
-    return _Tensors(parameters, start + end if count else cursor.at, repacked)
+    return _Tensors(
+        parameters,
+        end=start + end if count else cursor.at,
+        repacked=repacked,
+        layers=layers,
+        input=outside["token_embd"],
+        output=outside["output"],
+    )
 
 
 def _whole(value: Any) -> int:
@@ -339,6 +368,12 @@ def _summary(facts: dict[str, Any], tensors: _Tensors, file_size: int) -> Gguf:
         needed_size=tensors.end,
         parts=max(1, _whole(facts.get("split.count"))),
         repacked_size=tensors.repacked,
+        layer_sizes=tuple(tensors.layers.get(number, 0) for number in range(layers))
+        if tensors.layers
+        else (),
+        input_size=tensors.input,
+        output_size=tensors.output,
+        pooling=fact("pooling_type") is not None,
     )
 
 

@@ -48,6 +48,31 @@ def test_the_header_says_what_the_model_is(gguf: MakeGguf, written: Written) -> 
     header.check_complete("m.gguf")
 
 
+def test_tensors_are_added_up_by_where_they_can_lie(gguf: MakeGguf, written: Written) -> None:
+    tensors = (
+        ("token_embd.weight", (256, 3), 12),
+        ("blk.1.attn_q.weight", (256, 2), 12),
+        ("blk.0.ffn_up.weight", (256, 1), 12),
+        ("blk.1.ffn_up.weight", (256, 1), 12),
+        ("output_norm.weight", (256,), 0),
+        ("output.weight", (256, 5), 12),
+    )
+
+    header = read_gguf(written(gguf(tensors=tensors)))
+
+    assert header.layer_sizes == (144, 3 * 144)
+    assert (header.input_size, header.output_size) == (3 * 144, 5 * 144)
+
+
+def test_layers_without_a_number_have_no_sizes(gguf: MakeGguf, written: Written) -> None:
+    assert read_gguf(written(gguf(tensors=(("w", (256, 1), 12),)))).layer_sizes == ()
+
+
+def test_an_embedding_model_says_how_it_pools(gguf: MakeGguf, written: Written) -> None:
+    assert read_gguf(written(gguf({"llama.pooling_type": 1}))).pooling
+    assert not read_gguf(written(gguf())).pooling
+
+
 def test_heads_may_differ_from_layer_to_layer(gguf: MakeGguf, written: Written) -> None:
     header = read_gguf(written(gguf({"llama.attention.head_count_kv": [0, 8]})))
 

@@ -258,6 +258,15 @@ def test_a_gguf_file_is_added_under_its_own_name(
     store.verify("my-model-q4")
 
 
+def test_a_gguf_file_that_says_how_it_pools_is_for_embeddings(
+    make_store: MakeStore, gguf: Callable[..., bytes], tmp_path: Path
+) -> None:
+    (tmp_path / "e.gguf").write_bytes(gguf({"llama.pooling_type": 1}))
+
+    assert make_store().add(tmp_path / "e.gguf").role == "embed"
+    assert make_store().add(tmp_path / "e.gguf", "talks", "chat").role == "chat"
+
+
 @pytest.mark.parametrize(
     ("mark", "role"),
     [
