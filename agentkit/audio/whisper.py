@@ -3,6 +3,8 @@
 A recording goes through in windows of a few minutes: find the speech, decode it in batches, check
 that all of the speech has words, decode again what has too few, drop what nobody said.  Memory
 stays the same for three minutes and three hours.
+
+Each batch is computed in a turn of its own, so that a chat model beside can go on in between.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from agentkit.audio.hallucination import Piece
 from agentkit.audio.languages import LANGUAGES, language_code
 from agentkit.audio.windows import Region, Window, pack, windows
 from agentkit.cancel import CancelToken
+from agentkit.compute import Compute
 from agentkit.errors import ModelDamaged, NotEnoughMemory
 from agentkit.ports import Progress, no_progress
 from agentkit.transcript import Transcript, Word
@@ -44,12 +47,19 @@ class WhisperTranscriber:
     """Loads its model when first used.  May be called from any thread."""
 
     def __init__(
-        self, path: Path, name: str, *, threads: int | None = None, device: Device = "auto"
+        self,
+        path: Path,
+        name: str,
+        *,
+        threads: int | None = None,
+        device: Device = "auto",
+        compute: Compute | None = None,
     ) -> None:
         self._path = path
         self._name = name
         self._threads = threads or min(machine.physical_cores(), MOST_THREADS)
         self._device: Device = device
+        self._compute = compute or Compute()
         self._loading = threading.Lock()
         self._model: Any = None
 
@@ -77,7 +87,9 @@ class WhisperTranscriber:
         with open_recording(audio) as recording:
             model = self._loaded()
             code = language_code(language, self._name, set(model.supported_languages))
-            listening = _Listening(model, self._name, code, recording, progress, cancel)
+            listening = _Listening(
+                model, self._name, code, recording, progress, cancel, self._compute
+            )
             return listening.transcript()
 
     def close(self) -> None:
@@ -136,6 +148,7 @@ class _Listening:
         recording: Recording,
         progress: Progress,
         cancel: CancelToken,
+        compute: Compute,
     ) -> None:
         self._model = model
         self._name = name
@@ -143,6 +156,7 @@ class _Listening:
         self._recording = recording
         self._progress = progress
         self._cancel = cancel
+        self._compute = compute
         self._regions: list[Region] = []
         self._words: list[Word] = []
         self._rates: list[float] = []
@@ -197,11 +211,12 @@ class _Listening:
         if not self._model.model.is_multilingual:
             return "en"
         speech = np.concatenate([window.cut(region) for region in window.regions])
-        code, probability, _ = self._model.detect_language(
-            speech[: LANGUAGE_SECONDS * SAMPLE_RATE],
-            language_detection_segments=LANGUAGE_SECONDS // 30,
-            language_detection_threshold=SURE_OF_LANGUAGE,
-        )
+        with self._compute.turn():
+            code, probability, _ = self._model.detect_language(
+                speech[: LANGUAGE_SECONDS * SAMPLE_RATE],
+                language_detection_segments=LANGUAGE_SECONDS // 30,
+                language_detection_threshold=SURE_OF_LANGUAGE,
+            )
         if probability < SURE_OF_LANGUAGE:
             self._warnings.append(
                 f"the language is a guess: {LANGUAGES.get(code, code)} ({probability:.0%} sure); "
@@ -218,7 +233,8 @@ class _Listening:
         for first in range(0, len(stretches), size):
             self._cancel.check()
             batch = stretches[first : first + size]
-            pieces += passes.fast(self._model, window, batch, language)
+            with self._compute.turn():
+                pieces += passes.fast(self._model, window, batch, language)
             self._report(batch[-1].end)
         return pieces
 
@@ -226,9 +242,14 @@ class _Listening:
         self, window: Window, stretch: Region, language: str, words: Sequence[Word]
     ) -> list[Word]:
         """The words of a window with one stretch decoded again, if that gave more."""
-        pieces = []
-        for piece in passes.accurate(self._model, window, stretch, language):
+        pieces: list[Piece] = []
+        found = passes.accurate(self._model, window, stretch, language)
+        while True:
             self._cancel.check()
+            with self._compute.turn():  # the next piece is computed when it is asked for
+                piece = next(found, None)
+            if piece is None:
+                break
             pieces.append(piece)
         new = self._kept(pieces, window.regions)
         old = coverage.words_in(stretch, words)
