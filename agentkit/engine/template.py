@@ -1,26 +1,35 @@
 """Messages to prompt tokens, through the chat template that the model file carries.
 
 A template is code from the internet: it runs in Jinja's immutable sandbox, and the loops that it
-can make out of nothing are bounded.  Contents are put in as opaque marks, other ones each time, and
-replaced after rendering, so that scaffolding and content can be tokenised apart (see `vocabulary`),
-and so that content is never parsed as a template and no text can pose as a mark.
+can make out of nothing are bounded.  It never gets hold of what users, tools and models wrote (see
+`marks`): scaffolding and content are tokenised apart, and no text can pose as a control token.
+
+What the template can say in its own words is found out by trying; `turns` says the rest for it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import takewhile
 from typing import Any
 
-from jinja2 import TemplateError
-from jinja2.ext import loopcontrols
+from jinja2 import TemplateError, nodes
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
 
+from agentkit.engine.dialects import choose
+from agentkit.engine.marks import Arguments, Marks, Piece, to_json
+from agentkit.engine.turns import Abilities, Composer, Turn
 from agentkit.engine.vocabulary import Vocabulary
-from agentkit.errors import ModelError, UserError
-from agentkit.messages import Message
+from agentkit.engine.written import Written
+from agentkit.errors import AgentkitError, ModelError, UserError
+from agentkit.messages import Message, ToolCall, ToolSchema
 from agentkit.templates import BoundedSandbox
 
 CHATML = (
@@ -32,59 +41,286 @@ CHATML = (
 MAX_ROUNDS = 100_000
 """How many numbers all `range` calls of one rendering may give together."""
 
+CALL_ID = re.compile("[A-Za-z0-9]{9}")
+"""The form of the ids of calls that Mistral's templates insist on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A conversation as a model reads it.
+
+    The first `stable` tokens come of the template, the system message and the tools alone.
+    `thinking` says that the template has opened a block of reasoning at the end.
+    """
+
+    tokens: list[int]
+    stable: int
+    thinking: bool
+
 
 class ChatTemplate:
-    """Renders conversations for one model.  Raises `ModelError` for a template that is broken."""
+    """Renders conversations for one model.  Raises `ModelError` for a template that is broken.
 
-    def __init__(self, source: str | None, vocabulary: Vocabulary) -> None:
+    `written` has the answers that the model gave before: in the history of a prompt they stand
+    token by token as they were written.
+    """
+
+    def __init__(
+        self,
+        source: str | None,
+        vocabulary: Vocabulary,
+        written: Written | None = None,
+        *,
+        now: Callable[[], datetime] = datetime.now,
+    ) -> None:
         self._vocabulary = vocabulary
-        environment = BoundedSandbox(extensions=[loopcontrols])
+        environment = BoundedSandbox(extensions=[loopcontrols, _Generation])
         environment.filters["tojson"] = _to_json
-        environment.globals["raise_exception"] = _raise
-        environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+        environment.globals["strftime_now"] = lambda form: now().strftime(form)
         try:
             self._template = environment.from_string(source or CHATML)
         except TemplateError as error:
             raise ModelError(f"the chat template of the model is broken: {error}") from None
+        self.dialect = choose(source, vocabulary)
+        self._able = self._abilities()
+        # The tamest conversation with the same contents: for what a template refuses all the same.
+        self._tame = Abilities(system=self._able.system, tools=self._able.tools)
+        self._composer = Composer(self.dialect, written or Written(), self._opening())
 
-    def tokens(self, messages: Sequence[Message]) -> list[int]:
-        """The prompt, ending where the model's answer begins."""
+    def render(self, messages: Sequence[Message], tools: Sequence[ToolSchema] = ()) -> Prompt:
+        """The prompt, ending where the model's answer begins.
+
+        Raises `UserError` for a conversation that the template refuses in every form.
+        """
         if not messages:
             raise UserError("a request needs at least one message")
-        contents = [message.content for message in messages]
-        nonce = secrets.token_hex(8)
-        marked = [
-            {"role": message.role, "content": f"{nonce}-{index}-{nonce}"}
-            for index, message in enumerate(messages)
-        ]
-        rendered = self._render(marked)
-        # scaffolding, index, scaffolding, index, ..., scaffolding
-        parts = re.split(f"{nonce}-([0-9]+)-{nonce}", rendered)
-        tokens: list[int] = []
-        for scaffolding, index in zip(parts[::2], [*parts[1::2], None], strict=True):
-            tokens += self._vocabulary.tokenize(scaffolding, special=True)
-            if index is not None:
-                tokens += self._vocabulary.tokenize(contents[int(index)], special=False)
+        pieces = self._pieces(messages, tools)
+        tokens, stable = self._tokenized(pieces)
         if not tokens:
             raise ModelError("the chat template of the model renders this conversation to nothing")
-        bos = self._vocabulary.bos
-        if self._vocabulary.adds_bos and bos >= 0 and tokens[:1] != [bos]:
-            tokens.insert(0, bos)
-        return tokens
+        opening, closing = self.dialect.think
+        end = "".join(_last_scaffolding(pieces))
+        return Prompt(tokens, stable, thinking=end.rfind(opening) > end.rfind(closing))
 
-    def _render(self, messages: list[dict[str, str]]) -> str:
+    def tokens(self, messages: Sequence[Message]) -> list[int]:
+        """The tokens of the prompt."""
+        return self.render(messages).tokens
+
+    def prefix(self, messages: Sequence[Message], tools: Sequence[ToolSchema] = ()) -> list[int]:
+        """What every prompt begins with whose conversation begins with these messages."""
+        probe = secrets.token_hex(16)
+        following = [Message("user", probe)]
+        if messages and messages[-1].tool_calls:
+            call = messages[-1].tool_calls[0]
+            following.append(Message("tool", probe, tool_call_id=call.id))
+        beginnings = []
+        for message in following:
+            pieces = self._pieces([*messages, message], tools)
+            before = list(takewhile(lambda piece: probe not in piece.text, pieces))
+            if len(before) == len(pieces):
+                return []  # the template does not show the last message
+            beginnings.append(self._tokenized(before)[0])
+        same = takewhile(lambda column: len(set(column)) == 1, zip(*beginnings, strict=False))
+        return [column[0] for column in same]
+
+    # -- rendering -------------------------------------------------------------------------------
+
+    def _pieces(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> list[Piece]:
+        """The prompt in pieces: as the template wants it, or in the tamest form.
+
+        A template may refuse what it could well print (it checks that roles alternate, and takes no
+        account of tools); then it is not listened to, provided that it prints everything.
+        """
+        refusal: AgentkitError | None = None
+        for able in (self._able, self._tame):
+            turns = self._composer.turns(messages, tools, able)
+            shown = tools if able.tools else ()
+            for insist in (False, True):
+                try:
+                    return self._rendered(turns, shown, insist=insist)
+                except (UserError, ModelError) as error:
+                    refusal = refusal or error
+        assert refusal is not None
+        raise refusal
+
+    def _rendered(
+        self,
+        turns: Sequence[Turn],
+        tools: Sequence[ToolSchema],
+        *,
+        insist: bool = False,
+        answering: bool = True,
+    ) -> list[Piece]:
+        marks = Marks()
+        described = [_tool(tool, marks) for tool in tools]
+        conversation = [_message(turn, marks) for turn in turns]
+        needed = [entry["content"] for entry in conversation if entry["content"]]
         try:
-            return self._template.render(
-                messages=messages,
-                add_generation_prompt=True,
+            rendered = self._template.render(
+                messages=conversation,
+                **({"tools": described} if described else {}),
+                add_generation_prompt=answering,
                 bos_token=self._vocabulary.text(self._vocabulary.bos),
                 eos_token=self._vocabulary.text(self._vocabulary.eos),
                 range=_bounded_range(),
+                raise_exception=_ignore if insist else _raise,
             )
         except UserError:
             raise
         except Exception as error:  # whatever foreign template code raises
             raise ModelError(f"the chat template of the model failed: {error}") from error
+        if insist and not marks.all_in(rendered, needed):
+            raise ModelError("the chat template of the model leaves out a part of the conversation")
+        return list(marks.pieces(rendered))
+
+    def _tokenized(self, pieces: Iterable[Piece]) -> tuple[list[int], int]:
+        """Tokens, and how many of them come before anything that changes between conversations."""
+        tokens: list[int] = []
+        stable, moving = 0, False
+        for piece in _merged(pieces):
+            if not piece.trusted and not piece.static:
+                stable = stable if moving else len(tokens)
+                moving = True
+            if piece.tokens is not None:
+                tokens += piece.tokens
+            else:
+                tokens += self._vocabulary.tokenize(piece.text, special=piece.trusted)
+            if piece.static and not moving:
+                stable = len(tokens)
+        bos = self._vocabulary.bos
+        if tokens and self._vocabulary.adds_bos and bos >= 0 and tokens[0] != bos:
+            return [bos, *tokens], stable and stable + 1
+        return tokens, stable
+
+    # -- what the template can do ----------------------------------------------------------------
+
+    def _abilities(self) -> Abilities:
+        user, system = Turn("user", [Piece("One")]), Turn("system", [Piece("Two")])
+        answer = Turn("assistant", [Piece("Three")])
+        one, two = (
+            ToolCall(f"{name:0>9}", name, json.dumps({"key": f"{name}Value"}))
+            for name in ("Four", "Five")
+        )
+        calling = Turn("assistant", [Piece("")], calls=(one,))
+        results = [
+            Turn("tool", [Piece(f"{call.name}Result")], call_id=call.id) for call in (one, two)
+        ]
+        tools = [ToolSchema("Six", "", {"type": "object", "properties": {}})]
+        native = self.dialect.native and self._shows([user], tools)
+        if not native:
+            tools = []
+        calls = native and self._shows([user, calling], tools)
+        return Abilities(
+            system=self._shows([system, user]),
+            repeats=self._shows([user, Turn("user", [Piece("Seven")])]),
+            begins=self._shows([answer, user]),
+            tools=native,
+            calls=calls,
+            parallel=calls and self._shows([user, replace(calling, calls=(one, two))], tools),
+            beside=calls and self._shows([user, replace(answer, calls=(one,))], tools),
+            results=calls and self._shows([user, calling, results[0]], tools),
+        )
+
+    def _shows(self, turns: Sequence[Turn], tools: Sequence[ToolSchema] = ()) -> bool:
+        """Whether the template prints all that is in a conversation."""
+        try:
+            pieces = self._rendered(turns, tools)
+        except (UserError, ModelError):
+            return False
+        shown = "".join(piece.text for piece in pieces if not piece.trusted)
+        texts = [piece.text for turn in turns for piece in turn.pieces]
+        values = [
+            v for turn in turns for call in turn.calls for v in (call.name, f"{call.name}Value")
+        ]
+        return all(text in shown for text in [*texts, *values, *(tool.name for tool in tools)])
+
+    def _opening(self) -> str:
+        """What the template prints between the header of an answer and the answer, if anything."""
+        question, answer = Turn("user", [Piece("One")]), Turn("assistant", [Piece("Two")])
+        try:
+            asked = self._rendered([question], ())
+            answered = self._rendered([question, answer, question], (), answering=False)
+        except (UserError, ModelError):
+            return ""
+        header = "".join(
+            piece.text for piece in takewhile(lambda piece: piece.text != "Two", answered)
+        )
+        prompt = "".join(piece.text for piece in asked)
+        return prompt.removeprefix(header) if prompt.startswith(header) else ""
+
+
+def _message(turn: Turn, marks: Marks) -> dict[str, Any]:
+    """A turn as templates expect it."""
+    entry: dict[str, Any] = {"role": turn.role, "content": marks.sealed(turn.pieces)}
+    if turn.reasoning:
+        entry["reasoning_content"] = marks.text(turn.reasoning)
+    if turn.calls:
+        entry["tool_calls"] = [
+            {
+                "type": "function",
+                "id": _call_id(call.id),
+                "function": {
+                    "name": marks.text(call.name),
+                    "arguments": Arguments(marks, json.loads(call.arguments)),
+                },
+            }
+            for call in turn.calls
+        ]
+    if turn.role == "tool":
+        entry["tool_call_id"] = _call_id(turn.call_id)
+        if turn.name:
+            entry["name"] = marks.text(turn.name)
+    return entry
+
+
+def _tool(tool: ToolSchema, marks: Marks) -> dict[str, Any]:
+    """A tool as templates expect it."""
+    function = {
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": tool.parameters or {"type": "object", "properties": {}},
+    }
+    try:
+        json.dumps(function, default=dict)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UserError(f"the parameters of the tool {tool.name!r} are not JSON: {error}") from None
+    foreign = {key: marks.value(value, static=True) for key, value in function.items()}
+    return {"type": "function", "function": foreign}
+
+
+def _call_id(call_id: str) -> str:
+    """An id of nine letters and digits: the same one, or a digest of it."""
+    if CALL_ID.fullmatch(call_id):
+        return call_id
+    return hashlib.sha256(call_id.encode("utf-8", "replace")).hexdigest()[:9]
+
+
+def _merged(pieces: Iterable[Piece]) -> list[Piece]:
+    """Without empty pieces, and with neighbouring scaffolding in one."""
+    merged: list[Piece] = []
+    for piece in pieces:
+        if not piece.text and piece.tokens is None:
+            continue
+        if piece.trusted and merged and merged[-1].trusted:
+            merged[-1] = replace(merged[-1], text=merged[-1].text + piece.text)
+        else:
+            merged.append(piece)
+    return merged
+
+
+def _last_scaffolding(pieces: Sequence[Piece]) -> list[str]:
+    trusted = [piece.text for piece in takewhile(lambda piece: piece.trusted, reversed(pieces))]
+    return trusted[::-1]
+
+
+class _Generation(Extension):
+    """Hugging Face's tag around what the model wrote; it matters for training only."""
+
+    tags = {"generation"}  # noqa: RUF012 (as Jinja declares it)
+
+    def parse(self, parser: Parser) -> list[nodes.Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
 
 def _bounded_range() -> Callable[..., range]:
@@ -101,10 +337,27 @@ def _bounded_range() -> Callable[..., range]:
     return bounded
 
 
-def _to_json(value: Any, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+def _to_json(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    return to_json(
+        value,
+        ensure_ascii=ensure_ascii,
+        indent=indent,
+        separators=separators,
+        sort_keys=sort_keys,
+    )
 
 
 def _raise(message: str) -> None:
     """Templates call this for conversations that they do not support (two user turns in a row)."""
     raise UserError(f"the chat template of the model refuses this conversation: {message}")
+
+
+def _ignore(message: str) -> str:
+    """In place of `_raise`, where a template is not listened to."""
+    return ""

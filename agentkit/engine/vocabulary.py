@@ -47,6 +47,22 @@ class Vocabulary:
         """A special token as written in templates; the empty string for 'none' (-1)."""
         return self._piece(token, special=True).decode("utf-8", "replace") if token >= 0 else ""
 
+    def marker(self, text: str) -> int | None:
+        """The token that a marker such as `<tool_call>` is; None if it is ordinary text here."""
+        tokens = self._tokenize(text, special=True)
+        return tokens[0] if len(tokens) == 1 and self.is_marker(tokens[0]) else None
+
+    def is_marker(self, token: int) -> bool:
+        """Whether a token means something to the model and is no text.
+
+        Control tokens are, and user-defined ones that look like them.
+        """
+        kind: int = self._lib.llama_vocab_get_attr(self.handle, token)
+        if not kind & self._lib.LLAMA_TOKEN_ATTR_USER_DEFINED:
+            return bool(kind & self._lib.LLAMA_TOKEN_ATTR_CONTROL)
+        piece = self._piece(token, special=True)
+        return piece.startswith(b"<") and piece.endswith(b">")
+
     @cached_property
     def end_of_generation(self) -> frozenset[int]:
         """Every token that ends an answer."""
@@ -56,17 +72,11 @@ class Vocabulary:
     @cached_property
     def all_pieces(self) -> list[bytes]:
         """Bytes of every token; control-like ones carry the 0xff prefix that llguidance wants."""
-        control, user = (
-            self._lib.LLAMA_TOKEN_ATTR_CONTROL,
-            self._lib.LLAMA_TOKEN_ATTR_USER_DEFINED,
-        )
-        attribute, pieces = self._lib.llama_vocab_get_attr, []
-        for token in range(self.size):
-            piece = self._piece(token, special=True)
-            kind = attribute(self.handle, token)
-            marker = kind & user and piece.startswith(b"<") and piece.endswith(b">")
-            pieces.append(b"\xff" + piece if kind & control or marker else piece)
-        return pieces
+        pieces = (self._piece(token, special=True) for token in range(self.size))
+        return [
+            b"\xff" + piece if self.is_marker(token) else piece
+            for token, piece in enumerate(pieces)
+        ]
 
     @cached_property
     def _markers(self) -> re.Pattern[str] | None:

@@ -101,19 +101,22 @@ def test_gemma_and_mistral() -> None:
     assert prompt(MISTRAL, ASK, REPLY, ASK) == "<s>[INST] Hi [/INST]Hello</s>[INST] Hi [/INST]"
 
 
-@pytest.mark.parametrize(
-    ("source", "turns", "reason"),
-    [
-        (GEMMA, [SYSTEM, ASK], "System role not supported"),
-        (GEMMA, [ASK, ASK], "must alternate"),
-        (MISTRAL, [ASK, ASK], "must alternate"),
-    ],
-)
-def test_what_a_template_refuses_is_said_in_its_words(
-    source: str, turns: list[tuple[Role, str]], reason: str
-) -> None:
-    with pytest.raises(UserError, match=f"refuses this conversation: .*{reason}"):
-        prompt(source, *turns)
+def test_a_template_without_a_system_role_has_it_in_the_first_question() -> None:
+    assert prompt(GEMMA, SYSTEM, ASK) == (
+        "<s><start_of_turn>user\nBe brief.\n\nHi<end_of_turn>\n<start_of_turn>model\n"
+    )
+
+
+@pytest.mark.parametrize("source", [GEMMA, MISTRAL])
+def test_turns_of_one_role_are_joined_where_roles_must_alternate(source: str) -> None:
+    assert prompt(source, ASK, ASK) == prompt(source, ("user", "Hi\n\nHi"))
+    assert prompt(source, REPLY, ASK) == prompt(source, ("user", ""), REPLY, ASK)
+
+
+def test_what_a_template_refuses_in_every_form_is_said_in_its_words() -> None:
+    source = "{{ raise_exception('no ' + messages[0].role) if messages[0].role != 'system' }}"
+    with pytest.raises(UserError, match="refuses this conversation: no user"):
+        prompt(source, ASK)
 
 
 def test_a_beginning_of_text_is_added_once() -> None:
@@ -144,9 +147,8 @@ def test_content_is_content_whatever_it_says(hostile: str) -> None:
 
 
 def test_templates_may_leave_out_repeat_and_trim_contents() -> None:
-    assert (
-        prompt("{{ messages[1].content }}!{{ messages[1].content|trim }}", SYSTEM, ASK) == "Hi!Hi"
-    )
+    source = "{{ messages[-1].content }}!{{ messages[-1].content|trim }}"
+    assert prompt(source, ASK, REPLY, ("user", " Hi\n")) == " Hi\n!Hi"
 
 
 def test_templates_may_use_what_hugging_face_offers() -> None:

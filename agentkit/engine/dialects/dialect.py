@@ -1,0 +1,209 @@
+"""How one family of models writes tool calls and reasoning: to be forced, and to be read.
+
+A dialect has the grammar that keeps an answer to its request, the reader that takes the answer
+apart, and the words for tools and calls where a chat template has none.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+from agentkit.engine.dialects.lark import Rules, choice, literal
+from agentkit.engine.dialects.reader import AnswerReader, Sign
+from agentkit.engine.dialects.schemas import json_rule
+from agentkit.engine.marks import Piece
+from agentkit.engine.vocabulary import Vocabulary
+from agentkit.errors import UnknownName, UserError
+from agentkit.messages import (
+    ChatRequest,
+    Choices,
+    Constraint,
+    JsonSchema,
+    OneTool,
+    Regex,
+    ToolCall,
+    ToolSchema,
+)
+
+REASONING = (("<think>", "</think>"), ("[THINK]", "[/THINK]"))
+"""Markers around reasoning, of the families that have any."""
+
+
+class Dialect(ABC):
+    """One family, with one vocabulary.  `source` is the chat template of the model."""
+
+    native: ClassVar[bool] = True
+    """Whether the family's own templates show tools and calls, in this dialect."""
+
+    opener: ClassVar[str]
+    """What the family itself writes first in a call."""
+
+    anywhere: ClassVar[bool] = True
+    """Whether text may come before a call."""
+
+    key: ClassVar[str] = "arguments"
+    """What the JSON of a call names the arguments."""
+
+    instruction: ClassVar[str] = ""
+    """How to call a tool, for models whose template does not say it."""
+
+    def __init__(self, source: str, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        found = [markers for markers in REASONING if markers[1] in source]
+        self._reasons = bool(found)
+        self.think = found[0] if found else REASONING[0]
+
+    # -- prompts ---------------------------------------------------------------------------------
+
+    def describe(self, tools: Sequence[ToolSchema]) -> str:
+        """The tools, and how to call one."""
+        known = [
+            json.dumps(
+                {"name": tool.name, "description": tool.description, "parameters": tool.parameters},
+                ensure_ascii=False,
+                default=dict,
+            )
+            for tool in tools
+        ]
+        return "\n".join(["You can use these tools:", *known, self.instruction])
+
+    @abstractmethod
+    def write(self, calls: Sequence[ToolCall]) -> list[Piece]:
+        """Calls as the model would have written them."""
+
+    # -- answers ---------------------------------------------------------------------------------
+
+    def grammar(self, request: ChatRequest, *, thinking: bool) -> str | None:
+        """A grammar in Lark for the answer to a request; None if the constraint alone will do.
+
+        `thinking` says that the prompt ends within a block of reasoning.  Raises `UserError` for a
+        `tool_choice` or constraint that cannot be kept.
+        """
+        rules = Rules(self._vocabulary)
+        tools = callable_tools(request)
+        wanted = _wanted(request.constraint) if request.constraint else None
+        if tools:
+            many = request.parallel_tool_calls and not isinstance(request.tool_choice, OneTool)
+            auto = request.tool_choice == "auto"
+            answer = self._calling(rules, tools, wanted, auto=auto, many=many)
+        elif wanted and (thinking or self._reasons):
+            answer = rules.add("wanted", wanted)
+        elif not wanted and request.tools and rules.is_token(self.opener):
+            answer = f"{rules.text()}?"  # without the markers of calls
+        else:
+            return None
+        return rules.write(self._reasoned(rules, answer, thinking=thinking))
+
+    def reader(self, request: ChatRequest, *, thinking: bool) -> AnswerReader:
+        """A reader of the answer to a request."""
+        tools = callable_tools(request)
+        reader = AnswerReader(
+            self._signs() if tools else (),
+            tools=frozenset(tool.name for tool in tools),
+            think=self.think,
+            thinking=thinking,
+            hidden=self._hidden,
+        )
+        for tool in tools:
+            reader.notes += json_rule(_parameters(tool), f"tool {tool.name!r}")[1]
+        return reader
+
+    @abstractmethod
+    def _signs(self) -> Iterable[Sign]:
+        """What introduces calls in answers."""
+
+    @abstractmethod
+    def _calls(self, rules: Rules, opened: str, tools: Sequence[ToolSchema], *, many: bool) -> str:
+        """The expression for calls; `opened` is the one for the opener of the first."""
+
+    def _calling(
+        self,
+        rules: Rules,
+        tools: Sequence[ToolSchema],
+        wanted: str | None,
+        *,
+        auto: bool,
+        many: bool,
+    ) -> str:
+        if not auto or wanted:
+            calls = self._calls(rules, rules.marker(self.opener), tools, many=many)
+            return choice([calls, rules.add("wanted", wanted)]) if auto and wanted else calls
+        if self.anywhere and rules.is_token(self.opener):
+            calls = self._calls(rules, rules.marker(self.opener), tools, many=many)
+            return f"{rules.text()}? ({calls})?"
+        if self.anywhere:
+            opened = rules.up_to(self.opener, "opened")
+        else:
+            opened = rules.add("opened[lazy]", literal(self.opener))
+        return choice([self._calls(rules, opened, tools, many=many), rules.text()])
+
+    def _reasoned(self, rules: Rules, answer: str, *, thinking: bool) -> str:
+        """The answer after reasoning, if there is or may be any."""
+        opening, closing = self.think
+        gap = r' "\n\n"' if opening == "<think>" else ""  # as all of these models write
+        if thinking:
+            return f"{rules.up_to(closing, 'reasoning')}{gap} {answer}"
+        if self._reasons:
+            return f"({rules.up_to(closing, 'reasoning', after=opening)}{gap})? {answer}"
+        return answer
+
+    def _functions(self, rules: Rules, tools: Sequence[ToolSchema], between: str) -> str:
+        """The name of a tool, what comes `between`, and arguments that its schema accepts."""
+        options = []
+        for number, tool in enumerate(tools):
+            schema, _ = json_rule(_parameters(tool), f"tool {tool.name!r}")
+            arguments = rules.add(f"arguments_{number}", schema)
+            name = json.dumps(tool.name, ensure_ascii=False)[1:-1]
+            options.append(rules.add(f"tool_{number}", f"{literal(name + between)} {arguments}"))
+        return rules.add("call", choice(options))
+
+    def _hidden(self, marker: str) -> bool:
+        """Whether a marker is a control token, which is no text."""
+        token = self._vocabulary.marker(marker)
+        return token is not None and not self._vocabulary.piece(token)
+
+
+def callable_tools(request: ChatRequest) -> tuple[ToolSchema, ...]:
+    """The tools that the answer to a request may call.
+
+    Raises `UserError` if two have one name, or if the `tool_choice` is not among them.
+    """
+    names = [tool.name for tool in request.tools]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"two tools are named {name!r}")
+    if request.tool_choice == "none":
+        return ()
+    if isinstance(request.tool_choice, OneTool):
+        wanted = request.tool_choice.name
+        if wanted not in names:
+            raise UnknownName("tool", wanted, names, hint="name one of the tools of the request")
+        return tuple(tool for tool in request.tools if tool.name == wanted)
+    if request.tool_choice == "required" and not request.tools:
+        raise UserError("tool_choice is 'required', but the request has no tools")
+    return request.tools
+
+
+def _parameters(tool: ToolSchema) -> dict[str, object]:
+    """The schema of the arguments; a tool without one takes none."""
+    return {"type": "object", **(tool.parameters or {"properties": {}})}
+
+
+def _wanted(constraint: Constraint) -> str:
+    """A constraint as the body of a rule."""
+    if isinstance(constraint, JsonSchema):
+        return json_rule(constraint.schema, "the answer")[0]
+    if isinstance(constraint, Regex):
+        return "/" + re.sub(r"(?<!\\)((?:\\\\)*)/", r"\1\/", constraint.pattern) + "/"
+    if isinstance(constraint, Choices):
+        if not constraint.options:
+            raise UserError("there is nothing to choose from: `options` is empty")
+        return choice([literal(option) for option in constraint.options])
+    raise UserError(
+        "a grammar of your own cannot be combined with tools or with a model that reasons first",
+        hint="use a JSON Schema, a regular expression or choices",
+    )
