@@ -5,8 +5,8 @@
     ScriptedServices      both behind the protocol that workflow runs ask for
 
 They keep the contracts of `agentkit.ports` and pass the suites in `tests/contract/`.  Where a test
-itself is at fault (no answer left, an answer that the requested schema does not accept) they raise
-`AssertionError`, which nothing in agentkit catches.
+itself is at fault (no answer left, an answer that was not asked for) they raise `AssertionError`,
+which nothing in agentkit catches.
 """
 
 from __future__ import annotations
@@ -14,22 +14,30 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft202012Validator, SchemaError
 
 from agentkit.cancel import CancelToken
-from agentkit.errors import ModelError, PromptTooLong, UserError
+from agentkit.errors import ModelError, PromptTooLong, UnknownName, UserError
 from agentkit.messages import (
+    CallDelta,
     ChatRequest,
+    Choices,
     Completion,
+    Constraint,
     Delta,
     FinishReason,
     JsonSchema,
     Message,
+    OneTool,
+    Regex,
+    TokenLogprob,
+    ToolCall,
     ToolSchema,
     Usage,
 )
@@ -45,18 +53,23 @@ _PIECE = re.compile(r"\s*\S+|\s+$")
 class ScriptedModel:
     """Answers requests with what the test wrote, in order, and remembers the `requests`.
 
-    An answer is a text, plain data (given as JSON), an exception (raised), or a function from the
-    request to one of these.  A token is a word; a text is streamed word by word.
+    An answer is a text, plain data (given as JSON), a `ToolCall` or a tuple of them, a `Message`
+    (for reasoning, or text and calls), an exception (raised), or a function from the request to one
+    of these.  A request for several samples takes as many answers.  A token is a word or a call; a
+    text is streamed word by word, and the model is certain of each.
 
-    >>> model = ScriptedModel("Hello there.", {"mood": "good"})
+    >>> model = ScriptedModel("Hello there.", {"mood": "good"}, ToolCall("1", "wave", "{}"))
     >>> question = ChatRequest((Message("user", "How are you?"),))
     >>> [delta.text for delta in model.stream(question)]
     ['Hello', ' there.', '']
     >>> *_, last = model.stream(question)
     >>> last.completion.text
     '{"mood": "good"}'
+    >>> *_, last = model.stream(question)
+    >>> last.completion.tool_calls
+    (ToolCall(id='1', name='wave', arguments='{}'),)
     >>> len(model.requests)
-    2
+    3
     """
 
     def __init__(self, *answers: Any, name: str = "scripted", context_tokens: int = 8192) -> None:
@@ -64,6 +77,7 @@ class ScriptedModel:
         self.context_tokens = context_tokens
         self.requests: list[ChatRequest] = []
         self._answers = list(answers)
+        self._taken = 0
         self._lock = threading.Lock()
         self._closed = False
 
@@ -76,16 +90,17 @@ class ScriptedModel:
         """See `ports.ChatModel.stream`."""
         prompt_tokens = self.count_tokens(request.messages)
         self._check_request(request, prompt_tokens)
+        stop = self._stop(request.timeout, cancel or CancelToken())
         with self._lock:
-            asked = len(self.requests)
             self.requests.append(request)
-            if asked >= len(self._answers):
+            taken, self._taken = self._taken, self._taken + request.samples
+            if self._taken > len(self._answers):
                 raise AssertionError(
-                    f"request {asked + 1} came, but {self.name!r} has {len(self._answers)} "
-                    f"answers; it was: {request.messages[-1].content[-200:]!r}"
+                    f"request {len(self.requests)} came, but {self.name!r} has "
+                    f"{len(self._answers)} answers; it was: {request.messages[-1].content[-200:]!r}"
                 )
-            answer = self._answers[asked]
-        return self._tell(request, prompt_tokens, answer, cancel or CancelToken())
+            answers = self._answers[taken : self._taken]
+        return self._tell(request, prompt_tokens, answers, stop)
 
     def warm(self, messages: Sequence[Message], tools: Sequence[ToolSchema] = ()) -> None:
         """Nothing to read ahead."""
@@ -101,8 +116,15 @@ class ScriptedModel:
     def _check_request(self, request: ChatRequest, prompt_tokens: int) -> None:
         if not request.messages:
             raise UserError("a request needs at least one message")
-        if request.max_tokens is not None and request.max_tokens < 1:
-            raise UserError(f"max_tokens must be at least 1, not {request.max_tokens}")
+        for name in ("max_tokens", "samples"):
+            value = getattr(request, name)
+            if value is not None and value < 1:
+                raise UserError(f"{name} must be at least 1, not {value}")
+        if request.tool_choice == "required" and not request.tools:
+            raise UserError("a tool call is required, but the request has no tools")
+        names = [tool.name for tool in request.tools]
+        if isinstance(request.tool_choice, OneTool) and request.tool_choice.name not in names:
+            raise UnknownName("tool", request.tool_choice.name, names, hint=f"it has {names}")
         reserved = request.max_tokens or 1
         if prompt_tokens + reserved > self.context_tokens:
             raise PromptTooLong(
@@ -113,40 +135,126 @@ class ScriptedModel:
                 Draft202012Validator.check_schema(request.constraint.schema)
             except SchemaError as error:
                 raise UserError(f"the schema is not valid: {error.message}") from None
+        if isinstance(request.constraint, Regex):
+            try:
+                re.compile(request.constraint.pattern)
+            except re.error as error:
+                raise UserError(f"the pattern is not valid: {error}") from None
+
+    def _stop(
+        self, timeout: float | None, cancel: CancelToken
+    ) -> Callable[[], FinishReason | None]:
+        """Why an answer should end early, or None."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+
+        def stop() -> FinishReason | None:
+            if cancel.cancelled or self._closed:
+                return "cancelled"
+            return "deadline" if deadline is not None and time.monotonic() >= deadline else None
+
+        return stop
 
     def _tell(
-        self, request: ChatRequest, prompt_tokens: int, answer: Any, cancel: CancelToken
+        self,
+        request: ChatRequest,
+        prompt_tokens: int,
+        answers: Sequence[Any],
+        stop: Callable[[], FinishReason | None],
     ) -> Iterator[Delta]:
-        text = _until_stop(_text(answer, request), request.stop)
         room = request.max_tokens or self.context_tokens - prompt_tokens
-        told: list[str] = []
-        reason: FinishReason = "stop"
-        for piece in _PIECE.findall(text):
-            if cancel.cancelled or self._closed or len(told) == room:
-                reason = "length" if len(told) == room else "cancelled"
-                break
-            told.append(piece)
-            yield Delta(text=piece)
-        usage = Usage(prompt_tokens=prompt_tokens, completion_tokens=len(told))
-        yield Delta(completion=Completion("".join(told), reason, usage, self.name))
+        for sample, answer in enumerate(answers):
+            told: list[Delta] = []
+            reason: FinishReason = "stop"
+            for delta in _deltas(_said(answer, request), request, sample):
+                if ended := "length" if len(told) == room else stop():
+                    reason = ended
+                    break
+                told.append(delta)
+                yield delta
+            completion = Completion(
+                text="".join(delta.text for delta in told),
+                finish_reason=reason,
+                usage=Usage(prompt_tokens=prompt_tokens, completion_tokens=len(told)),
+                model=self.name,
+                reasoning="".join(delta.reasoning for delta in told),
+                tool_calls=tuple(
+                    ToolCall(delta.call.id, delta.call.name, delta.call.arguments)
+                    for delta in told
+                    if delta.call
+                ),
+                logprobs=tuple(logprob for delta in told for logprob in delta.logprobs),
+            )
+            if completion.tool_calls and reason == "stop":
+                completion = replace(completion, finish_reason="tool_calls")
+            yield Delta(sample=sample, completion=completion)
 
 
-def _text(answer: Any, request: ChatRequest) -> str:
-    """What the model says, checked against the schema that was asked for."""
+def _said(answer: Any, request: ChatRequest) -> Message:
+    """What the model says, checked against what was asked for."""
     if callable(answer) and not isinstance(answer, type):
         answer = answer(request)
     if isinstance(answer, BaseException):
         raise answer
-    text = answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)
-    if isinstance(request.constraint, JsonSchema):
+    message = _message(answer)
+    _check_calls(message.tool_calls, request)
+    if not message.tool_calls:
+        _check_text(message.content, request.constraint)
+    return message
+
+
+def _message(answer: Any) -> Message:
+    match answer:
+        case Message():
+            return answer
+        case ToolCall():
+            return Message("assistant", "", tool_calls=(answer,))
+        case tuple():
+            return Message("assistant", "", tool_calls=answer)
+        case str():
+            return Message("assistant", answer)
+        case _:
+            return Message("assistant", json.dumps(answer, ensure_ascii=False))
+
+
+def _check_calls(calls: Sequence[ToolCall], request: ChatRequest) -> None:
+    """A model that may choose may also be wrong about names and arguments."""
+    called, choice = {call.name for call in calls}, request.tool_choice
+    if choice == "none" and called:
+        raise AssertionError(f"no tool may be called, and {called} are")
+    if choice == "required" and not called:
+        raise AssertionError("a tool call is required, and the answer has none")
+    if isinstance(choice, OneTool) and called != {choice.name}:
+        raise AssertionError(f"{choice.name!r} has to be called, not {called or 'nothing'}")
+
+
+def _check_text(text: str, constraint: Constraint | None) -> None:
+    if isinstance(constraint, JsonSchema):
         try:
             value = json.loads(text)
         except ValueError as error:
             raise AssertionError(f"JSON was asked for, and {text!r} is none: {error}") from None
-        fault = next(Draft202012Validator(request.constraint.schema).iter_errors(value), None)
+        fault = next(Draft202012Validator(constraint.schema).iter_errors(value), None)
         if fault is not None:
             raise AssertionError(f"{text!r} does not fit the schema: {fault.message}")
-    return text
+    if isinstance(constraint, Choices) and text not in constraint.options:
+        raise AssertionError(f"{text!r} is none of {constraint.options}")
+    if isinstance(constraint, Regex) and not re.fullmatch(constraint.pattern, text):
+        raise AssertionError(f"{text!r} does not match {constraint.pattern!r}")
+
+
+def _deltas(said: Message, request: ChatRequest, sample: int) -> Iterator[Delta]:
+    """One for each token."""
+    for piece in _PIECE.findall(said.reasoning):
+        yield Delta(reasoning=piece, sample=sample)
+    for piece in _PIECE.findall(_until_stop(said.content, request.stop)):
+        yield Delta(text=piece, logprobs=_certain(piece, request.top_logprobs), sample=sample)
+    for index, call in enumerate(said.tool_calls):
+        yield Delta(call=CallDelta(index, call.id, call.name, call.arguments), sample=sample)
+
+
+def _certain(piece: str, top: int | None) -> tuple[TokenLogprob, ...]:
+    token = piece.encode()
+    return () if top is None else (TokenLogprob(token, 0.0, 0.0, top=((token, 0.0),)[:top]),)
 
 
 def _until_stop(text: str, stops: Sequence[str]) -> str:

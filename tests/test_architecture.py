@@ -20,7 +20,7 @@ FLOORS: dict[str, int] = {
     "errors": 0, "cancel": 0, "messages": 0, "transcript": 0, "events": 0, "subtitles": 0,
     "records": 0, "machine": 0, "compute": 0,
     "yamlfile": 1, "validation": 1, "schema": 1, "templates": 1, "ports": 1, "config": 1,
-    "engine": 2, "models": 2, "audio": 2, "journal": 2,
+    "engine": 2, "remote": 2, "models": 2, "audio": 2, "journal": 2,
     "toolbox": 3, "pool": 3,
     "workflow": 4,
     "runtime": 5,

@@ -11,7 +11,17 @@ import pytest
 from agentkit import testing
 from agentkit.cancel import CancelToken
 from agentkit.errors import BadAudio, Cancelled, MachineError, PromptTooLong
-from agentkit.messages import ChatRequest, Completion, JsonSchema, Message
+from agentkit.messages import (
+    ChatRequest,
+    Choices,
+    Completion,
+    JsonSchema,
+    Message,
+    OneTool,
+    Regex,
+    ToolCall,
+    ToolSchema,
+)
 from agentkit.testing import ScriptedModel, ScriptedServices, ScriptedTranscriber
 from agentkit.transcript import Transcript
 from agentkit.workflow.steps.scope import Services
@@ -30,7 +40,7 @@ def ask(model: ScriptedModel, request: ChatRequest) -> Completion:
 def test_the_examples_in_the_docstrings_run() -> None:
     found = doctest.testmod(testing)
     assert found.failed == 0
-    assert found.attempted >= 9
+    assert found.attempted >= 12
 
 
 def test_answers_may_be_text_data_functions_and_exceptions() -> None:
@@ -63,6 +73,53 @@ def test_an_answer_that_no_model_could_give_is_the_author_s_fault(answer: Any) -
     }
     with pytest.raises(AssertionError, match=r"JSON was asked for|does not fit the schema"):
         ask(ScriptedModel(answer), question(constraint=JsonSchema(schema)))
+
+
+def test_an_answer_may_think_talk_and_call() -> None:
+    calls = (ToolCall("1", "look", "{}"), ToolCall("2", "wave", '{"at": "Ann"}'))
+    model = ScriptedModel(Message("assistant", "I look.", "Who is it?", calls), calls, calls[0])
+    deltas = list(model.stream(question()))
+    assert [delta.reasoning for delta in deltas if delta.reasoning] == ["Who", " is", " it?"]
+    assert [delta.text for delta in deltas if delta.text] == ["I", " look."]
+    assert [delta.call.name for delta in deltas if delta.call] == ["look", "wave"]
+    completion = deltas[-1].completion
+    assert completion is not None
+    assert completion.message == Message("assistant", "I look.", "Who is it?", calls)
+    assert completion.finish_reason == "tool_calls"
+    assert ask(model, question()).tool_calls == calls
+    assert ask(model, question()).tool_calls == calls[:1]
+
+
+def test_each_sample_takes_an_answer() -> None:
+    model = ScriptedModel("one", "two", "three")
+    told = [delta.completion for delta in model.stream(question(samples=2)) if delta.completion]
+    assert [completion.text for completion in told] == ["one", "two"]
+    with pytest.raises(AssertionError, match="request 2 came"):
+        ask(model, question(samples=2))
+
+
+@pytest.mark.parametrize(
+    ("answer", "wanted"),
+    [
+        ("maybe", {"constraint": Choices(("yes", "no"))}),
+        ("12a", {"constraint": Regex("[0-9]+")}),
+        ("no call", {"tool_choice": "required"}),
+        ("no call", {"tool_choice": OneTool("look")}),
+        (ToolCall("1", "wave", "{}"), {"tool_choice": OneTool("look")}),
+        (ToolCall("1", "look", "{}"), {"tool_choice": "none"}),
+    ],
+)
+def test_an_answer_that_was_not_asked_for_is_the_author_s_fault(
+    answer: Any, wanted: dict[str, Any]
+) -> None:
+    tools = (ToolSchema("look", "", {}), ToolSchema("wave", "", {}))
+    with pytest.raises(AssertionError, match=r"none of|not match|required|to be called|may be"):
+        ask(ScriptedModel(answer), question(tools=tools, **wanted))
+
+
+def test_a_model_that_may_choose_may_be_wrong() -> None:
+    wrong = ToolCall("1", "dance", '["not", "an", "object"]')
+    assert ask(ScriptedModel(wrong), question(tools=(ToolSchema("look", "", {}),))).tool_calls
 
 
 def test_the_context_counts_words() -> None:

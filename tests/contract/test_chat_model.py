@@ -1,48 +1,113 @@
 """What every `ChatModel` promises; run on each adapter.
 
-An adapter joins by a name in `ADAPTERS` and a branch in the fixture.  `model("...")` gives the
-model under test; a scripted one will answer with what was handed over, a real one as it likes.
+An adapter joins by a name in `ADAPTERS` and a branch in the fixture `adapter`.  `model("...")`
+gives the model under test; a scripted one will answer with what was handed over, a real one as it
+likes.  `real` are those that compute, `local` those that do it in this process.
 """
 
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from agentkit.cancel import CancelToken
+from agentkit.engine import LlamaChatModel
 from agentkit.errors import ModelError, PromptTooLong, UserError
-from agentkit.messages import ChatRequest, Completion, JsonSchema, Message, Sampling
+from agentkit.messages import (
+    ChatRequest,
+    Choices,
+    Completion,
+    JsonSchema,
+    Message,
+    OneTool,
+    Regex,
+    Sampling,
+    ToolCall,
+    ToolSchema,
+)
 from agentkit.ports import ChatModel
+from agentkit.remote import RemoteChatModel
 from agentkit.testing import ScriptedModel
 
-REAL = [
+LLAMA_SERVER = Path(__file__).parent.parent / "remote" / "llama_server.py"
+
+REMOTE = pytest.param("remote", marks=pytest.mark.model)
+"""The first one, so that its server is gone before a model is loaded in this process."""
+
+LOCAL = [
     pytest.param("smollm2-135m", marks=pytest.mark.model),
     pytest.param("qwen2.5-coder-0.5b", marks=pytest.mark.model),
 ]
-ADAPTERS = ["scripted", *REAL]
+ADAPTERS: dict[str, list[Any]] = {
+    "model": ["scripted", REMOTE, *LOCAL],
+    "real": [REMOTE, *LOCAL],
+    "local": LOCAL,
+}
 
 Make = Callable[..., ChatModel]
 
 
-@pytest.fixture(scope="module", params=ADAPTERS)
-def model(request: pytest.FixtureRequest) -> Make:
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    for fixture, adapters in ADAPTERS.items():
+        if fixture in metafunc.fixturenames:
+            metafunc.parametrize("adapter", adapters, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
+def adapter(request: pytest.FixtureRequest) -> Iterator[Make]:
     """Makes the model under test; the arguments are the answers of a scripted one."""
     if request.param == "scripted":
-        return ScriptedModel
-    load = request.getfixturevalue("chat_model")
-    return lambda *answers: load(request.param)
+        yield ScriptedModel
+    elif request.param == "remote":
+        with llama_server(request.getfixturevalue("model_path")("smollm2-135m")) as url:
+            served = RemoteChatModel(url, name="remote")
+            yield lambda *answers: served
+            served.close()
+    else:
+        loaded = request.getfixturevalue("chat_model")(request.param)
+        yield lambda *answers: loaded
 
 
-@pytest.fixture(scope="module", params=REAL)
-def real(request: pytest.FixtureRequest) -> ChatModel:
+@contextmanager
+def llama_server(gguf: Path) -> Iterator[str]:
+    """The address of llama.cpp's own server with that model; it still loads it."""
+    program = [sys.executable, str(LLAMA_SERVER), str(gguf), "smollm2"]
+    with subprocess.Popen(
+        program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def model(adapter: Make) -> Make:
+    """Any adapter."""
+    return adapter
+
+
+@pytest.fixture
+def real(adapter: Make) -> ChatModel:
     """A model that computes."""
-    load: Callable[[str], ChatModel] = request.getfixturevalue("chat_model")
-    return load(request.param)
+    return adapter()
+
+
+@pytest.fixture
+def local(adapter: Make) -> ChatModel:
+    """A model that computes in this process."""
+    return adapter()
 
 
 def question(text: str = "Count from one to ten in words.", **more: Any) -> ChatRequest:
@@ -114,6 +179,8 @@ def test_what_makes_no_sense_is_refused_by_the_call_itself(model: Make) -> None:
     subject = model()
     with pytest.raises(UserError, match="max_tokens"):
         subject.stream(question(max_tokens=0))
+    with pytest.raises(UserError, match="samples"):
+        subject.stream(question(samples=0))
     with pytest.raises(UserError, match="message"):
         subject.stream(ChatRequest(()))
 
@@ -270,23 +337,23 @@ def test_a_schema_that_is_none_is_refused(model: Make) -> None:
             model().stream(question(constraint=JsonSchema(schema)))
 
 
-def test_a_schema_that_cannot_be_enforced_is_refused(real: ChatModel) -> None:
+def test_a_schema_that_cannot_be_enforced_is_refused(local: ChatModel) -> None:
     for schema in ({"type": "string", "pattern": "(?=a)b"}, {"enum": [{1, 2}]}):
         with pytest.raises(UserError, match="schema"):
-            real.stream(question(constraint=JsonSchema(schema)))
+            local.stream(question(constraint=JsonSchema(schema)))
 
 
-def test_what_the_grammar_dictates_is_counted_and_not_sampled(real: ChatModel) -> None:
+def test_what_the_grammar_dictates_is_counted_and_not_sampled(local: ChatModel) -> None:
     schema = record(first={"enum": ["yes", "no"]}, second={"enum": ["yes", "no"]})
-    usage = ask(real, question("Yes or no?", constraint=JsonSchema(schema)))[1].usage
+    usage = ask(local, question("Yes or no?", constraint=JsonSchema(schema)))[1].usage
     assert usage.completion_tokens / 2 < usage.forced_tokens < usage.completion_tokens
     assert usage.decode_calls <= 3
 
 
-def test_an_answer_cut_in_what_the_grammar_dictates_says_length(real: ChatModel) -> None:
+def test_an_answer_cut_in_what_the_grammar_dictates_says_length(local: ChatModel) -> None:
     whole = '"a sentence of which every word is dictated"'
     request = question(constraint=JsonSchema({"const": json.loads(whole)}), max_tokens=4)
-    completion = ask(real, request)[1]
+    completion = ask(local, request)[1]
     assert completion.finish_reason == "length"
     assert completion.usage.completion_tokens == completion.usage.forced_tokens == 4
     assert completion.text
@@ -305,6 +372,7 @@ def test_an_answer_cut_in_what_the_grammar_dictates_says_length(real: ChatModel)
         ("top_k", -1),
         ("top_k", 2.5),
         ("top_p", 1.5),
+        ("typical_p", 2.0),
         ("min_p", -1.0),
         ("repeat_penalty", 0.0),
         ("frequency_penalty", 3.0),
@@ -351,25 +419,21 @@ def test_truncation_to_one_token_is_greedy_at_any_temperature(real: ChatModel) -
 
 
 def test_a_shared_prefix_is_not_read_again_and_changes_no_answer(real: ChatModel) -> None:
-    facts = "The shop opens at nine. Ann sells bread. Bob sells fish. Carl sells flowers. " * 4
+    facts = "Ann sells bread. Bob sells fish. Carl sells flowers. Nobody sells cars. " * 4
 
-    def about(text: str) -> ChatRequest:
+    def about(shop: str, text: str) -> ChatRequest:
         schema = {"enum": ["Ann", "Bob", "Carl", "nobody"]}
-        return ChatRequest(
-            (Message("system", facts), Message("user", text)), 16, constraint=JsonSchema(schema)
-        )
+        told = (Message("system", f"{shop} opens at nine. {facts}"), Message("user", text))
+        return ChatRequest(told, 16, constraint=JsonSchema(schema))
 
-    texts = ("Who sells fish?", "Who sells bread?")
-    fresh = {}
-    for text in texts:
-        answer(real, question("Something else entirely."))
-        fresh[text] = ask(real, about(text))[1]
-        assert fresh[text].usage.cached_tokens < 30
-    for text in texts:
-        again = ask(real, about(text))[1]
-        shared = real.count_tokens(about("").messages)
-        assert again.usage.cached_tokens > shared - 15
-        assert again.text == fresh[text].text
+    for shop in ("Zum Goldenen Hirschen", "The Three Swans"):
+        fresh = ask(real, about(shop, "Who sells fish?"))[1]
+        assert fresh.usage.cached_tokens < 40
+        shared = real.count_tokens(about(shop, "").messages)
+        for text in ("Who sells bread?", "Who sells fish?"):
+            again = ask(real, about(shop, text))[1]
+            assert again.usage.cached_tokens > shared - 15
+        assert again.text == fresh.text
 
 
 def test_a_repeated_request_reads_one_token(real: ChatModel) -> None:
@@ -400,41 +464,236 @@ def test_four_threads_at_once_each_get_their_own_answer(model: Make) -> None:
     assert told == {f"thread {n}": f'"thread {n}"' for n in range(4)}
 
 
-def test_a_second_question_within_an_open_answer_never_hangs(real: ChatModel) -> None:
-    """One sequence: the thread that reads an answer would wait for itself."""
-    stream = real.stream(question())
-    next(stream)
-    with pytest.raises(UserError, match="in the middle of another answer"):
-        next(real.stream(question("And this?")))
-    *_, last = stream
-    assert last.completion is not None
-    assert answer(real, question())
+def test_two_open_answers_of_one_thread_both_finish(model: Make) -> None:
+    subject = model("one two three", "four five six")
+    first = subject.stream(question())
+    pieces = [next(first).text]
+    second = answer(subject, question("And this?"))
+    pieces += [delta.text for delta in first]
+    assert "".join(pieces)
+    assert second
 
 
-def test_a_request_that_waits_for_its_turn_can_be_cancelled(real: ChatModel) -> None:
-    stream = real.stream(question())
-    next(stream)
-    token, told = CancelToken(), []
-    thread = threading.Thread(target=lambda: told.append(ask(real, question(), token)[1]))
-    thread.start()
+def test_a_waiting_request_can_be_cancelled(real: ChatModel) -> None:
+    """More at once than an adapter answers at once; the last one waits, or is being answered."""
+    streams = [real.stream(question(max_tokens=60)) for _ in range(8)]
+    token = CancelToken()
+    told: list[Completion] = []
+
+    def run(number: int, cancel: CancelToken | None) -> None:
+        *_, last = streams[number] if cancel is None else real.stream(question(), cancel)
+        assert last.completion is not None
+        if cancel is not None:
+            told.append(last.completion)
+
+    threads = [threading.Thread(target=run, args=(n, None)) for n in range(8)]
+    threads.append(threading.Thread(target=run, args=(8, token)))
+    for thread in threads:
+        thread.start()
     token.cancel()
-    thread.join()
+    for thread in threads:
+        thread.join()
     assert [one.finish_reason for one in told] == ["cancelled"]
-    stream.close()  # type: ignore[attr-defined]  # a generator
+
+
+# -- tools ---------------------------------------------------------------------------------------
+
+WEATHER = ToolSchema("weather", "The weather in a city today.", record(city=SHORT))
+HALT = ToolSchema("halt", "End the conversation.", record())
+
+QUESTION = "What is the weather in Rome?"
+
+
+def fits(call: ToolCall, *tools: ToolSchema) -> bool:
+    """Whether this is a call of one of the tools, with arguments that fit it."""
+    schemas = {tool.name: tool.parameters for tool in tools}
+    Draft202012Validator(schemas[call.name]).validate(json.loads(call.arguments))
+    return bool(call.id)
+
+
+def test_a_required_call_is_a_valid_call(model: Make) -> None:
+    subject = model(ToolCall("1", "weather", '{"city": "Rome"}'))
+    request = question(QUESTION, tools=(WEATHER, HALT), tool_choice="required", max_tokens=100)
+    deltas = list(subject.stream(request))
+    completion = deltas[-1].completion
+    assert completion is not None
+    assert completion.finish_reason == "tool_calls"
+    assert completion.tool_calls
+    assert all(fits(call, WEATHER, HALT) for call in completion.tool_calls)
+    pieces = [delta.call for delta in deltas if delta.call]
+    for index, call in enumerate(completion.tool_calls):
+        own = [piece for piece in pieces if piece.index == index]
+        assert (own[0].id, own[0].name) == (call.id, call.name)
+        assert "".join(piece.arguments for piece in own) == call.arguments
+
+
+@pytest.mark.parametrize("tool", [WEATHER, HALT], ids=lambda tool: tool.name)
+def test_one_tool_can_be_demanded(model: Make, tool: ToolSchema) -> None:
+    arguments = '{"city": "Rome"}' if tool is WEATHER else "{}"
+    subject = model(ToolCall("1", tool.name, arguments))
+    chosen = OneTool(tool.name)
+    request = question(QUESTION, tools=(WEATHER, HALT), tool_choice=chosen, max_tokens=100)
+    calls = ask(subject, request)[1].tool_calls
+    assert {call.name for call in calls} == {tool.name}
+    assert all(fits(call, tool) for call in calls)
+
+
+def test_no_tool_is_called_when_none_may_be(model: Make) -> None:
+    request = question(QUESTION, tools=(WEATHER,), tool_choice="none")
+    pieces, completion = ask(model("It is fine."), request)
+    assert completion.tool_calls == ()
+    assert completion.finish_reason in ("stop", "length")
+    assert "".join(pieces) == completion.text != ""
+
+
+def test_a_model_may_choose_and_is_understood(model: Make) -> None:
+    subject = model(Message("assistant", "I look.", tool_calls=(ToolCall("1", "halt", "{}"),)))
+    completion = ask(subject, question(QUESTION, tools=(WEATHER, HALT), max_tokens=40))[1]
+    assert completion.tool_calls or completion.text
+    assert completion.message.tool_calls == completion.tool_calls
+    assert (completion.finish_reason == "tool_calls") == bool(completion.tool_calls)
+
+
+def test_a_history_with_calls_and_results_is_accepted(model: Make) -> None:
+    history = (
+        Message("user", QUESTION),
+        Message("assistant", "", tool_calls=(ToolCall("1", "weather", '{"city": "Rome"}'),)),
+        Message("tool", "sunny, 24 degrees", tool_call_id="1"),
+    )
+    subject = model("It is sunny.")
+    assert subject.count_tokens(history, (WEATHER,)) > subject.count_tokens(history[:1])
+    assert answer(subject, ChatRequest(history, 16, tools=(WEATHER,), tool_choice="none"))
+
+
+def test_a_tool_choice_that_makes_no_sense_is_refused(model: Make) -> None:
+    with pytest.raises(UserError, match="no tools"):
+        model().stream(question(tool_choice="required"))
+    with pytest.raises(UserError, match=r"no tool named 'weathr'.*weather"):
+        model().stream(question(tools=(WEATHER,), tool_choice=OneTool("weathr")))
+
+
+# -- patterns and choices ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pattern", "scripted"),
+    [
+        (r"[A-Z]{2}-\d{3}", "AB-123"),
+        (r"(yes|no), because \w{1,8}\.", "no, because late."),
+        (r"[^a-z\s]{4}", "4711"),
+        (r"a+b?c{0,2}", "aab"),
+        (r"ü(🦊|日本)", "ü日本"),
+    ],
+)
+def test_an_answer_matches_its_pattern(model: Make, pattern: str, scripted: str) -> None:
+    request = question("Make something up.", constraint=Regex(pattern), max_tokens=60)
+    pieces, completion = ask(model(scripted), request)
+    assert completion.finish_reason in ("stop", "length")
+    if completion.finish_reason == "stop":
+        assert re.fullmatch(pattern, completion.text)
+    assert "".join(pieces) == completion.text != ""
+
+
+def test_a_pattern_that_is_none_is_refused(model: Make) -> None:
+    for pattern in ("(", "[z-a]"):
+        with pytest.raises(UserError, match="pattern"):
+            model().stream(question(constraint=Regex(pattern)))
+
+
+def test_an_answer_is_one_of_the_choices(model: Make) -> None:
+    options = ("red wine", 'say "no" [never]', "größer", "🦊")
+    for option in options:
+        request = question(f"Say: {option}", constraint=Choices(options), max_tokens=30)
+        completion = ask(model(option), request)[1]
+        assert completion.finish_reason == "stop"
+        assert completion.text in options
+
+
+# -- samples, probabilities, reasoning, deadlines ------------------------------------------------
+
+
+def test_several_samples_each_end_with_their_own_completion(model: Make) -> None:
+    drawn = Sampling(temperature=1.5, seed=1)
+    subject = model("one two", "three four", "five six")
+    deltas = list(subject.stream(question(samples=3, sampling=drawn, max_tokens=8)))
+    for sample in range(3):
+        *pieces, last = [delta for delta in deltas if delta.sample == sample]
+        assert last.completion is not None
+        assert all(piece.completion is None for piece in pieces)
+        assert last.completion.text == "".join(piece.text for piece in pieces) != ""
+        assert last.completion.usage.completion_tokens <= 8
+    assert {delta.sample for delta in deltas} == {0, 1, 2}
+
+
+def test_drawn_samples_differ(real: ChatModel) -> None:
+    drawn = Sampling(temperature=1.5, seed=1)
+    deltas = real.stream(question(samples=4, sampling=drawn, max_tokens=8))
+    assert len({delta.completion.text for delta in deltas if delta.completion}) > 1
+
+
+def test_probabilities_come_with_the_text_that_they_belong_to(model: Make) -> None:
+    deltas = list(model("one two three").stream(question(top_logprobs=3, max_tokens=6)))
+    completion = deltas[-1].completion
+    assert completion is not None
+    assert completion.logprobs
+    told = b"".join(token.token for token in completion.logprobs)
+    assert told.startswith(completion.text.encode())
+    streamed = [token for delta in deltas for token in delta.logprobs]
+    assert tuple(streamed) == completion.logprobs[: len(streamed)] != ()
+    for token in completion.logprobs:
+        assert token.logprob <= 0 >= token.allowed_logprob
+        assert 1 <= len(token.top) <= 3
+        assert list(token.top) == sorted(token.top, key=lambda one: -one[1])
+        assert token.top[0] == (token.token, token.logprob)  # greedy
+
+
+def test_no_probabilities_unless_asked_for(model: Make) -> None:
+    deltas = list(model("one two three").stream(question()))
+    assert not any(delta.logprobs for delta in deltas)
+    completion = deltas[-1].completion
+    assert completion is not None
+    assert completion.logprobs == ()
+
+
+def test_a_model_that_does_not_reason_has_no_reasoning(model: Make) -> None:
+    deltas = list(model("one two three").stream(question()))
+    assert not any(delta.reasoning for delta in deltas)
+    completion = deltas[-1].completion
+    assert completion is not None
+    assert completion.reasoning == ""
+
+
+def test_a_deadline_that_has_passed_computes_nothing(model: Make) -> None:
+    pieces, completion = ask(model("never said"), question(timeout=0.0))
+    assert (pieces, completion.text, completion.finish_reason) == ([], "", "deadline")
+    assert completion.usage.completion_tokens == 0
+
+
+def test_a_deadline_ends_an_answer_with_what_there_is(real: ChatModel) -> None:
+    """Reading the question and telling a story takes longer than a tenth of a second anywhere."""
+    request = question("Tell a long story.", max_tokens=900, timeout=0.1)
+    pieces, completion = ask(real, request)
+    assert completion.finish_reason == "deadline"
+    assert "".join(pieces) == completion.text
+    assert completion.usage.completion_tokens < 900
+    assert answer(real, question())
 
 
 # -- the end -------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["scripted", REAL[0]])
-def own_model(request: pytest.FixtureRequest) -> ChatModel:
+@pytest.fixture(params=["scripted", REMOTE, LOCAL[0]])
+def own_model(request: pytest.FixtureRequest) -> Iterator[ChatModel]:
     """One that the test may close."""
     if request.param == "scripted":
-        return ScriptedModel("one two three four")
-    from agentkit.engine import LlamaChatModel
-
-    path = request.getfixturevalue("model_path")(request.param)
-    return LlamaChatModel(path, "own", context_tokens=256, threads=1)
+        yield ScriptedModel("one two three four")
+        return
+    path = request.getfixturevalue("model_path")("smollm2-135m")
+    if request.param == "remote":
+        with llama_server(path) as url:
+            yield RemoteChatModel(url, name="own")
+    else:
+        yield LlamaChatModel(path, "own", context_tokens=256, threads=1)
 
 
 def test_a_closed_model_says_so(own_model: ChatModel) -> None:
