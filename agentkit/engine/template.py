@@ -23,7 +23,7 @@ from jinja2 import TemplateError, nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 
-from agentkit.engine.dialects import choose
+from agentkit.engine.dialects import choose, told
 from agentkit.engine.marks import Arguments, Marks, Piece, to_json
 from agentkit.engine.turns import Abilities, Composer, Turn
 from agentkit.engine.vocabulary import Vocabulary
@@ -184,7 +184,7 @@ class ChatTemplate:
             if piece.tokens is not None:
                 tokens += piece.tokens
             else:
-                tokens += self._vocabulary.tokenize(piece.text, special=piece.trusted)
+                tokens += self._vocabulary.tokenize(piece.text, special=piece.trusted, after=tokens)
             if piece.static and not moving:
                 stable = len(tokens)
         bos = self._vocabulary.bos
@@ -275,17 +275,8 @@ def _message(turn: Turn, marks: Marks) -> dict[str, Any]:
 
 def _tool(tool: ToolSchema, marks: Marks) -> dict[str, Any]:
     """A tool as templates expect it."""
-    function = {
-        "name": tool.name,
-        "description": tool.description,
-        "parameters": tool.parameters or {"type": "object", "properties": {}},
-    }
-    try:
-        json.dumps(function, default=dict)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise UserError(f"the parameters of the tool {tool.name!r} are not JSON: {error}") from None
-    foreign = {key: marks.value(value, static=True) for key, value in function.items()}
-    return {"type": "function", "function": foreign}
+    function = {key: marks.value(value, static=True) for key, value in told(tool).items()}
+    return {"type": "function", "function": function}
 
 
 def _call_id(call_id: str) -> str:
@@ -296,13 +287,18 @@ def _call_id(call_id: str) -> str:
 
 
 def _merged(pieces: Iterable[Piece]) -> list[Piece]:
-    """Without empty pieces, and with neighbouring scaffolding in one."""
+    """Without empty pieces, with neighbouring scaffolding in one, and with the space between
+    scaffolding and a text before the text, where its first word would have it."""
     merged: list[Piece] = []
     for piece in pieces:
+        last = merged[-1] if merged else Piece("")
         if not piece.text and piece.tokens is None:
             continue
-        if piece.trusted and merged and merged[-1].trusted:
-            merged[-1] = replace(merged[-1], text=merged[-1].text + piece.text)
+        if piece.trusted and last.trusted:
+            merged[-1] = replace(last, text=last.text + piece.text)
+        elif last.trusted and last.text.endswith(" ") and piece.tokens is None:
+            merged[-1] = replace(last, text=last.text[:-1])
+            merged.append(replace(piece, text=f" {piece.text}"))
         else:
             merged.append(piece)
     return merged

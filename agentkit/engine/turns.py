@@ -104,7 +104,7 @@ class Composer:
         )
         alone = (able.parallel or len(calls) == 1) and (able.beside or not message.content)
         if calls and not (able.calls and alone):
-            content.append(Piece("\n" if message.content else "", trusted=True))
+            content.append(Piece(self.dialect.gap if message.content else "", trusted=True))
             return Turn("assistant", content + self.dialect.write(calls), message.reasoning)
         return Turn("assistant", content, message.reasoning, calls)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import re
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -29,12 +30,21 @@ class Vocabulary:
         self.adds_bos: bool = llama_cpp.llama_vocab_get_add_bos(handle)
         self._pieces: dict[int, bytes] = {}
 
-    def tokenize(self, text: str, *, special: bool) -> list[int]:
-        """Tokens of `text`; with `special`, markers such as `<|im_start|>` are control tokens."""
-        if special:
-            return self._tokenize(text, special=True)
-        parts = self._markers.split(text) if self._markers else [text]
-        return [token for part in parts if part for token in self._tokenize(part, special=False)]
+    def tokenize(self, text: str, *, special: bool, after: Sequence[int] = ()) -> list[int]:
+        """Tokens of `text`; with `special`, markers such as `<|im_start|>` are control tokens.
+
+        `after` are the tokens before it: some vocabularies put a space before each text, which
+        must not come into the middle of one.
+        """
+        parts = self._markers.split(text) if self._markers and not special else [text]
+        tokens: list[int] = []
+        for part in filter(None, parts):
+            before = (tokens or after)[-1:]
+            if self._puts_space and before and not self.is_marker(before[0]):
+                tokens += self._tokenize_on(part, special=special)
+            else:
+                tokens += self._tokenize(part, special=special)
+        return tokens
 
     def piece(self, token: int) -> bytes:
         """The bytes of a token as they appear in text; a control token has none."""
@@ -87,6 +97,16 @@ class Vocabulary:
         )
         rests = [re.escape(text[1:]) for text in texts if text.startswith("<") and len(text) > 2]
         return re.compile(f"(?<=<)(?={'|'.join(rests)})") if rests else None
+
+    @cached_property
+    def _puts_space(self) -> bool:
+        return self._piece(self._tokenize("x", special=False)[0], special=True).startswith(b" ")
+
+    def _tokenize_on(self, text: str, *, special: bool) -> list[int]:
+        """Tokens of a text in the middle of another: after a line's end, which is taken off."""
+        end = self._tokenize("\n", special=False)
+        tokens = self._tokenize(f"\n{text}", special=special)
+        return tokens[len(end) :] if tokens[: len(end)] == end else tokens
 
     def _tokenize(self, text: str, *, special: bool) -> list[int]:
         raw = text.encode("utf-8", "replace")  # half a surrogate pair is no text

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from agentkit.engine.dialects.lark import Rules, choice, literal
 from agentkit.engine.dialects.reader import AnswerReader, Sign
-from agentkit.engine.dialects.schemas import json_rule
+from agentkit.engine.dialects.schemas import answer_rule, arguments_rule, told
 from agentkit.engine.marks import Piece
 from agentkit.engine.vocabulary import Vocabulary
 from agentkit.errors import UnknownName, UserError
@@ -23,6 +23,7 @@ from agentkit.messages import (
     Choices,
     Constraint,
     JsonSchema,
+    Lark,
     OneTool,
     Regex,
     ToolCall,
@@ -45,8 +46,8 @@ class Dialect(ABC):
     anywhere: ClassVar[bool] = True
     """Whether text may come before a call."""
 
-    key: ClassVar[str] = "arguments"
-    """What the JSON of a call names the arguments."""
+    gap: ClassVar[str] = "\n"
+    """What stands between a text and the calls after it."""
 
     instruction: ClassVar[str] = ""
     """How to call a tool, for models whose template does not say it."""
@@ -61,14 +62,7 @@ class Dialect(ABC):
 
     def describe(self, tools: Sequence[ToolSchema]) -> str:
         """The tools, and how to call one."""
-        known = [
-            json.dumps(
-                {"name": tool.name, "description": tool.description, "parameters": tool.parameters},
-                ensure_ascii=False,
-                default=dict,
-            )
-            for tool in tools
-        ]
+        known = [json.dumps(told(tool), ensure_ascii=False) for tool in tools]
         return "\n".join(["You can use these tools:", *known, self.instruction])
 
     @abstractmethod
@@ -85,14 +79,11 @@ class Dialect(ABC):
         """
         rules = Rules(self._vocabulary)
         tools = callable_tools(request)
-        wanted = _wanted(request.constraint) if request.constraint else None
         if tools:
-            many = request.parallel_tool_calls and not isinstance(request.tool_choice, OneTool)
-            auto = request.tool_choice == "auto"
-            answer = self._calling(rules, tools, wanted, auto=auto, many=many)
-        elif wanted and (thinking or self._reasons):
-            answer = rules.add("wanted", wanted)
-        elif not wanted and request.tools and rules.is_token(self.opener):
+            answer = self._calling(rules, request, tools)
+        elif self._comes_later(request, thinking=thinking):
+            answer = _wanted(rules, request.constraint)
+        elif request.tools and not request.constraint and rules.is_token(self.opener):
             answer = f"{rules.text()}?"  # without the markers of calls
         else:
             return None
@@ -109,8 +100,21 @@ class Dialect(ABC):
             hidden=self._hidden,
         )
         for tool in tools:
-            reader.notes += json_rule(_parameters(tool), f"tool {tool.name!r}")[1]
+            reader.notes += arguments_rule(tool)[1]
+        beside = (
+            request.tool_choice == "auto"
+            if tools
+            else self._comes_later(request, thinking=thinking)
+        )
+        if beside and isinstance(request.constraint, JsonSchema):
+            reader.notes += answer_rule(request.constraint.schema)[1]
         return reader
+
+    def _comes_later(self, request: ChatRequest, *, thinking: bool) -> bool:
+        """Whether reasoning may come before what the constraint speaks of."""
+        if isinstance(request.constraint, Lark) and not thinking:
+            return False  # it cannot be a part of another grammar: this model answers at once
+        return request.constraint is not None and (thinking or self._reasons)
 
     @abstractmethod
     def _signs(self) -> Iterable[Sign]:
@@ -120,21 +124,17 @@ class Dialect(ABC):
     def _calls(self, rules: Rules, opened: str, tools: Sequence[ToolSchema], *, many: bool) -> str:
         """The expression for calls; `opened` is the one for the opener of the first."""
 
-    def _calling(
-        self,
-        rules: Rules,
-        tools: Sequence[ToolSchema],
-        wanted: str | None,
-        *,
-        auto: bool,
-        many: bool,
-    ) -> str:
-        if not auto or wanted:
-            calls = self._calls(rules, rules.marker(self.opener), tools, many=many)
-            return choice([calls, rules.add("wanted", wanted)]) if auto and wanted else calls
+    def _calling(self, rules: Rules, request: ChatRequest, tools: Sequence[ToolSchema]) -> str:
+        """Calls; before or instead of them, where the model may choose, something else."""
+        many = request.parallel_tool_calls and not isinstance(request.tool_choice, OneTool)
+        marker = rules.marker(self.opener)
+        if request.tool_choice != "auto":
+            return self._calls(rules, marker, tools, many=many)
+        if request.constraint:
+            calls = self._calls(rules, marker, tools, many=many)
+            return choice([calls, _wanted(rules, request.constraint)])
         if self.anywhere and rules.is_token(self.opener):
-            calls = self._calls(rules, rules.marker(self.opener), tools, many=many)
-            return f"{rules.text()}? ({calls})?"
+            return f"{rules.text()}? ({self._calls(rules, marker, tools, many=many)})?"
         if self.anywhere:
             opened = rules.up_to(self.opener, "opened")
         else:
@@ -151,14 +151,24 @@ class Dialect(ABC):
             return f"({rules.up_to(closing, 'reasoning', after=opening)}{gap})? {answer}"
         return answer
 
-    def _functions(self, rules: Rules, tools: Sequence[ToolSchema], between: str) -> str:
-        """The name of a tool, what comes `between`, and arguments that its schema accepts."""
+    def _functions(
+        self,
+        rules: Rules,
+        tools: Sequence[ToolSchema],
+        *,
+        after_name: str = "",
+        before_arguments: str = "",
+    ) -> str:
+        """The name of a tool, and arguments that its schema accepts.
+
+        Between them comes the text `after_name` and the expression `before_arguments`.
+        """
         options = []
         for number, tool in enumerate(tools):
-            schema, _ = json_rule(_parameters(tool), f"tool {tool.name!r}")
-            arguments = rules.add(f"arguments_{number}", schema)
+            arguments = rules.add(f"arguments_{number}", arguments_rule(tool)[0])
             name = json.dumps(tool.name, ensure_ascii=False)[1:-1]
-            options.append(rules.add(f"tool_{number}", f"{literal(name + between)} {arguments}"))
+            begun = f"{literal(name + after_name)} {before_arguments}"
+            options.append(rules.add(f"tool_{number}", f"{begun} {arguments}"))
         return rules.add("call", choice(options))
 
     def _hidden(self, marker: str) -> bool:
@@ -188,22 +198,26 @@ def callable_tools(request: ChatRequest) -> tuple[ToolSchema, ...]:
     return request.tools
 
 
-def _parameters(tool: ToolSchema) -> dict[str, object]:
-    """The schema of the arguments; a tool without one takes none."""
-    return {"type": "object", **(tool.parameters or {"properties": {}})}
+def call_object(call: ToolCall, key: str) -> str:
+    """A call as a JSON object, with its arguments under this key."""
+    name = json.dumps(call.name, ensure_ascii=False)
+    return f'{{"name": {name}, "{key}": {call.arguments}}}'
 
 
-def _wanted(constraint: Constraint) -> str:
-    """A constraint as the body of a rule."""
-    if isinstance(constraint, JsonSchema):
-        return json_rule(constraint.schema, "the answer")[0]
-    if isinstance(constraint, Regex):
-        return "/" + re.sub(r"(?<!\\)((?:\\\\)*)/", r"\1\/", constraint.pattern) + "/"
-    if isinstance(constraint, Choices):
-        if not constraint.options:
-            raise UserError("there is nothing to choose from: `options` is empty")
-        return choice([literal(option) for option in constraint.options])
-    raise UserError(
-        "a grammar of your own cannot be combined with tools or with a model that reasons first",
-        hint="use a JSON Schema, a regular expression or choices",
-    )
+def _wanted(rules: Rules, constraint: Constraint | None) -> str:
+    """What a constraint asks for, as a part of a grammar."""
+    match constraint:
+        case JsonSchema(schema):
+            return rules.add("wanted", answer_rule(schema)[0])
+        case Regex(pattern):
+            closing = re.compile(r"(?<!\\)((?:\\\\)*)/")  # a slash that is not escaped yet
+            return rules.add("wanted", "/" + closing.sub(r"\1\/", pattern) + "/")
+        case Choices(options) if options:
+            return rules.add("wanted", choice([literal(option) for option in options]))
+        case Choices():
+            raise UserError("there are no choices to choose from")
+        case _:
+            raise UserError(
+                "a grammar of your own goes neither with tools nor after reasoning",
+                hint="use a JSON Schema, a regular expression or choices",
+            )

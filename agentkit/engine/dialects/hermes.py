@@ -6,10 +6,9 @@ around it: that is a call, too, if a tool of that name exists.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 
-from agentkit.engine.dialects.dialect import Dialect
+from agentkit.engine.dialects.dialect import Dialect, call_object
 from agentkit.engine.dialects.formats import bare, fenced, function_tag, tagged
 from agentkit.engine.dialects.lark import Rules
 from agentkit.engine.dialects.reader import Sign
@@ -28,10 +27,9 @@ class Hermes(Dialect):
         """One block for each call."""
         pieces: list[Piece] = []
         for call in calls:
-            name = json.dumps(call.name, ensure_ascii=False)
             pieces += [
                 Piece(f"\n{OPEN}\n" if pieces else f"{OPEN}\n", trusted=True),
-                Piece(f'{{"name": {name}, "arguments": {call.arguments}}}'),
+                Piece(call_object(call, "arguments")),
                 Piece(f"\n{CLOSE}", trusted=True),
             ]
         return pieces
@@ -48,7 +46,7 @@ class Hermes(Dialect):
         )
 
     def _calls(self, rules: Rules, opened: str, tools: Sequence[ToolSchema], *, many: bool) -> str:
-        call = self._functions(rules, tools, '", "arguments": ')
+        call = self._functions(rules, tools, after_name='", "arguments": ')
         body = rules.add("body", rf'"\n{{\"name\": \"" {call} "}}\n" {rules.marker(CLOSE)}')
         more = rf' ("\n" {rules.marker(OPEN)} {body})*' if many else ""
         return f"{opened} {body}{more}"

@@ -1,7 +1,7 @@
-"""JSON Schemas as parts of a grammar: as strictly as llguidance can, and it is said where it can't.
+"""JSON Schemas as parts of a grammar, and what of them the grammar does not keep to.
 
-An object that names its properties and does not speak of others gets no others: a small model
-would go on inventing them, and most tokens of a closed object are forced.
+An object of arguments that names its properties and does not speak of others gets no others: a
+small model would go on inventing them, and most tokens of a closed object are forced.
 """
 
 from __future__ import annotations
@@ -11,24 +11,50 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from agentkit.engine.conformance import check_schema, enforceable, in_one_line, unenforced
 from agentkit.engine.grammar import STYLE
 from agentkit.errors import UserError
+from agentkit.messages import ToolSchema
 
 COMBINED = frozenset("allOf anyOf oneOf not if then else $ref patternProperties".split())
 """Keywords that may speak of further properties elsewhere."""
 
+Rule = tuple[str, tuple[str, ...]]
+"""The body of a rule for one JSON value, and notes on what it does not enforce."""
 
-def json_rule(schema: Mapping[str, Any], what: str) -> tuple[str, tuple[str, ...]]:
-    """The body of a rule for one JSON value, and notes on what it cannot enforce.
 
-    `what` names the schema in errors and notes.  Raises `UserError` for what is no JSON.
-    """
+def told(tool: ToolSchema) -> dict[str, Any]:
+    """What a model is told of a tool, ready for JSON.  Raises `UserError` where it is not."""
     try:
-        text = json.dumps(closed(schema))
+        parameters = json.loads(json.dumps(tool.parameters, default=dict))
     except (TypeError, ValueError, RecursionError) as error:
-        raise UserError(f"the schema of {what} is not valid: {error}") from None
-    body, faults = _enforceable(text)
-    return body, tuple(f"{what}: {fault}" for fault in faults)
+        raise UserError(f"the parameters of the tool {tool.name!r} are not JSON: {error}") from None
+    none = {"type": "object", "properties": {}}
+    return {"name": tool.name, "description": tool.description, "parameters": parameters or none}
+
+
+def answer_rule(schema: Mapping[str, Any]) -> Rule:
+    """A schema as it stands.  Raises `UserError` for one that is not valid or has no grammar."""
+    try:
+        text = json.dumps(schema)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UserError(f"the schema is not valid: {error}") from None
+    body, missing = _rule(text)
+    return body, tuple(f"not enforced while decoding: {name}" for name in missing)
+
+
+def arguments_rule(tool: ToolSchema) -> Rule:
+    """The arguments of a tool; any object if its schema is of no use, which is noted.
+
+    Tools come from many places, and one odd schema must not keep a model from using the others.
+    """
+    schema = {"type": "object", **told(tool)["parameters"]}
+    try:
+        body, missing = _rule(json.dumps(closed(schema)))
+    except UserError as error:
+        body, missing = _rule('{"type": "object"}')[0], (str(error),)
+    where = f"not enforced while decoding, in the arguments of {tool.name!r}"
+    return body, tuple(f"{where}: {name}" for name in missing)
 
 
 def closed(schema: Any) -> Any:
@@ -36,38 +62,23 @@ def closed(schema: Any) -> Any:
     if not isinstance(schema, Mapping):
         return schema
     copy = dict(schema)
-    properties = copy.get("properties")
-    if isinstance(properties, Mapping):
-        copy["properties"] = {name: closed(value) for name, value in properties.items()}
-        if "additionalProperties" not in copy and not COMBINED & copy.keys():
-            copy["additionalProperties"] = False
+    if isinstance(copy.get("properties"), Mapping):
+        copy["properties"] = {name: closed(part) for name, part in copy["properties"].items()}
+        if not COMBINED & copy.keys():
+            copy.setdefault("additionalProperties", False)
     if isinstance(copy.get("items"), Mapping):
         copy["items"] = closed(copy["items"])
     return copy
 
 
 @lru_cache(maxsize=256)
-def _enforceable(schema: str) -> tuple[str, tuple[str, ...]]:
-    """Strictly, else without the keywords that llguidance lacks, else any value of the type."""
-    strict = {**json.loads(schema), "x-guidance": STYLE}
-    refused, faults = _validate(strict)
-    if not refused:
-        return _body(strict), ()
-    lenient = {**strict, "x-guidance": {**STYLE, "lenient": True}}
-    refused, ignored = _validate(lenient)
-    if not refused:
-        return _body(lenient), tuple(f"not enforced while decoding: {fault}" for fault in ignored)
-    kind = {"type": strict["type"]} if strict.get("type") == "object" else {}
-    anything = {**kind, "x-guidance": STYLE}
-    return _body(anything), (f"not enforced while decoding: {faults[0].splitlines()[0]}",)
-
-
-def _body(schema: Mapping[str, Any]) -> str:
-    return f"%json {json.dumps(schema)}"
-
-
-def _validate(schema: Mapping[str, Any]) -> tuple[bool, list[str]]:
+def _rule(schema: str) -> Rule:
     from llguidance import LLMatcher
 
-    refused, messages = LLMatcher.validate_grammar_with_warnings(f"start: {_body(schema)}")
-    return bool(refused), list(messages)
+    check_schema(schema)
+    style = {**STYLE, "lenient": True}
+    body = f"%json {json.dumps({**json.loads(enforceable(schema)), 'x-guidance': style})}"
+    refused, messages = LLMatcher.validate_grammar_with_warnings(f"start: {body}")
+    if refused:
+        raise UserError(f"the schema cannot be enforced: {in_one_line(messages[0])}")
+    return body, unenforced(schema, messages)
