@@ -12,13 +12,14 @@ import json
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agentkit.engine.conformance import check_schema, enforceable, in_one_line, unenforced
 from agentkit.engine.vocabulary import Vocabulary
 from agentkit.errors import ModelError, UserError
 from agentkit.messages import Choices, Constraint, JsonSchema, Lark, Regex
@@ -27,15 +28,20 @@ STYLE = {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": F
 
 CACHED_GRAMMARS = 64
 
-
-@dataclass(frozen=True, slots=True)
-class _Compiled:
-    start: Any
-    unenforced: tuple[str, ...] = ()
+_TOKENIZE = ctypes.CFUNCTYPE(
+    ctypes.c_int32,
+    *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32),  # the vocabulary; the text; its length
+    *(ctypes.c_void_p, ctypes.c_int32),  # the tokens; how many there is room for
+    *(ctypes.c_bool, ctypes.c_bool),  # whether to add bos; whether markers are control tokens
+)
+"""The type of `llama_tokenize`."""
 
 
 class Grammars:
-    """Compiles constraints for one vocabulary and keeps the latest ones.  Thread-safe."""
+    """Compiles constraints for one vocabulary and keeps the latest ones.  Thread-safe.
+
+    The vocabulary must stay loaded as long as there are matchers.
+    """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
@@ -48,7 +54,11 @@ class Grammars:
             _ = self._tokenizer
 
     def matcher(self, constraint: Constraint | Mapping[str, Any]) -> Matcher:
-        """A fresh matcher.  Raises `UserError` for what is not valid or cannot be enforced."""
+        """A fresh matcher.
+
+        Raises `UserError` for a constraint that is not valid, or of which llguidance can make no
+        grammar even without the keywords that it lacks.
+        """
         if isinstance(constraint, Mapping):
             constraint = JsonSchema(constraint)
         key = (type(constraint).__name__, _text(constraint))
@@ -59,7 +69,7 @@ class Grammars:
             self._compiled[key] = compiled  # the last ones in the dict are the latest used
             if len(self._compiled) > CACHED_GRAMMARS:
                 del self._compiled[next(iter(self._compiled))]
-        return Matcher(compiled.start.deep_copy(), self._vocabulary.size, compiled.unenforced)
+        return Matcher(compiled, self._vocabulary.size)
 
     def _compile(self, constraint: Constraint, text: str) -> _Compiled:
         from llguidance import LLMatcher
@@ -68,56 +78,79 @@ class Grammars:
             case JsonSchema():
                 return self._compile_schema(text)
             case Regex():
-                return _Compiled(self._start(LLMatcher.grammar_from_regex(text), "regex"))
+                return self._start("regular expression", LLMatcher.grammar_from_regex(text))
             case Choices(options):
                 lark = "start: " + " | ".join(json.dumps(option) for option in options)
-                return _Compiled(self._start(LLMatcher.grammar_from_lark(lark), "choices"))
+                return self._start("list of choices", LLMatcher.grammar_from_lark(lark))
             case Lark():
-                return _Compiled(self._start(LLMatcher.grammar_from_lark(text), "grammar"))
+                return self._start("grammar", LLMatcher.grammar_from_lark(text))
 
     def _compile_schema(self, schema: str) -> _Compiled:
         from llguidance import LLMatcher
 
+        check_schema(schema)
+        options = {**STYLE, "lenient": True}
         try:
-            strict = LLMatcher.grammar_from_json_schema(schema, defaults=STYLE)
-            lenient = LLMatcher.grammar_from_json_schema(
-                schema, defaults=STYLE, overrides={"lenient": True}
-            )
+            grammar = LLMatcher.grammar_from_json_schema(enforceable(schema), overrides=options)
         except ValueError as error:
             raise UserError(f"the schema is not valid: {error}") from None
-        try:
-            return _Compiled(self._start(strict, "schema"))
-        except UserError:
-            start = self._start(lenient, "schema")
-            return _Compiled(start, tuple(start.get_grammar_warnings()))
+        compiled = self._start("schema", grammar)
+        return replace(compiled, unenforced=unenforced(schema, compiled.unenforced))
 
-    def _start(self, grammar: str, what: str) -> Any:
+    def _start(self, kind: str, grammar: str) -> _Compiled:
         from llguidance import LLMatcher
 
-        start = LLMatcher(self._tokenizer, grammar)
+        start = LLMatcher(self._tokenizer, grammar, log_level=0)
         if start.is_error():
-            reason = _in_one_line(start.get_error())
-            raise UserError(f"the {what} cannot be enforced while decoding: {reason}")
-        return start
+            reason = in_one_line(start.get_error())
+            raise UserError(f"the {kind} cannot be enforced while decoding: {reason}")
+        return _Compiled(start, tuple(start.get_grammar_warnings()), self._tokenize)
 
     @cached_property
     def _tokenizer(self) -> Any:
-        import llama_cpp
         from llguidance import LLTokenizer
 
         ends = self._vocabulary.end_of_generation - {self._vocabulary.eos}
         return LLTokenizer.from_llamacpp(
             tokens=self._vocabulary.all_pieces,
             vocab_ptr=self._vocabulary.handle,
-            tokenize_fptr=ctypes.cast(
-                llama_cpp.llama_cpp._lib.llama_tokenize, ctypes.c_void_p
-            ).value,
+            tokenize_fptr=ctypes.cast(self._tokenize, ctypes.c_void_p).value,
             eos_token=[self._vocabulary.eos, *sorted(ends)],
         )
 
+    @cached_property
+    def _tokenize(self) -> Any:
+        """What llguidance asks for the tokens of a text that a grammar dictates.
+
+        Not llama.cpp itself, which would give the real token for the text of Qwen's `<tool_call>`.
+        Whoever holds a matcher must hold this, too: C has a pointer to it.
+        """
+        vocabulary = self._vocabulary
+
+        def tokenize(
+            _: int, text: int, length: int, into: int, room: int, _bos: bool, special: bool
+        ) -> int:
+            raw = ctypes.string_at(text, length)
+            tokens = vocabulary.tokenize(raw.decode("utf-8", "replace"), special=special)
+            if len(tokens) > room:
+                return -len(tokens)
+            ctypes.memmove(into, (ctypes.c_int32 * len(tokens))(*tokens), 4 * len(tokens))
+            return len(tokens)
+
+        return _TOKENIZE(tokenize)
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """A grammar at its start.  `tokenize` is held for the sake of C."""
+
+    start: Any
+    unenforced: tuple[str, ...]
+    tokenize: Any
+
 
 def _text(constraint: Constraint) -> str:
-    """What a constraint says, as text.  Raises `UserError` for what is no constraint."""
+    """What a constraint says.  Raises `UserError` for nothing to choose from, or no JSON."""
     match constraint:
         case JsonSchema(schema):
             try:
@@ -128,36 +161,25 @@ def _text(constraint: Constraint) -> str:
             return pattern
         case Choices(options):
             if not options:
-                raise UserError("there are no choices to choose from")
+                raise UserError("the list of choices is empty")
             return json.dumps(options)
         case Lark(grammar):
             return grammar
 
 
-def _in_one_line(error: str) -> str:
-    """llguidance's words without the drawings: the verdict on a regular expression stands below."""
-    first, *rest = error.split("\n")
-    verdict = next((line[7:] for line in rest if line.startswith("error: ")), None)
-    return f"{first.removesuffix(': regex parse error:')}: {verdict}" if verdict else first
-
-
-def check_answer(constraint: Constraint, text: str) -> None:
-    """Raise `ModelError` for a finished answer that does not fit, and say where and why."""
-
-
 class Matcher:
-    """The state of one answer.  `forced`, then `allowed`, then `accept`, until `finished`.
+    """The state of one answer.  `forced`, then `accept` what is `allowed`, until `finished`.
 
-    `unenforced` names what the grammar does not keep to: only `check_answer` can tell.
+    `unenforced` names what the grammar does not keep to: only `check_answer` can tell.  Raises
+    `ModelError` if llguidance gives up, as it does on grammars that are too ambiguous.
     """
 
-    def __init__(
-        self, matcher: Any, vocabulary_size: int, unenforced: tuple[str, ...] = ()
-    ) -> None:
-        self.unenforced = unenforced
-        self._matcher = matcher
-        self._size = vocabulary_size
+    def __init__(self, compiled: _Compiled, vocabulary_size: int) -> None:
+        self.unenforced = compiled.unenforced
+        self._compiled = compiled
+        self._matcher = compiled.start.deep_copy()
         self._mask = np.zeros((vocabulary_size + 31) // 32, dtype=np.uint32)
+        self._address = self._mask.ctypes.data
         self._computed = False
 
     def forced(self) -> list[int]:
@@ -170,38 +192,48 @@ class Matcher:
     def compute_mask(self) -> None:
         """Find out which tokens may come next, unless that is known.
 
-        Other threads may run meanwhile, but must not use this matcher.
+        Other threads run meanwhile, but none may use this matcher.  Never raises.
         """
         if not self._computed:
-            self._matcher.unsafe_compute_mask_ptr(self._mask.ctypes.data, self._mask.nbytes)
+            self._matcher.unsafe_compute_mask_ptr(self._address, self._mask.nbytes)
             self._computed = True
 
     def permits(self, token: int) -> bool:
         """Whether a token may come next."""
-        self.compute_mask()
+        self._need_mask()
         return bool(self._mask[token >> 5] >> np.uint32(token & 31) & 1)
 
     def allowed(self) -> NDArray[np.intp]:
         """Ids of the tokens that may come next, in ascending order, at least one."""
-        self.compute_mask()
+        self._need_mask()
         words = np.flatnonzero(self._mask)
         bits = np.unpackbits(self._mask[words].view(np.uint8), bitorder="little")
         places = np.flatnonzero(bits.view(bool))
         ids: NDArray[np.intp] = words[places >> 5] * 32 + (places & 31)
-        if not len(ids):
-            raise ModelError(f"the grammar lost its way: {self._matcher.get_error()}")
         return ids
 
-    def accept(self, tokens: list[int]) -> None:
-        """Go on with tokens that were `allowed`."""
+    def accept(self, tokens: Sequence[int]) -> None:
+        """Go on with tokens that were `allowed`.  Raises `ModelError` if they were not."""
         self._computed = False
         if not self._matcher.consume_tokens(tokens):
-            raise ModelError(f"the grammar lost its way: {self._matcher.get_error()}")
+            raise self._lost()
 
     @property
     def finished(self) -> bool:
         """Whether the text is complete and nothing may follow."""
-        return bool(self._matcher.is_stopped())
+        if not self._matcher.is_stopped():
+            return False
+        if self._matcher.is_error():
+            raise self._lost()
+        return True
+
+    def _need_mask(self) -> None:
+        self.compute_mask()
+        if self._matcher.is_error():
+            raise self._lost()
+
+    def _lost(self) -> ModelError:
+        return ModelError(f"the grammar lost its way: {in_one_line(self._matcher.get_error())}")
 
 
 class MaskWorker:
@@ -213,17 +245,12 @@ class MaskWorker:
 
     def start(self, matchers: Sequence[Matcher]) -> None:
         """Begin with the masks of these matchers; nobody may use them before `wait`."""
-
-        def compute() -> None:
-            for matcher in matchers:
-                matcher.compute_mask()
-
         self.wait()
         if matchers:
-            self._running = self._thread.submit(compute)
+            self._running = self._thread.submit(_compute_masks, matchers)
 
     def wait(self) -> None:
-        """Until the masks are there."""
+        """Return when the masks are there."""
         if self._running:
             self._running.result()
             self._running = None
@@ -231,3 +258,8 @@ class MaskWorker:
     def close(self) -> None:
         """End the thread.  Idempotent."""
         self._thread.shutdown()
+
+
+def _compute_masks(matchers: Sequence[Matcher]) -> None:
+    for matcher in matchers:
+        matcher.compute_mask()
