@@ -5,31 +5,43 @@ from __future__ import annotations
 import codecs
 
 
-class TextStream:
-    """Feed it bytes, get text that is safe to stream.
+class Characters:
+    """Feed it bytes, get the characters that are complete; half a one is held back."""
 
-    Incomplete UTF-8 and a tail that could become a stop string are held back.  When the first stop
-    string is complete, `stopped` turns true; nothing from its first character on is ever given out.
-    The text depends on the bytes only, not on how they were cut into pieces.
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def push(self, raw: bytes) -> str:
+        """The text that is whole now, maybe none."""
+        return self._decoder.decode(raw)
+
+
+class StopFilter:
+    """Feed it text, get what is safe to show.
+
+    A tail that could become a stop string is held back.  When the first stop string is complete,
+    `stopped` turns true; nothing from its first character on is ever given out.  The result does
+    not depend on how the text was cut into pieces.
     """
 
     def __init__(self, stops: tuple[str, ...] = ()) -> None:
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._stops = tuple(stop for stop in stops if stop)
         self._held = ""
         self.stopped = False
 
-    def push(self, raw: bytes) -> str:
+    def push(self, text: str) -> str:
         """The text that can be given out now, maybe none."""
-        return self._release(self._decoder.decode(raw), end=False)
+        return self._release(text, end=False)
 
     def finish(self) -> str:
-        """What was still held back, at the end of the answer; half a character is dropped."""
+        """What was still held back, at the end of the answer."""
         return self._release("", end=True)
 
     def _release(self, text: str, *, end: bool) -> str:
         if self.stopped:
             return ""
+        if not self._stops:
+            return text
         self._held += text
         found = [(at + len(stop), at) for stop in self._stops if (at := self._held.find(stop)) >= 0]
         if found:

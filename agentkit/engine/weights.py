@@ -30,6 +30,7 @@ class Weights:
         self._lib = llama_cpp
         self.name = name
         self.handle: Any = None
+        self._adapters: dict[Path, Any] = {}
         if not path.is_file():
             raise ModelDamaged(name, f"{path} is not a file")
         log = _quiet_log()
@@ -43,6 +44,31 @@ class Weights:
         self.vocabulary = Vocabulary(llama_cpp.llama_model_get_vocab(self.handle))
 
     @property
+    def recurrent(self) -> bool:
+        """Whether it carries a state along (Mamba, RWKV, and hybrids with attention)."""
+        lib = self._lib
+        return bool(
+            lib.llama_model_is_recurrent(self.handle) or lib.llama_model_is_hybrid(self.handle)
+        )
+
+    def adapter(self, path: Path) -> Any:
+        """A LoRA adapter, loaded once.  Raises `ModelDamaged` if it does not fit the weights."""
+        loaded = self._adapters.get(path)
+        if loaded is None:
+            log = _quiet_log()
+            log.clear()
+            loaded = self._lib.llama_adapter_lora_init(self.handle, os.fsencode(path))
+            if not loaded:
+                reason = log[0].strip() if log else "no reason given"
+                raise ModelDamaged(
+                    self.name,
+                    f"the LoRA adapter {path} does not fit: {reason}",
+                    hint="an adapter works with the very model that it was trained on",
+                )
+            self._adapters[path] = loaded
+        return loaded
+
+    @property
     def chat_template(self) -> str | None:
         """The Jinja template that the file carries."""
         raw = self._lib.llama_model_chat_template(self.handle, None)
@@ -51,6 +77,9 @@ class Weights:
     def close(self) -> None:
         """Free the weights.  Every context on them must be gone."""
         if self.handle:
+            for adapter in self._adapters.values():
+                self._lib.llama_adapter_lora_free(adapter)
+            self._adapters.clear()
             self._lib.llama_model_free(self.handle)
             self.handle = None
 

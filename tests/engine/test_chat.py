@@ -14,10 +14,10 @@ import pytest
 
 from agentkit.cancel import CancelToken
 from agentkit.engine import LlamaChatModel, chat
-from agentkit.engine.context import BATCH, Context
+from agentkit.engine.context import BATCH, Context, Piece
 from agentkit.engine.grammar import Matcher
 from agentkit.engine.weights import Weights
-from agentkit.errors import ModelError, PromptTooLong
+from agentkit.errors import ModelError, PromptTooLong, UserError
 from agentkit.messages import ChatRequest, Completion, JsonSchema, Message, Sampling
 
 pytestmark = pytest.mark.model
@@ -80,14 +80,14 @@ def test_the_context_is_as_large_as_asked_for(model_path: Callable[[str], Path])
 def test_a_cancel_waits_for_one_batch_only(
     model: LlamaChatModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask(model, question("Something else."))
+    model._store.forget()
     token, sizes = CancelToken(), []
     decode = Context.decode
 
-    def watched(self: Context, tokens: list[int]) -> None:
-        sizes.append(len(tokens))
+    def watched(self: Context, pieces: list[Piece]) -> None:
+        sizes.append(sum(len(piece.tokens) for piece in pieces))
         token.cancel()
-        decode(self, tokens)
+        decode(self, pieces)
 
     monkeypatch.setattr(Context, "decode", watched)
     *_, last = model.stream(long_question(model, free=100), token)
@@ -96,75 +96,34 @@ def test_a_cancel_waits_for_one_batch_only(
     assert sizes == [BATCH]
 
 
-@pytest.mark.parametrize("after", [True, False])
-def test_a_fault_in_a_decode_costs_that_answer_only(
-    model: LlamaChatModel, monkeypatch: pytest.MonkeyPatch, after: bool
-) -> None:
-    """Also one that strikes between the decode and its bookkeeping, as Ctrl-C can."""
-    request = question(
-        "Which colour? " * 150, constraint=JsonSchema({"enum": ["red", "green", "blue"]})
-    )
-    expected = ask(model, request).text
-    ask(model, question())
-    decode, calls = Context.decode, [0]
-
-    def failing(self: Context, tokens: list[int]) -> None:
-        calls[0] += 1
-        if calls[0] == 2:
-            held = list(self.held)
-            if after:
-                decode(self, tokens)
-                self.held[:] = held
-            raise KeyboardInterrupt
-        decode(self, tokens)
-
-    monkeypatch.setattr(Context, "decode", failing)
-    with pytest.raises(KeyboardInterrupt):
-        ask(model, request)
-    monkeypatch.undo()
-    again = ask(model, request)
-    assert again.usage.cached_tokens >= BATCH
-    assert again.text == expected
-
-
-def test_a_model_closed_in_the_middle_is_freed_when_the_answer_ends(
-    model_path: Callable[[str], Path],
-) -> None:
+def test_closing_frees_the_memory_at_once(model_path: Callable[[str], Path]) -> None:
     model = LlamaChatModel(model_path("smollm2-135m"), "own", context_tokens=256, threads=1)
-    stream, dropped = model.stream(question()), model.stream(question())
+    stream = model.stream(question(max_tokens=100))
     next(stream)
     model.close()
-    assert model._weights.handle
-    assert [delta.completion is not None for delta in stream][-1]
     assert not model._weights.handle
     assert model._context is None
-    with pytest.raises(ModelError, match="was closed"):
-        next(dropped)
+    *_, last = stream
+    assert last.completion is not None
+    assert last.completion.finish_reason == "cancelled"
 
 
-def test_a_decode_that_fails_is_a_model_error(
-    model: LlamaChatModel, monkeypatch: pytest.MonkeyPatch
+def test_what_llama_cpp_would_abort_for_is_stopped_before(
+    model_path: Callable[[str], Path],
 ) -> None:
-    assert model._context is not None
-    lib = model._context._lib
-    monkeypatch.setattr(lib, "llama_decode", lambda *arguments: 1)
-    with pytest.raises(ModelError, match="llama_decode returned 1"):
-        ask(model, question())
-    monkeypatch.undo()
-    assert ask(model, question()).usage.cached_tokens == 0
-
-
-def test_what_llama_cpp_would_abort_for_is_stopped_before(model: LlamaChatModel) -> None:
-    context = model._context
-    assert context is not None
-    for tokens in ([], [1] * (BATCH + 1)):
+    weights = Weights(model_path("smollm2-135m"), "small")
+    context = Context(weights, context_tokens=300, sequences=2, threads=1)
+    for piece in (
+        Piece(0, 0, []), Piece(0, 0, [1] * (BATCH + 1)), Piece(0, 299, [1, 1]), Piece(2, 0, [1]),
+        Piece(-1, 0, [1]),
+    ):  # fmt: skip
         with pytest.raises(AssertionError):
-            context.decode(tokens)
-    context.keep(0)
-    context.held += [1] * (context.size - 1)
-    with pytest.raises(AssertionError):
-        context.decode([1, 1])
-    context.keep(0)
+            context.decode([piece])
+    for sequence in (-1, 2):
+        with pytest.raises(AssertionError):
+            context.copy(0, sequence, 1)
+    context.close()
+    weights.close()
 
 
 def test_memory_does_not_grow_with_requests(
@@ -222,10 +181,7 @@ def test_a_model_that_cannot_be_set_up_leaves_nothing_behind(
     assert [one.handle for one in freed] == [None]
 
 
-def test_answers_are_the_same_in_many_small_batches(
-    model: LlamaChatModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A prompt longer than a batch is read whole: its first sentence decides the answer."""
+def test_a_prompt_longer_than_a_batch_is_read_whole(model: LlamaChatModel) -> None:
     request = ChatRequest(
         (Message("system", "The word is: apple. " + "Nothing here. " * 150),
          Message("user", "Which word?")),
@@ -234,6 +190,63 @@ def test_answers_are_the_same_in_many_small_batches(
     )  # fmt: skip
     assert model.count_tokens(request.messages) > BATCH
     assert json.loads(ask(model, request).text) in ("apple", "stone", "river")
-    assert model._context is not None
-    tokens = model._template.tokens(request.messages)
-    assert model._context.held[: len(tokens)] == tokens
+    tokens = model._template.render(request.messages).tokens
+    assert model._store.match((), tokens) == len(tokens) - 1
+
+
+def test_an_answer_comes_back_as_the_tokens_that_were_written(model: LlamaChatModel) -> None:
+    """A hot model writes what would be tokenised differently; its history is not read again."""
+    hot = Sampling(temperature=1.8, seed=11)
+    history = [Message("user", "Write something wild.")]
+    for turn in range(3):
+        said = ask(model, ChatRequest(tuple(history), max_tokens=40, sampling=hot))
+        history += [said.message, Message("user", f"Go on, part {turn}.")]
+        if said.finish_reason == "stop":
+            written = said.usage.completion_tokens
+            following = ask(model, ChatRequest(tuple(history), max_tokens=1)).usage
+            assert following.cached_tokens > said.usage.prompt_tokens + written - 2
+
+
+def test_scores_say_what_the_model_finds_likely(model: LlamaChatModel) -> None:
+    prompt = [Message("user", "What is the capital of France?")]
+    good = model.score(prompt, "The capital of France is Paris.")
+    bad = model.score(prompt, "The capital of France is fish bone.")
+    assert good.logprob > bad.logprob
+    assert b"".join(token.token for token in good.tokens) == b"The capital of France is Paris."
+    assert all(token.forced and token.logprob <= 0 for token in good.tokens)
+    again = model.score(prompt, "The capital of France is Paris.")
+    assert again.logprob == pytest.approx(good.logprob, abs=0.2)
+
+
+def test_the_score_of_an_answer_is_that_of_its_own_log_probabilities(
+    model: LlamaChatModel,
+) -> None:
+    request = question("What is the capital of France?", top_logprobs=3)
+    said = ask(model, request)
+    assert len(said.logprobs) == said.usage.completion_tokens
+    assert all(token.top[0][1] >= token.logprob for token in said.logprobs)
+    scored = model.score(request.messages, said.text)
+    if len(scored.tokens) == len(said.logprobs):
+        own = sum(token.logprob for token in said.logprobs)
+        assert scored.logprob == pytest.approx(own, abs=0.5)
+
+
+def test_perplexity_prefers_language_to_noise(model: LlamaChatModel) -> None:
+    text = "The cat sat on the mat and looked out of the window. "
+    noise = "mat the of looked window out sat. cat on and the The the "
+    assert 1 < model.perplexity(text) < model.perplexity(noise)
+    assert model.perplexity(text * 200) < model.perplexity(text)
+    assert len(text * 200) > 5 * model.context_tokens
+    with pytest.raises(UserError, match="two tokens"):
+        model.perplexity("")
+
+
+def test_a_warmed_prefix_is_not_read_again_even_when_room_is_needed(
+    model: LlamaChatModel,
+) -> None:
+    opening = Message("system", "You are a very careful clerk. " * 20)
+    model.warm([opening])
+    for n in range(6):
+        ask(model, question(f"{n} " * 300, max_tokens=1))
+    usage = ask(model, ChatRequest((opening, Message("user", "Hello?")), max_tokens=1)).usage
+    assert usage.cached_tokens > 100

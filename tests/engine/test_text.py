@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentkit.engine.text import TextStream
+from agentkit.engine.text import Characters, StopFilter
 
 LETTERS = "ab \né日🦊"
 
 
 def told(raw: bytes, cuts: list[int], stops: tuple[str, ...] = ()) -> tuple[list[str], bool]:
     """The pieces given out when the bytes come in pieces that end at `cuts`."""
-    stream = TextStream(stops)
+    characters, stream = Characters(), StopFilter(stops)
     edges = sorted({0, len(raw), *(cut % (len(raw) + 1) for cut in cuts)})
-    pieces = [stream.push(raw[start:end]) for start, end in pairwise(edges)]
+    pieces = [stream.push(characters.push(raw[start:end])) for start, end in pairwise(edges)]
     return [*pieces, stream.finish()], stream.stopped
 
 
@@ -56,8 +56,8 @@ def test_the_stop_string_that_is_complete_first_decides() -> None:
 
 
 def test_what_can_still_become_a_stop_string_is_held_back() -> None:
-    stream = TextStream(("END",))
-    assert [stream.push(piece) for piece in (b"the E", b"N", b"d", b" EN")] == [
+    stream = StopFilter(("END",))
+    assert [stream.push(piece) for piece in ("the E", "N", "d", " EN")] == [
         "the ",
         "",
         "ENd",
@@ -67,10 +67,10 @@ def test_what_can_still_become_a_stop_string_is_held_back() -> None:
 
 
 def test_nothing_comes_after_a_stop_string() -> None:
-    stream = TextStream(("\n",))
-    assert stream.push(b"one\ntwo") == "one"
+    stream = StopFilter(("\n",))
+    assert stream.push("one\ntwo") == "one"
     assert stream.stopped
-    assert stream.push(b"three") == stream.finish() == ""
+    assert stream.push("three") == stream.finish() == ""
 
 
 def test_empty_stop_strings_stop_nothing() -> None:
