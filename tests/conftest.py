@@ -14,6 +14,8 @@ from agentkit.engine import LlamaChatModel
 from agentkit.errors import ModelMissing
 from agentkit.runtime import Runtime
 
+from .engine.minilm import write_gguf
+
 _MODELS = Settings.load().models_folder
 """The store as it was before any test looked: models are large, and only read here."""
 
@@ -54,6 +56,15 @@ def model_path(models_folder: Path) -> Callable[[str], Path]:
             pytest.fail(f"{error}: {error.hint}, or: make models")
 
     return resolve
+
+
+@pytest.fixture(scope="session")
+def minilm_gguf(
+    model_path: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """all-minilm-l6-v2 as a file that llama.cpp can read."""
+    path = tmp_path_factory.mktemp("gguf") / "minilm.gguf"
+    return write_gguf(model_path("all-minilm-l6-v2"), path)
 
 
 @pytest.fixture(scope="module")

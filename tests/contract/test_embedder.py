@@ -1,0 +1,125 @@
+"""What every `Embedder` promises; run on each adapter, and on each kind of model that it has.
+
+An adapter joins by a name in `ADAPTERS` and a branch in the fixture.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from agentkit import machine
+from agentkit.cancel import CancelToken
+from agentkit.engine.embed import LlamaEmbedder
+from agentkit.errors import Cancelled, PromptTooLong
+from agentkit.ports import Embedder
+
+ADAPTERS = ["llama, bidirectional", "llama, causal"]
+
+TEXTS = (
+    "The cat sat on the mat.",
+    "A kitten was resting on the rug.",
+    "Interest rates were raised by a quarter of a point.",
+    "",
+    "Zürich, 東京, café",
+    "word " * 100,
+)
+
+SAME = 0.998
+"""Of two unit vectors that mean the same: quantised weights round otherwise in other batches."""
+
+pytestmark = pytest.mark.model
+
+
+@pytest.fixture(scope="module", params=ADAPTERS)
+def embedder(
+    request: pytest.FixtureRequest, model_path: Callable[[str], Path], minilm_gguf: Path
+) -> Iterator[Embedder]:
+    """An adapter, ready to be used; no text may have more than 256 tokens."""
+    path = minilm_gguf if request.param.endswith("bidirectional") else model_path("smollm2-135m")
+    model = LlamaEmbedder(path, "mine", threads=machine.physical_cores(), context_tokens=256)
+    yield model
+    model.close()
+
+
+@pytest.fixture(scope="module")
+def vectors(embedder: Embedder) -> NDArray[np.float32]:
+    """Those of `TEXTS`."""
+    return embedder.embed(TEXTS)
+
+
+def test_there_is_a_vector_for_each_text(embedder: Embedder, vectors: NDArray[np.float32]) -> None:
+    assert vectors.shape == (len(TEXTS), embedder.dimensions)
+    assert vectors.dtype == np.float32
+    assert embedder.name == "mine"
+
+
+def test_no_texts_give_no_vectors(embedder: Embedder) -> None:
+    assert embedder.embed([]).shape == (0, embedder.dimensions)
+
+
+def test_vectors_have_the_length_one(vectors: NDArray[np.float32]) -> None:
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(len(TEXTS)), abs=1e-5)
+
+
+def test_texts_of_one_meaning_are_nearer_than_others(vectors: NDArray[np.float32]) -> None:
+    assert SAME > vectors[0] @ vectors[1] > vectors[0] @ vectors[2]
+
+
+def test_a_vector_does_not_depend_on_the_company_of_its_text(
+    embedder: Embedder, vectors: NDArray[np.float32]
+) -> None:
+    for text, vector in zip(TEXTS, vectors, strict=True):
+        (alone,) = embedder.embed([text])
+        assert alone @ vector > SAME
+
+
+def test_vectors_come_in_the_order_of_the_texts(
+    embedder: Embedder, vectors: NDArray[np.float32]
+) -> None:
+    """Also over several batches: two hundred texts fit into none."""
+    many = embedder.embed([TEXTS[n % 3] for n in range(200)])
+    nearest = (many @ vectors[:3].T).argmax(axis=1)
+    assert nearest.tolist() == [n % 3 for n in range(200)]
+
+
+def test_a_text_that_is_too_long_is_told_with_the_numbers(embedder: Embedder) -> None:
+    with pytest.raises(PromptTooLong) as caught:
+        embedder.embed(["short", "word " * 400])
+    assert caught.value.context_tokens == 256
+    assert 400 <= caught.value.prompt_tokens <= 402
+    assert caught.value.excess == caught.value.prompt_tokens - 256
+
+
+def test_a_cancelled_token_stops_it(embedder: Embedder) -> None:
+    token = CancelToken()
+    token.cancel("no more")
+    with pytest.raises(Cancelled, match="no more"):
+        embedder.embed(["one"], token)
+
+
+def test_threads_get_what_they_asked_for(embedder: Embedder, vectors: NDArray[np.float32]) -> None:
+    found: dict[int, NDArray[np.float32]] = {}
+
+    def ask(number: int) -> None:
+        found[number] = embedder.embed([TEXTS[number]] * 3)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(len(TEXTS))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for number, several in found.items():
+        assert (several @ vectors[number]).min() > SAME
+    assert len(found) == len(TEXTS)
+
+
+def test_closing_twice_is_no_error(model_path: Callable[[str], Path]) -> None:
+    model = LlamaEmbedder(model_path("smollm2-135m"), "mine", threads=1, context_tokens=64)
+    model.close()
+    model.close()
