@@ -16,7 +16,7 @@ import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from typing import Any
 
 from jinja2 import TemplateError, nodes
@@ -85,7 +85,8 @@ class ChatTemplate:
         self._able = self._abilities()
         # The tamest conversation with the same contents: for what a template refuses all the same.
         self._tame = Abilities(system=self._able.system, tools=self._able.tools)
-        self._composer = Composer(self.dialect, written or Written(), self._opening())
+        self._composer = Composer(self.dialect, written or Written())
+        self._header, self._opening = self._frame()
 
     def render(self, messages: Sequence[Message], tools: Sequence[ToolSchema] = ()) -> Prompt:
         """The prompt, ending where the model's answer begins.
@@ -99,7 +100,7 @@ class ChatTemplate:
         if not tokens:
             raise ModelError("the chat template of the model renders this conversation to nothing")
         opening, closing = self.dialect.think
-        end = "".join(_last_scaffolding(pieces))
+        end = _last_scaffolding(pieces)
         return Prompt(tokens, stable, thinking=end.rfind(opening) > end.rfind(closing))
 
     def tokens(self, messages: Sequence[Message]) -> list[int]:
@@ -120,8 +121,7 @@ class ChatTemplate:
             if len(before) == len(pieces):
                 return []  # the template does not show the last message
             beginnings.append(self._tokenized(before)[0])
-        same = takewhile(lambda column: len(set(column)) == 1, zip(*beginnings, strict=False))
-        return [column[0] for column in same]
+        return beginnings[0][: min(_shared(beginnings[0], other) for other in beginnings)]
 
     # -- rendering -------------------------------------------------------------------------------
 
@@ -137,7 +137,7 @@ class ChatTemplate:
             shown = tools if able.tools else ()
             for insist in (False, True):
                 try:
-                    return self._rendered(turns, shown, insist=insist)
+                    return self._resumed(self._rendered(turns, shown, insist=insist))
                 except (UserError, ModelError) as error:
                     refusal = refusal or error
         assert refusal is not None
@@ -171,13 +171,26 @@ class ChatTemplate:
             raise ModelError(f"the chat template of the model failed: {error}") from error
         if insist and not marks.all_in(rendered, needed):
             raise ModelError("the chat template of the model leaves out a part of the conversation")
-        return list(marks.pieces(rendered))
+        return _merged(marks.pieces(rendered))
+
+    def _resumed(self, pieces: list[Piece]) -> list[Piece]:
+        """Remembered answers right behind the prompt that they were the answer to.
+
+        Some templates put an empty block of reasoning before an answer, or do not repeat the
+        beginning of the one that they had opened.
+        """
+        for before, answer in pairwise(range(len(pieces))):
+            place = pieces[before].text.rfind(self._header)
+            if pieces[answer].tokens is not None and self._header and place >= 0:
+                asked = pieces[before].text[: place + len(self._header)]
+                pieces[before] = Piece(asked + self._opening, trusted=True)
+        return pieces
 
     def _tokenized(self, pieces: Iterable[Piece]) -> tuple[list[int], int]:
         """Tokens, and how many of them come before anything that changes between conversations."""
         tokens: list[int] = []
         stable, moving = 0, False
-        for piece in _merged(pieces):
+        for piece in pieces:
             if not piece.trusted and not piece.static:
                 stable = stable if moving else len(tokens)
                 moving = True
@@ -195,58 +208,61 @@ class ChatTemplate:
     # -- what the template can do ----------------------------------------------------------------
 
     def _abilities(self) -> Abilities:
-        user, system = Turn("user", [Piece("One")]), Turn("system", [Piece("Two")])
-        answer = Turn("assistant", [Piece("Three")])
-        one, two = (
-            ToolCall(f"{name:0>9}", name, json.dumps({"key": f"{name}Value"}))
-            for name in ("Four", "Five")
-        )
-        calling = Turn("assistant", [Piece("")], calls=(one,))
-        results = [
-            Turn("tool", [Piece(f"{call.name}Result")], call_id=call.id) for call in (one, two)
-        ]
-        tools = [ToolSchema("Six", "", {"type": "object", "properties": {}})]
-        native = self.dialect.native and self._shows([user], tools)
-        if not native:
-            tools = []
-        calls = native and self._shows([user, calling], tools)
+        user, other = Turn("user", [Piece("One")]), Turn("user", [Piece("Two")])
+        system, answer = Turn("system", [Piece("Three")]), Turn("assistant", [Piece("Four")])
+        five, six = (ToolCall(f"{name:0>9}", name, "{}") for name in ("Five", "Six"))
+        calling = Turn("assistant", [Piece("")], calls=(five,))
+        result = Turn("tool", [Piece("Seven")], call_id=five.id)
+        tool = ToolSchema("Eight", "", {"type": "object", "properties": {}})
+        native = self.dialect.native and self._shows([user], tool)
+        calls = native and self._shows([user, calling], tool)
         return Abilities(
-            system=self._shows([system, user]),
-            repeats=self._shows([user, Turn("user", [Piece("Seven")])]),
+            system=self._shows([system, user, answer, other]),
+            repeats=self._shows([user, other]),
             begins=self._shows([answer, user]),
             tools=native,
             calls=calls,
-            parallel=calls and self._shows([user, replace(calling, calls=(one, two))], tools),
-            beside=calls and self._shows([user, replace(answer, calls=(one,))], tools),
-            results=calls and self._shows([user, calling, results[0]], tools),
+            parallel=calls and self._shows([user, replace(calling, calls=(five, six))], tool),
+            beside=calls and self._shows([user, replace(answer, calls=(five,))], tool),
+            results=calls and self._shows([user, calling, result], tool),
         )
 
-    def _shows(self, turns: Sequence[Turn], tools: Sequence[ToolSchema] = ()) -> bool:
-        """Whether the template prints all that is in a conversation."""
+    def _shows(self, turns: Sequence[Turn], *tools: ToolSchema) -> bool:
+        """Whether the template prints all that is in a conversation, and in its order.
+
+        (Some move the system message to the last question, into other places as time goes by.)
+        """
         try:
             pieces = self._rendered(turns, tools)
         except (UserError, ModelError):
             return False
         shown = "".join(piece.text for piece in pieces if not piece.trusted)
-        texts = [piece.text for turn in turns for piece in turn.pieces]
-        values = [
-            v for turn in turns for call in turn.calls for v in (call.name, f"{call.name}Value")
+        texts = [
+            text
+            for turn in turns
+            for text in (
+                *(piece.text for piece in turn.pieces),
+                *(call.name for call in turn.calls),
+            )
         ]
-        return all(text in shown for text in [*texts, *values, *(tool.name for tool in tools)])
+        in_order = re.search(".*".join(texts), shown, re.DOTALL)
+        return bool(in_order) and all(tool.name in shown for tool in tools)
 
-    def _opening(self) -> str:
-        """What the template prints between the header of an answer and the answer, if anything."""
+    def _frame(self) -> tuple[str, str]:
+        """What comes between question and answer, and what a prompt has after that.
+
+        The latter is the beginning of a block of reasoning, where the template opens one.
+        """
         question, answer = Turn("user", [Piece("One")]), Turn("assistant", [Piece("Two")])
         try:
-            asked = self._rendered([question], ())
-            answered = self._rendered([question, answer, question], (), answering=False)
+            prompt = self._rendered([question], ())
+            history = self._rendered([question, answer, question], (), answering=False)
         except (UserError, ModelError):
-            return ""
-        header = "".join(
-            piece.text for piece in takewhile(lambda piece: piece.text != "Two", answered)
-        )
-        prompt = "".join(piece.text for piece in asked)
-        return prompt.removeprefix(header) if prompt.startswith(header) else ""
+            return "", ""
+        before = takewhile(lambda piece: "Two" not in piece.text, history)
+        asked, answered = _last_scaffolding(prompt), _last_scaffolding(list(before))
+        same = _shared(asked, answered)
+        return asked[:same], asked[same:]
 
 
 def _message(turn: Turn, marks: Marks) -> dict[str, Any]:
@@ -304,9 +320,14 @@ def _merged(pieces: Iterable[Piece]) -> list[Piece]:
     return merged
 
 
-def _last_scaffolding(pieces: Sequence[Piece]) -> list[str]:
-    trusted = [piece.text for piece in takewhile(lambda piece: piece.trusted, reversed(pieces))]
-    return trusted[::-1]
+def _shared(one: Sequence[object], other: Sequence[object]) -> int:
+    """How many entries two sequences begin with in common."""
+    pairs = zip(one, other, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _last_scaffolding(pieces: Sequence[Piece]) -> str:
+    return pieces[-1].text if pieces and pieces[-1].trusted else ""
 
 
 class _Generation(Extension):

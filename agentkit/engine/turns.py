@@ -53,15 +53,10 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Composer:
-    """Writes conversations for one template.
-
-    `opening` is what the template puts between the header of an answer and what the model writes,
-    such as the beginning of a block of reasoning: a remembered answer was written after it.
-    """
+    """Writes conversations for one model: in its dialect, with the answers that it wrote."""
 
     dialect: Dialect
     written: Written
-    opening: str
 
     def turns(
         self, messages: Sequence[Message], tools: Sequence[ToolSchema], able: Abilities
@@ -96,8 +91,7 @@ class Composer:
     def _answer(self, message: Message, able: Abilities) -> Turn:
         tokens = self.written.recall(message)
         if tokens is not None:
-            opening = [Piece(self.opening, trusted=True)] if self.opening else []
-            return Turn("assistant", [*opening, Piece("", tokens=tuple(tokens))])
+            return Turn("assistant", [Piece("", tokens=tuple(tokens))])
         content = [Piece(message.content)]
         calls = tuple(
             replace(call, arguments=_json_object(call.arguments)) for call in message.tool_calls

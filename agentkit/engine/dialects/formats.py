@@ -37,10 +37,14 @@ def objects(reader: AnswerReader) -> Read[None]:
         yield from _object(reader)
 
 
-def bare(reader: AnswerReader) -> Read[None]:
-    """The same, where the opening brace itself is the sign."""
-    reader.units.back("{")
-    yield from objects(reader)
+def bare(opening: str) -> Parser:
+    """The same, where the opening bracket itself is the sign."""
+
+    def parse(reader: AnswerReader) -> Read[None]:
+        reader.units.back(opening)
+        yield from objects(reader)
+
+    return parse
 
 
 def tagged(close: str) -> Parser:

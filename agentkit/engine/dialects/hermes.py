@@ -42,7 +42,8 @@ class Hermes(Dialect):
             Sign("<function=", function_tag),
             Sign("```json\n", fenced, "line"),
             Sign("```\n", fenced, "line"),
-            Sign("{", bare, "first"),
+            Sign("{", bare("{"), "first"),
+            Sign("[", bare("["), "first"),
         )
 
     def _calls(self, rules: Rules, opened: str, tools: Sequence[ToolSchema], *, many: bool) -> str:

@@ -36,7 +36,8 @@ class Llama3(Dialect):
             Sign("<function=", function_tag),
             Sign("```json\n", fenced, "line"),
             Sign("```\n", fenced, "line"),
-            Sign("{", bare, "first"),
+            Sign("{", bare("{"), "first"),
+            Sign("[", bare("["), "first"),
         )
 
     def _calls(self, rules: Rules, opened: str, tools: Sequence[ToolSchema], *, many: bool) -> str:
