@@ -255,8 +255,9 @@ class LlamaChatModel:
             self._weights.adapter(self._adapters[name])
         return tuple(sorted(adapters.items()))
 
-    def _loaded(self, namespace: Namespace) -> dict[Any, float]:
-        return {self._weights.adapter(self._adapters[name]): scale for name, scale in namespace}
+    def _loaded(self, namespace: Namespace) -> dict[str, tuple[Any, float]]:
+        load = self._weights.adapter
+        return {name: (load(self._adapters[name]), scale) for name, scale in namespace}
 
     def _budget(self, prompt_tokens: int, max_tokens: int | None) -> int:
         """How many tokens the answer may have."""

@@ -97,10 +97,11 @@ class Context:
             )
         self.size = min(context_tokens, llama_cpp.llama_n_ctx(self._handle))
         self.keeps_positions = not weights.recurrent
+        self.window = int(llama_cpp.llama_model_n_swa(weights.handle))
         self._vocabulary_size = weights.vocabulary.size
         self._memory = llama_cpp.llama_get_memory(self._handle)
         self._batch = _Batch(llama_cpp, self.batch)
-        self._adapters: Mapping[Any, float] = {}
+        self._adapters: Mapping[str, float] = {}
 
     # -- computing -------------------------------------------------------------------------------
 
@@ -126,16 +127,18 @@ class Context:
             raise AssertionError(f"row {row} of the batch was decoded without its logits")
         return np.ctypeslib.as_array(pointer, shape=(self._vocabulary_size,))
 
-    def use_adapters(self, adapters: Mapping[Any, float]) -> None:
-        """Apply LoRA adapters (llama.cpp's handles, with their scales) to all batches to come."""
-        if adapters == self._adapters:
+    def use_adapters(self, adapters: Mapping[str, tuple[Any, float]]) -> None:
+        """Apply LoRA adapters (llama.cpp's handle and a scale by name) to all batches to come."""
+        wanted = {name: scale for name, (_, scale) in adapters.items()}
+        if wanted == self._adapters:
             return
-        handles = (self._lib.llama_adapter_lora_p_ctypes * len(adapters))(*adapters)
-        scales = (ctypes.c_float * len(adapters))(*adapters.values())
+        loaded = [handle for handle, _ in adapters.values()]
+        handles = (self._lib.llama_adapter_lora_p_ctypes * len(adapters))(*loaded)
+        scales = (ctypes.c_float * len(adapters))(*wanted.values())
         code = self._lib.llama_set_adapters_lora(self._handle, handles, len(adapters), scales)
         if code != 0:
             raise MachineError(f"llama.cpp cannot use this LoRA adapter (code {code})")
-        self._adapters = dict(adapters)
+        self._adapters = wanted
 
     # -- what the cache holds --------------------------------------------------------------------
 
@@ -159,6 +162,17 @@ class Context:
             raise AssertionError("a recurrent state cannot be cut back")
         if not self._lib.llama_memory_seq_rm(self._memory, sequence, length or -1, -1):
             raise AssertionError(f"sequence {sequence} cannot be cut to {length} tokens")
+
+    def intact(self, sequence: int, length: int) -> bool:
+        """Whether a sequence can be cut or copied at `length`.
+
+        A sliding window needs the last tokens before it.  llama.cpp gives cells behind the window
+        at a sequence's own end to others, whether there are free ones or not, and a saved state has
+        the window only; what is decoded without them is wrong, and nothing says so.
+        """
+        self._check(sequence)
+        first = self._lib.llama_memory_seq_pos_min(self._memory, sequence)
+        return not self.window or bool(0 <= first <= max(0, length - self.window + 1))
 
     def length(self, sequence: int) -> int:
         """How many tokens llama.cpp itself believes a sequence to hold."""

@@ -52,20 +52,22 @@ class Decoder:
             self._thread.join()
 
     def _run(self) -> None:
-        while True:
-            if self._scheduler.idle:
-                self._rest()
-            with self._news:
-                while not (self._inbox or self._closed) and self._scheduler.idle:
-                    self._news.wait()
-                arrived, self._inbox = self._inbox, []
-                closed = self._closed
-            for generation in arrived:
-                self._scheduler.submit(generation)
-            if closed:
-                self._scheduler.end_all()
-                return
+        while self._wait():
             self._step()
+        self._scheduler.close()
+
+    def _wait(self) -> bool:
+        """Until there is something to do; false when the model is closed."""
+        if self._scheduler.idle:
+            self._rest()
+        with self._news:
+            while not (self._inbox or self._closed) and self._scheduler.idle:
+                self._news.wait()
+            arrived, self._inbox = self._inbox, []
+            closed = self._closed
+        for generation in arrived:
+            self._scheduler.submit(generation)
+        return not closed
 
     def _rest(self) -> None:
         try:

@@ -142,6 +142,11 @@ class Generation:
         tokens = self.tokens[self.position : end]
         return Piece(self.sequence, self.position, tokens, max(0, outputs))
 
+    def draws(self, piece: Piece) -> bool:
+        """Whether a token is drawn after this piece."""
+        ends = piece.start + len(piece.tokens) == len(self.tokens)
+        return ends and self.task.budget > 0 and self._over is None
+
     def read(self, piece: Piece, context: Context, first: int) -> None:
         """A piece was decoded, as rows of the batch from `first` on: score it, go on writing."""
         self._decodes += 1
@@ -150,7 +155,7 @@ class Generation:
             self._score(piece, context, first)
         if self.writing and not self._prefilled:
             self._prefilled = time.perf_counter()
-        if not self.pending and self.task.budget and self._over is None:
+        if self.draws(piece):
             self._draw(context.logits(first + len(piece.tokens) - 1))
 
     # -- writing ---------------------------------------------------------------------------------
@@ -290,10 +295,6 @@ class Generation:
             prefill_seconds=prefilled - admitted,
             decode_seconds=now - prefilled,
         )
-
-    def close(self) -> None:
-        """Free what is not Python's.  Idempotent."""
-        self._sampler.close()
 
     def _give(self, delta: Delta) -> None:
         logprobs = tuple(self._logprobs[self._told_logprobs :])

@@ -31,6 +31,8 @@ class Memory(Protocol):
     size: int
     sequences: int
     keeps_positions: bool
+    window: int
+    """Tokens that a sliding window sees; 0: all of them."""
 
     def copy(self, source: int, target: int, length: int) -> None:
         """Let `target` share the first `length` tokens of `source`."""
@@ -40,6 +42,9 @@ class Memory(Protocol):
 
     def cut(self, sequence: int, length: int) -> None:
         """Forget all but the first `length` tokens of a sequence."""
+
+    def intact(self, sequence: int, length: int) -> bool:
+        """Whether a sequence can be cut or copied at `length`."""
 
     def save(self, sequence: int) -> bytes:
         """The state of a sequence."""
@@ -87,7 +92,7 @@ class PrefixStore:
     # -- questions -------------------------------------------------------------------------------
 
     def match(self, namespace: Namespace, tokens: Sequence[int]) -> int:
-        """How many tokens of a prompt the cache holds; never its last one, which must be read."""
+        """How many tokens of a prompt can be had from the cache; never the last, which is read."""
         return self._find(namespace, tokens)[0]
 
     def tokens(self, sequence: int) -> list[int]:
@@ -115,6 +120,7 @@ class PrefixStore:
         length, sources = self._find(namespace, tokens)
         if fetched := self._fetch(namespace, tokens, length, sources):
             return fetched
+        length, sources = self._find(namespace, tokens)  # a fetch may cost some of them
         for source in sources:
             holder = self._holders[source]
             if holder.length == length and not holder.busy and not holder.pinned:
@@ -218,14 +224,17 @@ class PrefixStore:
     def _find(self, namespace: Namespace, tokens: Sequence[int]) -> tuple[int, set[int]]:
         index = self._index(namespace)
         if self._memory.keeps_positions:
-            return index.longest(tokens[:-1])
+            length, sources = index.longest(tokens[:-1])
+            intact = {one for one in sources if self._memory.intact(one, length)}
+            if intact or not sources:
+                return length, intact
         return index.longest_whole(tokens[:-1])
 
     def _fetch(
         self, namespace: Namespace, tokens: Sequence[int], length: int, sources: set[int]
     ) -> tuple[int, int] | None:
         """A state from a shelf, if it spares much more than the cache does."""
-        whole = not self._memory.keeps_positions
+        whole = not self._memory.keeps_positions or self._memory.window > 0
         known = [
             (shelf.match(namespace, tokens[:-1], whole=whole), shelf) for shelf in self._shelves
         ]
@@ -244,7 +253,7 @@ class PrefixStore:
         self.extend(sequence, held)
         if len(held) > best:
             self._cut(sequence, best)
-        if source in self._holders and length and self._memory.keeps_positions:
+        if source in self._holders and not whole:
             self._memory.merge(source, sequence, length)
             self._cells.merge(source, sequence, length)
         return sequence, best

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from agentkit.engine.batch import share
 from agentkit.engine.context import Context, DecodeFailed, NoRoom, Piece
 from agentkit.engine.generation import Generation
+from agentkit.engine.grammar import MaskWorker
 from agentkit.engine.prefixes import Namespace, PrefixStore
 from agentkit.engine.radix import common_length
 from agentkit.engine.saved import SavedPrefixes
@@ -52,7 +54,7 @@ class Scheduler:
         store: PrefixStore,
         *,
         slots: int,
-        adapters: Callable[[Namespace], Mapping[Any, float]],
+        adapters: Callable[[Namespace], Mapping[str, tuple[Any, float]]],
         done: OnDone,
         saved: SavedPrefixes | None = None,
     ) -> None:
@@ -63,6 +65,7 @@ class Scheduler:
         self._done = done
         self._saved = saved
         self._keepsakes: set[tuple[int, ...]] = set()
+        self._masks = MaskWorker()
         self._waiting: list[Generation] = []
         self._active: list[Generation] = []
         self._submitted = 0
@@ -112,8 +115,14 @@ class Scheduler:
             if error is None:
                 generation.dismissed = True
             else:
-                self._fail(generation, error)
+                self._leave(generation)
+                generation.fail(error)
         self._sweep()
+
+    def close(self) -> None:
+        """Everybody goes home, and the thread for the masks ends."""
+        self.end_all()
+        self._masks.close()
 
     def forget(self) -> None:
         """Empty the cache, after a fault that nothing is known about."""
@@ -125,21 +134,26 @@ class Scheduler:
         """Let go of those who are done, were cancelled or ran out of time."""
         now = time.monotonic()
         for generation in [*self._active, *self._waiting]:
-            reason = generation.ended(now)
-            if reason is None:
-                generation.deliver()
-                continue
-            pinned = generation.sequence if generation.task.pin else None
-            self._leave(generation)
-            try:
+            with self._to_blame(generation):
+                reason = generation.ended(now)
+                if reason is None:
+                    generation.deliver()
+                    continue
                 completion = generation.finish(reason)
-            except ModelError as error:
-                generation.fail(error)
-            else:
+                pinned = generation.sequence if generation.task.pin else None
+                self._leave(generation)
                 if pinned is not None and reason == "stop":
                     self._store.pin(pinned)
                 self._done(generation, completion)
-            generation.close()
+
+    @contextmanager
+    def _to_blame(self, generation: Generation) -> Iterator[None]:
+        """What goes wrong within is the end of this request, and of no other."""
+        try:
+            yield
+        except ModelError as error:
+            self._leave(generation)
+            generation.fail(error)
 
     def _admit(self) -> None:
         """Give places to those who wait: interactive ones first, then in the order of arrival."""
@@ -158,8 +172,10 @@ class Scheduler:
                 return
             self._waiting.remove(generation)
             self._active.append(generation)
-            generation.admitted(*place)
             self._weigh(generation, place[1])
+            with self._to_blame(generation):
+                generation.admitted(*place)
+                self._checkpoint(generation)  # anew, if it goes on where one was
 
     def _fits(self, generation: Generation, cached: int) -> bool:
         need = len(generation.tokens) - cached + min(RESERVE, generation.room)
@@ -202,11 +218,6 @@ class Scheduler:
             self._store.release(generation.sequence)
             generation.sequence = None
 
-    def _fail(self, generation: Generation, error: AgentkitError) -> None:
-        self._leave(generation)
-        generation.fail(error)
-        generation.close()
-
     def _weigh(self, generation: Generation, cached: int) -> None:
         """What prompts begin with again and again is worth keeping beyond this process."""
         task = generation.task
@@ -232,7 +243,8 @@ class Scheduler:
             if len(self._active) > 1:
                 self._send_back()
             elif not self._store.make_room(rows, pinned=True):
-                self._fail(self._active[0], ModelError("the context has no room left"))
+                with self._to_blame(self._active[0]):
+                    raise ModelError("the context has no room left")
         return []
 
     def _team(self) -> list[Generation]:
@@ -267,6 +279,9 @@ class Scheduler:
 
     def _decode(self, pieces: list[tuple[Generation, Piece]]) -> None:
         self._context.use_adapters(self._adapters(pieces[0][0].task.namespace))
+        self._masks.start(
+            [one.matcher for one, piece in pieces if one.matcher and one.draws(piece)]
+        )
         try:
             self._context.decode([piece for _, piece in pieces])
         except NoRoom:
@@ -275,17 +290,16 @@ class Scheduler:
         except DecodeFailed as fault:
             self._recover(pieces, fault)
             return
+        finally:
+            self._masks.wait()
         self._rows = self._context.batch
         first = 0
         for generation, piece in pieces:
             self._store.extend(piece.sequence, piece.tokens)
             if len(pieces) == 1:
                 generation.faults = 0
-            try:
+            with self._to_blame(generation):
                 generation.read(piece, self._context, first)
-            except ModelError as error:
-                self._fail(generation, error)
-            else:
                 self._checkpoint(generation)
             first += len(piece.tokens)
 
@@ -324,7 +338,8 @@ class Scheduler:
         elif rows > 1:
             self._rows = rows // 2
         elif not self._store.evict(pinned=True):
-            self._fail(pieces[0][0], ModelError("the context has no room left"))
+            with self._to_blame(pieces[0][0]):
+                raise ModelError("the context has no room left")
 
     def _send_back(self) -> None:
         """The youngest request makes room, and nobody else comes in until one is done."""
@@ -345,7 +360,6 @@ class Scheduler:
             generation.faults += 1
             if generation.faults >= FAULTS and len(pieces) == 1:
                 generation.fail(ModelError(f"{fault} at position {piece.start} of its answer"))
-                generation.close()
             else:
                 self._waiting.append(generation)
 

@@ -41,7 +41,7 @@ def ask(model: LlamaChatModel, request: ChatRequest) -> Completion:
 
 def long_question(model: LlamaChatModel, *, free: int) -> ChatRequest:
     """A prompt that leaves `free` tokens of the context."""
-    text = "Tell me a very long story."
+    text = f"Tell me a story of {free} words."
     while True:
         missing = model.context_tokens - free - model.count_tokens([Message("user", text)])
         if missing <= 0:
@@ -126,41 +126,29 @@ def test_what_llama_cpp_would_abort_for_is_stopped_before(
     weights.close()
 
 
-def test_memory_does_not_grow_with_requests(
-    model: LlamaChatModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """200 requests of two kinds.  Sampler chains and matchers are too small to show: counted."""
-    assert model._context is not None
-    lib, chains = model._context._lib, [0]
-    make, free = lib.llama_sampler_chain_init, lib.llama_sampler_free
-
-    def counted(function: Callable[[Any], Any], step: int) -> Callable[[Any], Any]:
-        def call(argument: Any) -> Any:
-            chains[0] += step
-            return function(argument)
-
-        return call
-
-    monkeypatch.setattr(lib, "llama_sampler_chain_init", counted(make, 1))
-    monkeypatch.setattr(lib, "llama_sampler_free", counted(free, -1))
+def test_memory_does_not_grow_with_requests(model: LlamaChatModel) -> None:
+    """A thousand of two kinds, eight at a time.  Matchers are too small to show: counted."""
 
     def serve(count: int) -> None:
-        for n in range(count):
+        for n in range(0, count, 8):
             schema = {"type": "object", "properties": {f"key{n % 20}": {"enum": ["a", "b"]}}}
             hot = Sampling(temperature=1.0, top_k=40, repeat_penalty=1.1)
-            ask(model, question(f"Question {n}", max_tokens=1, sampling=hot))
-            ask(model, question(f"Question {n}", max_tokens=1, constraint=JsonSchema(schema)))
+            kinds: list[Any] = [{"sampling": hot}, {"constraint": JsonSchema(schema)}]
+            streams = [
+                model.stream(question(f"Question {n} {k}", max_tokens=1, **kinds[k % 2]))
+                for k in range(8)
+            ]
+            assert all(list(stream)[-1].completion for stream in streams)
 
     def megabytes() -> float:
         gc.collect()
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
         return pages * resource.getpagesize() / 1e6
 
-    serve(25)
+    serve(200)
     before = megabytes()
-    serve(100)
+    serve(1000)
     assert megabytes() - before < 15
-    assert chains == [0]
     assert [one for one in gc.get_objects() if isinstance(one, Matcher)] == []
 
 
@@ -235,8 +223,8 @@ def test_perplexity_prefers_language_to_noise(model: LlamaChatModel) -> None:
     text = "The cat sat on the mat and looked out of the window. "
     noise = "mat the of looked window out sat. cat on and the The the "
     assert 1 < model.perplexity(text) < model.perplexity(noise)
-    assert model.perplexity(text * 200) < model.perplexity(text)
-    assert len(text * 200) > 5 * model.context_tokens
+    assert model.perplexity(text * 120) < model.perplexity(text)
+    assert len(text * 120) > 3 * model.context_tokens
     with pytest.raises(UserError, match="two tokens"):
         model.perplexity("")
 

@@ -30,6 +30,7 @@ class ListMemory:
         self.size = SIZE
         self.sequences = SEQUENCES
         self.keeps_positions = keeps_positions
+        self.window = 0
         self.held: dict[int, list[Cell]] = {sequence: [] for sequence in range(SEQUENCES)}
 
     def copy(self, source: int, target: int, length: int) -> None:
@@ -41,6 +42,9 @@ class ListMemory:
         ours, theirs = self.held[target][:length], self.held[source][:length]
         assert [cell.history for cell in ours] == [cell.history for cell in theirs]
         self.held[target][:length] = theirs
+
+    def intact(self, sequence: int, length: int) -> bool:
+        return True
 
     def cut(self, sequence: int, length: int) -> None:
         assert self.keeps_positions or length == 0
