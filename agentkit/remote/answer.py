@@ -104,12 +104,13 @@ class Answer:
         now = time.perf_counter()
         first = self._first or now
         for sample in self._samples:
+            sample.end = sample.end or reason
             yield from sample.finish()
             usage = sample.usage or Usage(prompt_tokens, completion_tokens=sample.pieces)
             if not usage.prefill_seconds:
                 prefill, decode = first - self._began, now - first
                 usage = replace(usage, prefill_seconds=prefill, decode_seconds=decode)
-            end = sample.end or reason or "stop"
+            end = sample.end or "stop"
             notes = self._notes + sample.notes
             if sample.usage is None and prompt_tokens:
                 notes += ("the server did not say what this cost: tokens are estimated",)
@@ -210,6 +211,9 @@ class _Sample:
         """What was held back."""
         held, calls = self._shape.end()
         told = tuple(ToolCall(c.id, c.name, c.arguments or "{}") for c in self._open.values())
+        if self.end not in ("stop", "tool_calls") and told and not _is_json(told[-1].arguments):
+            told = told[:-1]
+            self.notes += ("a tool call was cut off and is left out",)
         self.calls = told + calls
         fresh = [
             CallDelta(number, call.id, call.name, call.arguments)
@@ -252,6 +256,14 @@ class _Sample:
 
 
 # -- reading what may be anything ------------------------------------------------------------------
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _maps(value: Any) -> list[Mapping[str, Any]]:

@@ -136,7 +136,6 @@ class RemoteChatModel:
     def close(self) -> None:
         """Refuse new requests and break running ones off."""
         self._closed = True
-        self._server.close()
 
     # -- one answer ------------------------------------------------------------------------------
 
@@ -163,7 +162,6 @@ class RemoteChatModel:
 
     def _attempt(self, answer: Answer, asked: wire.Asked, stop: Stop) -> Iterator[Delta]:
         """Send the request once.  `TryAgain` comes out only while nothing was given out."""
-        why = "the server ended it without a reason"
         try:
             for event in self._server.events(COMPLETIONS, asked.body, stop):
                 for delta in answer.read(event):
@@ -172,18 +170,17 @@ class RemoteChatModel:
                         raise Interrupted(reason)
                 if answer.complete:
                     return
+            broken = TryAgain(ModelError(f"{self._server.url} ended an answer without a reason"))
         except TryAgain as again:
-            if not answer.begun and not answer.ended:
-                raise
-            why = str(again.final)
-        if not answer.ended:
-            read = f"broke off after {answer.characters} characters"
-            raise ModelError(
-                f"the answer of {self.name!r} {read}: {why}",
-                hint="it was not asked again: its beginning had been given out"
-                if answer.begun
-                else None,
-            )
+            broken = again
+        if answer.ended:
+            return
+        if not answer.begun:
+            raise broken
+        raise ModelError(
+            f"the answer of {self.name!r} broke off after {answer.characters} characters: {broken}",
+            hint="it was not asked again: its beginning had been given out",
+        )
 
     def _blank(self, request: ChatRequest, asked: wire.Asked, facts: Facts) -> Answer:
         shapes = [asked.shape() for _ in range(request.samples)]

@@ -2,7 +2,7 @@
 
 Each request has a connection of its own, and a watcher beside it that shuts it down when the
 request is to stop: that also wakes a read that waits for the first byte, and it is how a server
-learns that nobody listens any more.
+learns that nobody listens any more.  Between requests nothing is open.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from typing import Any, NoReturn
 
 import httpx
@@ -113,10 +113,6 @@ class Server:
             trust_env=not _is_loopback(self.url),
         )
 
-    def close(self) -> None:
-        """Close what is open."""
-        self._client.close()
-
     def patience(self, stop: Stop) -> Patience:
         """How long one request is tried."""
         return Patience(self._retries, stop)
@@ -140,6 +136,14 @@ class Server:
 
         Raises as `ask` does, and `TryAgain`.
         """
+        with closing(self._data(path, body, stop)) as told:
+            for data in told:
+                if data.strip() == "[DONE]":
+                    return
+                if data.strip():
+                    yield self._event(data)
+
+    def _data(self, path: str, body: Mapping[str, Any], stop: Stop) -> Generator[str]:
         received, events = 0, EventStream()
         with self._open(path, body, stop) as response:
             kind = response.headers.get("content-type", "")
@@ -151,13 +155,8 @@ class Server:
                 received += len(chunk)
                 if received > MAX_STREAM_BYTES:
                     raise ModelError(f"{self.url} does not end its answer")
-                for data in events.push(chunk):
-                    if data.strip() == "[DONE]":
-                        return
-                    yield self._event(data)
-        for data in events.end():
-            if data.strip() != "[DONE]":
-                yield self._event(data)
+                yield from events.push(chunk)
+        yield from events.end()
 
     def _event(self, data: str) -> Mapping[str, Any]:
         event = _object(data.encode())
@@ -188,7 +187,7 @@ class Server:
                     yield response
                 finally:
                     response.close()
-            except (httpx.HTTPError, RuntimeError) as error:  # RuntimeError: closed meanwhile
+            except httpx.HTTPError as error:
                 _interrupt(stop)
                 self._explain(error)
         _interrupt(stop)
@@ -223,7 +222,7 @@ class Server:
             text = text.replace(self._token, "…")
         return Refused(status, _words(text), details)
 
-    def _explain(self, error: Exception) -> NoReturn:
+    def _explain(self, error: httpx.HTTPError) -> NoReturn:
         """What went wrong with a connection, and whether it is worth another one."""
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
             said = str(error).split("] ")[-1].lower() or "no connection"
@@ -236,15 +235,12 @@ class Server:
                 f"{self.url} sent nothing for {self._read_seconds:g} s",
                 hint="it may be stuck, or need more time: read_seconds",
             ) from None
-        if isinstance(error, httpx.TransportError):
-            said = str(error).split("] ")[-1].lower() or type(error).__name__
-            raise TryAgain(
-                MachineError(
-                    f"the connection to {self.url} broke off: {said}",
-                    hint="does the server still run? its own log may say more",
-                )
-            ) from None
-        raise error
+        said = str(error).split("] ")[-1].lower() or type(error).__name__
+        broken = MachineError(
+            f"the connection to {self.url} broke off: {said}",
+            hint="does the server still run? its own log may say more",
+        )
+        raise TryAgain(broken) from None
 
 
 class Patience:
