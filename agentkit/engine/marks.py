@@ -38,10 +38,10 @@ class Marks:
     """The foreign texts of one rendering."""
 
     def __init__(self) -> None:
-        self._nonce = secrets.token_hex(8)
+        self._nonce = str(secrets.randbits(64))  # digits have no other case
         self._pattern = f"{self._nonce}-([0-9]+)-{self._nonce}"
         self._made: list[tuple[Piece, ...]] = []
-        self._origin: list[int] = []  # of a cut: the text that it was cut from, by its number
+        self._origins: list[frozenset[int]] = []  # the texts that a text was made of, by number
 
     def text(self, text: str, *, static: bool = False) -> Foreign:
         """A text that templates may cut."""
@@ -75,17 +75,17 @@ class Marks:
                 yield from self._made[int(index)]
 
     def all_in(self, rendered: str, texts: Iterable[Foreign]) -> bool:
-        """Whether the output has each of these texts, or at least a cut of it."""
+        """Whether the output has each of these texts, or at least something made of it."""
         shown = re.findall(self._pattern, rendered)
-        origins = {self._origin[int(index)] for index in shown}
+        origins = frozenset[int]().union(*(self._origins[int(index)] for index in shown))
         return origins >= {text._number for text in texts}
 
     def _mark(
-        self, pieces: tuple[Piece, ...], plain: str | None, origin: int | None = None
+        self, pieces: tuple[Piece, ...], plain: str | None, origins: frozenset[int] | None = None
     ) -> Foreign:
         number = len(self._made)
         self._made.append(pieces)
-        self._origin.append(number if origin is None else origin)
+        self._origins.append(frozenset([number]) if origins is None else origins)
         mark = Foreign(f"{self._nonce}-{number}-{self._nonce}")
         mark._marks, mark._number, mark._sealed = self, number, plain is None
         mark._plain = _reading(pieces) if plain is None else plain
@@ -104,6 +104,10 @@ class Foreign(str):
     def _pieces(self) -> tuple[Piece, ...]:
         return self._marks._made[self._number]
 
+    @property
+    def _origins(self) -> frozenset[int]:
+        return self._marks._origins[self._number]
+
     def __str__(self) -> str:
         return self
 
@@ -117,7 +121,7 @@ class Foreign(str):
         if self._sealed or part == self._plain:
             return self
         pieces = (replace(self._pieces[0], text=part),)
-        return self._marks._mark(pieces, part, self._marks._origin[self._number])
+        return self._marks._mark(pieces, part, self._origins)
 
 
 def _reading(pieces: Sequence[Piece]) -> str:
@@ -142,7 +146,8 @@ def to_json(value: Any, **options: Any) -> str:
     if not parts:
         return text
     static = all(piece.static for part in parts for piece in part._pieces)
-    return parts[0]._marks.text(text, static=static)
+    origins = frozenset[int]().union(*(part._origins for part in parts if not part._sealed))
+    return parts[0]._marks._mark((Piece(text, static=static),), text, origins)
 
 
 def _foreign(value: Any) -> Iterator[Foreign]:
@@ -176,7 +181,8 @@ class Arguments(dict[Any, Any]):
 
 CUTS = (
     "strip lstrip rstrip lower upper capitalize title casefold swapcase replace removeprefix "
-    "removesuffix split rsplit splitlines partition rpartition __getitem__ __repr__"
+    "removesuffix split rsplit splitlines partition rpartition "
+    "__getitem__ __mul__ __rmul__ __repr__"
 ).split()
 """Methods that make texts out of a text."""
 
@@ -191,8 +197,8 @@ QUESTIONS = (
 def _delegate(name: str, *, cuts: bool) -> Any:
     method = getattr(str, name)
 
-    def delegated(self: Foreign, *arguments: Any) -> Any:
-        answer = method(self._plain, *map(plain, arguments))
+    def delegated(self: Foreign, *arguments: Any, **named: Any) -> Any:
+        answer = method(self._plain, *map(plain, arguments), **plain(named))
         return self._cut(answer) if cuts else answer
 
     return delegated

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise, takewhile
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import TemplateError, nodes
 from jinja2.ext import Extension, loopcontrols
@@ -45,6 +45,10 @@ CALL_ID = re.compile("[A-Za-z0-9]{9}")
 """The form of the ids of calls that Mistral's templates insist on."""
 
 
+TAME = Abilities()
+"""User and assistant by turns, and nothing else: for what a template refuses otherwise."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """A conversation as a model reads it.
@@ -56,6 +60,11 @@ class Prompt:
     tokens: list[int]
     stable: int
     thinking: bool
+
+
+class _Rendering(NamedTuple):
+    pieces: list[Piece]
+    complete: bool
 
 
 class ChatTemplate:
@@ -83,8 +92,6 @@ class ChatTemplate:
             raise ModelError(f"the chat template of the model is broken: {error}") from None
         self.dialect = choose(source, vocabulary)
         self._able = self._abilities()
-        # The tamest conversation with the same contents: for what a template refuses all the same.
-        self._tame = Abilities(system=self._able.system, tools=self._able.tools)
         self._composer = Composer(self.dialect, written or Written())
         self._header, self._opening = self._frame()
 
@@ -102,10 +109,6 @@ class ChatTemplate:
         opening, closing = self.dialect.think
         end = _last_scaffolding(pieces)
         return Prompt(tokens, stable, thinking=end.rfind(opening) > end.rfind(closing))
-
-    def tokens(self, messages: Sequence[Message]) -> list[int]:
-        """The tokens of the prompt."""
-        return self.render(messages).tokens
 
     def prefix(self, messages: Sequence[Message], tools: Sequence[ToolSchema] = ()) -> list[int]:
         """What every prompt begins with whose conversation begins with these messages."""
@@ -126,35 +129,45 @@ class ChatTemplate:
     # -- rendering -------------------------------------------------------------------------------
 
     def _pieces(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> list[Piece]:
-        """The prompt in pieces: as the template wants it, or in the tamest form.
+        """The prompt in pieces: as the template likes it best, and with nothing left out.
 
         A template may refuse what it could well print (it checks that roles alternate, and takes no
-        account of tools); then it is not listened to, provided that it prints everything.
+        account of tools); then it is not listened to.  If it leaves something out in every form,
+        that is how it is.
         """
         refusal: AgentkitError | None = None
-        for able in (self._able, self._tame):
-            turns = self._composer.turns(messages, tools, able)
-            shown = tools if able.tools else ()
-            for insist in (False, True):
-                try:
-                    return self._resumed(self._rendered(turns, shown, insist=insist))
-                except (UserError, ModelError) as error:
-                    refusal = refusal or error
-        assert refusal is not None
-        raise refusal
+        poor: list[Piece] = []
+        for composer in (self._composer, replace(self._composer, written=Written())):
+            poor.clear()  # tokens that were left out are worse than a text that was
+            for able in (self._able, replace(TAME, system=self._able.system), TAME):
+                turns = composer.turns(messages, tools, able)
+                for insist in (False, True):
+                    try:
+                        rendering = self._rendered(
+                            turns, tools if able.tools else (), insist=insist
+                        )
+                    except (UserError, ModelError) as error:
+                        refusal = refusal or error
+                        continue
+                    if rendering.complete:
+                        return self._resumed(rendering.pieces)
+                    poor = poor or rendering.pieces
+        if refusal and not poor:
+            raise refusal
+        return poor
 
     def _rendered(
         self,
         turns: Sequence[Turn],
-        tools: Sequence[ToolSchema],
+        tools: Sequence[ToolSchema] = (),
         *,
         insist: bool = False,
         answering: bool = True,
-    ) -> list[Piece]:
+    ) -> _Rendering:
         marks = Marks()
         described = [_tool(tool, marks) for tool in tools]
         conversation = [_message(turn, marks) for turn in turns]
-        needed = [entry["content"] for entry in conversation if entry["content"]]
+        contents = [entry["content"] for entry in conversation if entry["content"]]
         try:
             rendered = self._template.render(
                 messages=conversation,
@@ -169,9 +182,7 @@ class ChatTemplate:
             raise
         except Exception as error:  # whatever foreign template code raises
             raise ModelError(f"the chat template of the model failed: {error}") from error
-        if insist and not marks.all_in(rendered, needed):
-            raise ModelError("the chat template of the model leaves out a part of the conversation")
-        return _merged(marks.pieces(rendered))
+        return _Rendering(_merged(marks.pieces(rendered)), marks.all_in(rendered, contents))
 
     def _resumed(self, pieces: list[Piece]) -> list[Piece]:
         """Remembered answers right behind the prompt that they were the answer to.
@@ -233,7 +244,7 @@ class ChatTemplate:
         (Some move the system message to the last question, into other places as time goes by.)
         """
         try:
-            pieces = self._rendered(turns, tools)
+            pieces = self._rendered(turns, tools).pieces
         except (UserError, ModelError):
             return False
         shown = "".join(piece.text for piece in pieces if not piece.trusted)
@@ -255,8 +266,8 @@ class ChatTemplate:
         """
         question, answer = Turn("user", [Piece("One")]), Turn("assistant", [Piece("Two")])
         try:
-            prompt = self._rendered([question], ())
-            history = self._rendered([question, answer, question], (), answering=False)
+            prompt = self._rendered([question]).pieces
+            history = self._rendered([question, answer, question], answering=False).pieces
         except (UserError, ModelError):
             return "", ""
         before = takewhile(lambda piece: "Two" not in piece.text, history)

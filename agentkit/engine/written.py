@@ -29,10 +29,15 @@ class Written:
         self._guard = threading.Lock()
 
     def remember(self, message: Message, tokens: Sequence[int]) -> None:
-        """Keep the tokens of an assistant's turn, without the one that ended it."""
+        """Keep the tokens of an assistant's turn, without the one that ended it.
+
+        If the same was said before, it stays as it was: there are prompts that have it so.
+        """
         key = _key(message)
         with self._guard:
-            self._tokens -= len(self._answers.pop(key, ()))
+            if key in self._answers:
+                self._answers.move_to_end(key)
+                return
             if not 0 < len(tokens) <= self._kept_tokens:
                 return
             self._answers[key] = tuple(tokens)
