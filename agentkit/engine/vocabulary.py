@@ -90,13 +90,17 @@ class Vocabulary:
 
     @cached_property
     def _markers(self) -> re.Pattern[str] | None:
-        """Splits text in the middle of every user-defined marker (the marker's text is kept)."""
+        """Splits text behind the first character of every user-defined marker (nothing is lost)."""
         user, attribute = self._lib.LLAMA_TOKEN_ATTR_USER_DEFINED, self._lib.llama_vocab_get_attr
         texts = (
             self.text(token) for token in range(self.size) if attribute(self.handle, token) & user
         )
-        rests = [re.escape(text[1:]) for text in texts if text.startswith("<") and len(text) > 2]
-        return re.compile(f"(?<=<)(?={'|'.join(rests)})") if rests else None
+        rests: dict[str, list[str]] = {"<": [], "[": []}
+        for text in texts:
+            if len(text) > 2 and text[0] in rests:
+                rests[text[0]].append(re.escape(text[1:]))
+        cuts = [f"(?<={re.escape(one)})(?={'|'.join(rest)})" for one, rest in rests.items() if rest]
+        return re.compile("|".join(cuts)) if cuts else None
 
     @cached_property
     def _puts_space(self) -> bool:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+import gguf
+import llama_cpp as lib
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from agentkit.engine import LlamaChatModel
 from agentkit.engine.vocabulary import Vocabulary
-from agentkit.messages import Message
 
 pytestmark = pytest.mark.model
 
@@ -29,15 +29,10 @@ MARKERS = [
 
 
 @pytest.fixture(scope="module", params=["smollm2-135m", "qwen2.5-coder-0.5b"])
-def model(
-    request: pytest.FixtureRequest, chat_model: Callable[[str], LlamaChatModel]
-) -> LlamaChatModel:
-    return chat_model(request.param)
-
-
-@pytest.fixture(scope="module")
-def vocabulary(model: LlamaChatModel) -> Vocabulary:
-    return model._vocabulary
+def vocabulary(
+    request: pytest.FixtureRequest, vocabulary_of: Callable[[str], Vocabulary]
+) -> Vocabulary:
+    return vocabulary_of(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -89,18 +84,86 @@ def test_half_a_surrogate_pair_is_no_text_and_no_crash(vocabulary: Vocabulary) -
     assert b"".join(map(vocabulary.piece, tokens)) == b"a?b"
 
 
-def test_a_prompt_has_as_many_turns_as_messages_whatever_they_say(
-    model: LlamaChatModel, special: set[int]
-) -> None:
-    """Smuggled markers, and the private-use characters and hexadecimal marks of the template."""
-    hostile = "".join(MARKERS) + "\ue0000\ue001 \ue0001\ue001 0123456789abcdef-0-0123456789abcdef"
-    plain = model._template.tokens([Message("system", "s"), Message("user", "u")])
-    attacked = model._template.tokens([Message("system", hostile), Message("user", hostile)])
-    assert [one for one in attacked if one in special] == [one for one in plain if one in special]
-    pieces = b"".join(map(model._vocabulary.piece, attacked)).decode()
-    assert pieces.count(hostile) == 2
-
-
 def test_a_real_marker_within_user_text_costs_more_than_one_token(vocabulary: Vocabulary) -> None:
     for marker in MARKERS:
         assert len(vocabulary.tokenize(marker, special=False)) > 1
+
+
+def test_a_marker_is_one_token_or_none(vocabulary: Vocabulary, special: set[int]) -> None:
+    end = vocabulary.marker("<|im_end|>")
+    assert end in special
+    assert vocabulary.marker("tool") is None
+    assert vocabulary.marker("<tool_calls>") is None
+    assert vocabulary.marker("") is None
+    call = vocabulary.marker("<tool_call>")
+    assert (call is None) == (len(vocabulary.tokenize("<tool_call>", special=True)) > 1)
+    assert {t for t in range(vocabulary.size) if vocabulary.is_marker(t)} == special
+
+
+def test_what_comes_before_makes_no_difference_where_no_space_is_put(
+    vocabulary: Vocabulary,
+) -> None:
+    alone = vocabulary.tokenize("Hi there", special=False)
+    assert vocabulary.tokenize("Hi there", special=False, after=alone) == alone
+
+
+# -- vocabularies that put a space before each text ------------------------------------------------
+
+CONTROL = ["<unk>", "<s>", "</s>", "<|user|>"]
+USER_DEFINED = ["[TOOL]"]
+WORDS = ["▁", *"Hithere<|[TOL]", "▁H", "▁Hi", "▁t", "th", "er", "▁the", "the"]
+
+
+@pytest.fixture(scope="module")
+def spaced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vocabulary]:
+    """One as Llama 2 and Mistral have it, but small."""
+    path = tmp_path_factory.mktemp("spaced") / "spaced.gguf"
+    words = list(dict.fromkeys(WORDS))
+    tokens = [*CONTROL, *(f"<0x{byte:02X}>" for byte in range(256)), *USER_DEFINED, *words]
+    kinds = [*[gguf.TokenType.CONTROL] * 4, *[gguf.TokenType.BYTE] * 256,
+             *gguf.TokenType.USER_DEFINED, *[gguf.TokenType.NORMAL] * len(words)]  # fmt: skip
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(tokens)
+    writer.add_token_scores([float(len(token)) for token in tokens])
+    writer.add_token_types(kinds)
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    params = lib.llama_model_default_params()
+    params.vocab_only = True
+    model = lib.llama_model_load_from_file(bytes(path), params)
+    yield Vocabulary(lib.llama_model_get_vocab(model))
+    lib.llama_model_free(model)
+
+
+def texts(vocabulary: Vocabulary, tokens: list[int]) -> list[str]:
+    return [vocabulary.text(token) for token in tokens]
+
+
+def test_a_space_is_put_before_a_text_but_not_into_one(spaced: Vocabulary) -> None:
+    assert texts(spaced, spaced.tokenize("Hi", special=False)) == [" Hi"]
+    start = spaced.tokenize("</s>", special=True)
+    assert texts(spaced, spaced.tokenize("Hi", special=False, after=start)) == [" Hi"]
+    before = spaced.tokenize("the", special=False)
+    assert texts(spaced, spaced.tokenize("Hi", special=False, after=before)) == ["H", "i"]
+    assert texts(spaced, spaced.tokenize(" Hi", special=False, after=before)) == [" Hi"]
+
+
+@given(st.lists(st.text("Hithere \n", min_size=1), min_size=1, max_size=4), st.booleans())
+@settings(deadline=None)
+def test_a_text_in_pieces_is_the_text(
+    spaced: Vocabulary, pieces: list[str], after_marker: bool
+) -> None:
+    tokens = spaced.tokenize("<s>", special=True) if after_marker else []
+    for piece in pieces:
+        tokens += spaced.tokenize(piece, special=False, after=tokens)
+    written = b"".join(spaced.piece(token) for token in tokens).decode()
+    assert written == " " + "".join(pieces)
+
+
+def test_user_defined_markers_in_brackets_are_cut_too(spaced: Vocabulary) -> None:
+    assert texts(spaced, spaced.tokenize("[TOOL]", special=True)) == ["[TOOL]"]
+    assert "[TOOL]" not in texts(spaced, spaced.tokenize("the [TOOL][TOOL]", special=False))
