@@ -8,10 +8,11 @@ and workflows are that ship with agentkit.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -20,7 +21,7 @@ from pydantic_settings import (
 )
 
 from agentkit.errors import InvalidFile, UserError
-from agentkit.validation import problems_from
+from agentkit.validation import explain, problems_from
 from agentkit.yamlfile import load_file
 
 PACKAGE = Path(__file__).parent
@@ -41,6 +42,32 @@ def _full(path: Path) -> Path:
     return path.expanduser().absolute()
 
 
+def _layers(value: Any) -> Any:
+    """One sentence for what pydantic would tell in two."""
+    text = str(value)
+    if isinstance(value, bool) or not (text == "auto" or re.fullmatch(r"-1|\d{1,5}", text)):
+        raise ValueError(f'must be "auto", a number of layers, or -1 for all, not {value!r}')
+    return value
+
+
+def _address(url: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", url):
+        raise ValueError(f"must be an address such as http://gpu-box:8080/v1, not {url!r}")
+    return url
+
+
+def _name(name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,99}", name):
+        raise ValueError(f"{name!r} is no name: lower-case letters, digits, '.', '_' and '-' only")
+    return name
+
+
+FullPath = Annotated[Path, AfterValidator(_full)]
+Layers = Annotated[int | Literal["auto"], BeforeValidator(_layers)]
+Address = Annotated[str, AfterValidator(_address)]
+Name = Annotated[str, AfterValidator(_name)]
+
+
 class Roles(BaseModel):
     """Which model does which job: names of the catalog, or of models you added."""
 
@@ -52,16 +79,52 @@ class Roles(BaseModel):
 
 
 class EngineSettings(BaseModel):
-    """How chat models run."""
+    """How models run on this machine, and how many of them."""
 
     model_config = ConfigDict(extra="forbid")
 
     context_tokens: int | None = Field(None, ge=256)
-    """Prompt and answer together; None: 8192, or what the model was trained for if that is less."""
+    """Prompts and answers together; None: from 4k to 32k, as memory and training allow."""
     threads: int | None = Field(None, ge=1)
     """None: one for each physical core."""
-    gpu_layers: int = -1
-    """Layers to put on a GPU, if llama.cpp was built with one; -1: all."""
+    gpu_layers: Layers = "auto"
+    """Layers to put on GPUs, if llama.cpp was built for one; auto: as many as fit; -1: all."""
+    kv_type: Literal["auto", "f16", "q8_0"] = "auto"
+    """What the cache of a context is made of; auto: q8_0 where f16 would not fit."""
+    slots: int = Field(8, ge=1, le=128)
+    """Requests that a chat model works on at the same time."""
+    queue: int = Field(256, ge=0)
+    """Requests that may wait for a chat model; one more is told that it is busy."""
+    keep_alive: float = Field(600.0, ge=-1)
+    """Seconds that an idle model stays in memory; 0: not at all; -1: for ever."""
+    max_models: int | None = Field(None, ge=1)
+    """Models in memory at the same time; None: as many as fit."""
+
+
+class RemoteSettings(BaseModel):
+    """A chat model on another server that speaks OpenAI's API."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: Address
+    """Its address, such as `http://gpu-box:8080/v1`."""
+    model: str | None = Field(None, min_length=1)
+    """The name that the server gives it; None: the only one that it has."""
+    token_env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """The environment variable that holds the token; settings hold no secrets."""
+    context_tokens: int | None = Field(None, ge=256)
+    """None: what the server says."""
+
+
+class AdapterSettings(BaseModel):
+    """A LoRA adapter that requests to a model may name."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str
+    """The chat model that it was trained on."""
+    file: FullPath
+    """A GGUF file."""
 
 
 class Settings(BaseSettings):
@@ -71,10 +134,12 @@ class Settings(BaseSettings):
         env_prefix="AGENTKIT_", env_nested_delimiter="__", env_ignore_empty=True, extra="forbid"
     )
 
-    home: Annotated[Path, AfterValidator(_full)] = Field(default_factory=home_folder)
-    models_dir: Annotated[Path, AfterValidator(_full)] | None = None
+    home: FullPath = Field(default_factory=home_folder)
+    models_dir: FullPath | None = None
     roles: Roles = Roles()
     engine: EngineSettings = EngineSettings()
+    remotes: dict[Name, RemoteSettings] = Field(default_factory=dict)
+    adapters: dict[Name, AdapterSettings] = Field(default_factory=dict)
 
     @property
     def models_folder(self) -> Path:
@@ -90,6 +155,11 @@ class Settings(BaseSettings):
     def runs_folder(self) -> Path:
         """One folder for each run, with its artifacts."""
         return self.home / "runs"
+
+    @property
+    def prefixes_folder(self) -> Path:
+        """Where chat models keep what they have read, for the next process."""
+        return self.home / "prefixes"
 
     @classmethod
     def settings_customise_sources(
@@ -129,7 +199,6 @@ class Settings(BaseSettings):
             for fault in error.errors():
                 name = "AGENTKIT_" + "__".join(str(part).upper() for part in fault["loc"])
                 if not document or name in {variable.upper() for variable in os.environ}:
-                    said = f"{name}: {fault['msg']} (got {fault['input']!r})"
-                    raise UserError(said) from None
+                    raise UserError(f"{name}: {explain(fault)}") from None
             assert document is not None
             raise InvalidFile(problems_from(error, document, cls)) from None

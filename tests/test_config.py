@@ -42,6 +42,33 @@ def test_the_file_is_read(settings_file: Path) -> None:
     assert (settings.engine.context_tokens, settings.engine.threads) == (4096, 3)
 
 
+def test_the_engine_can_be_set_in_all_its_parts(
+    settings_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    settings_file.write_text(
+        "engine: {gpu_layers: 20, kv_type: q8_0, slots: 4, queue: 0, keep_alive: -1,"
+        " max_models: 2}\n"
+        "remotes: {box: {url: 'https://box:8080/v1', token_env: BOX, context_tokens: 4096}}\n"
+        "adapters: {style: {model: mine, file: ~/style.gguf}}\n"
+    )
+    settings = Settings.load()
+    engine = settings.engine
+    assert (engine.gpu_layers, engine.kv_type, engine.slots) == (20, "q8_0", 4)
+    assert (engine.queue, engine.keep_alive, engine.max_models) == (0, -1, 2)
+    assert settings.remotes["box"].url == "https://box:8080/v1"
+    assert settings.remotes["box"].model is None
+    assert settings.adapters["style"].file == tmp_path / "style.gguf"
+
+
+@pytest.mark.parametrize(("value", "layers"), [("auto", "auto"), ("-1", -1), ("7", 7)])
+def test_layers_are_a_number_or_a_word(
+    monkeypatch: pytest.MonkeyPatch, value: str, layers: object
+) -> None:
+    monkeypatch.setenv("AGENTKIT_ENGINE__GPU_LAYERS", value)
+    assert Settings.load().engine.gpu_layers == layers
+
+
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "{}\n"])
 def test_an_empty_file_is_fine(settings_file: Path, text: str) -> None:
     settings_file.write_text(text)
@@ -91,6 +118,18 @@ def test_a_section_as_a_variable_is_json(monkeypatch: pytest.MonkeyPatch) -> Non
         ("\nengine: {threads: 0}\n", "2:19", "threads"),
         ("engine: {context_tokens: many}\n", "1:26", "context_tokens"),
         ("model_dir: /x\n", "1:1", "model_dir"),
+        ("engine: {gpu_layers: many}\n", "1:22", 'must be "auto", a number of layers, or -1'),
+        ("engine: {gpu_layers: -2}\n", "1:22", "or -1 for all, not -2"),
+        ("engine: {gpu_layers: true}\n", "1:22", "not True"),
+        ("engine: {kv_type: q4}\n", "1:19", '"q4" is not one of "auto", "f16", "q8_0"'),
+        ("engine: {slots: 0}\n", "1:17", "1 or greater"),
+        ("engine: {keep_alive: -2}\n", "1:22", "-1 or greater"),
+        ("engine: {max_models: 0}\n", "1:22", "1 or greater"),
+        ("remotes: {Big Box: {url: 'http://x'}}\n", "1:11", "'Big Box' is no name"),
+        ("remotes: {box: {url: 'gpu-box:80'}}\n", "1:22", "an address such as http://"),
+        ("remotes: {box: {model: m}}\n", "1:16", '"box" needs the key "url"'),
+        ("remotes: {box: {url: 'http://x', token: t}}\n", "1:34", 'did you mean "token_env"?'),
+        ("adapters: {a: {model: m}}\n", "1:15", '"a" needs the key "file"'),
         ("- a list\n", "1:1", "mapping"),
     ],
 )
@@ -116,7 +155,11 @@ def test_all_mistakes_are_told_at_once(settings_file: Path) -> None:
 @pytest.mark.parametrize("with_file", [True, False])
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("AGENTKIT_ENGINE__THREADS", "0"), ("AGENTKIT_ENGINE__CONTEXT_TOKENS", "many")],
+    [
+        ("AGENTKIT_ENGINE__THREADS", "0"),
+        ("AGENTKIT_ENGINE__CONTEXT_TOKENS", "many"),
+        ("AGENTKIT_ENGINE__GPU_LAYERS", "most"),
+    ],
 )
 def test_a_mistake_in_a_variable_names_it(
     settings_file: Path,

@@ -14,7 +14,7 @@ from typing import Literal
 import click
 
 from agentkit import machine
-from agentkit.errors import AgentkitError, human_bytes
+from agentkit.errors import AgentkitError, NotEnoughMemory, human_bytes
 from agentkit.runtime import Runtime
 
 LOW_DISK = 5_000_000_000
@@ -108,20 +108,17 @@ def _engine(runtime: Runtime) -> Iterator[Finding]:
 
 def _memory(runtime: Runtime) -> Iterator[Finding]:
     total, free = machine.memory()
-    on_gpus = sum(gpu.memory_free for gpu in machine.gpus())
-    text = f"{human_bytes(free)} of {human_bytes(total)} free"
+    yield Finding("good", "memory", f"{human_bytes(free)} of {human_bytes(total)} free")
     name = runtime.settings.roles.chat
-    needs = runtime.store.describe(name, runtime.context_tokens(name)).needs
-    need = needs[0].total if needs else 0
-    if need > free + on_gpus:
-        mend = (
-            "close other programs, or set a smaller context: AGENTKIT_ENGINE__CONTEXT_TOKENS=4096"
-        )
-        yield Finding("bad", "memory", f"{text}; {name} needs {human_bytes(need)}", mend)
-    else:
-        yield Finding(
-            "good", "memory", text + (f"; {name} needs {human_bytes(need)}" if need else "")
-        )
+    if name in runtime.settings.remotes or not runtime.store.entry(name).installed:
+        return
+    try:
+        plan = runtime.plan(name)
+    except NotEnoughMemory as lack:
+        yield Finding("bad", "memory", str(lack), lack.hint or "")
+        return
+    tight = plan.cramped and "; with more memory free it would be better"
+    yield Finding("note" if tight else "good", "loads as", f"{name}: {plan.sentence}{tight or ''}")
 
 
 def _disk(runtime: Runtime) -> Iterator[Finding]:
@@ -138,6 +135,10 @@ def _disk(runtime: Runtime) -> Iterator[Finding]:
 
 def _models(runtime: Runtime) -> Iterator[Finding]:
     for role, name in runtime.settings.roles.model_dump().items():
+        if role == "chat" and name in runtime.settings.remotes:
+            where = runtime.settings.remotes[name].url
+            yield Finding("good", "model", f"{name} ({role}) on {where}, which is not asked here")
+            continue
         here = runtime.store.entry(name).installed
         if here:
             runtime.store.resolve(name)

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 Watcher = Callable[[ev.Event], None]
 
 
+def say(text: str) -> None:
+    """A line above what is being worked on: rich stands in for `sys.stderr` while it shows bars."""
+    sys.stderr.write(f"  {text}\n")
+
+
 @contextmanager
 def follow(*, as_json: bool = False) -> Iterator[Watcher]:
     """A subscriber that shows what happens, on stderr (JSON lines: on stdout)."""

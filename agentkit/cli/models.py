@@ -14,7 +14,7 @@ from typing import Any, Literal
 import click
 
 from agentkit.cli.interrupt import interruptible
-from agentkit.errors import Cancelled, UserError, human_bytes
+from agentkit.errors import Cancelled, NotEnoughMemory, UserError, human_bytes
 from agentkit.ports import Progress
 from agentkit.runtime import Runtime
 
@@ -198,6 +198,7 @@ def _template(runtime: Runtime, name: str) -> str:
 def _facts_as_json(runtime: Runtime, name: str, context: int | None) -> dict[str, Any]:
     described = runtime.store.describe(name, context)
     facts = asdict(described)
+    facts["plan"] = _plan(runtime, name)
     facts["files"] = [file.model_dump() for file in described.files]
     facts["needs"] = [{**asdict(need), "total": need.total} for need in described.needs]
     return facts
@@ -244,6 +245,19 @@ def _facts(
                 f"(weights {weights}, cache {kv}, work {compute})"
             ),
         )
+    if plan := _plan(runtime, name):
+        yield "loads as", plan
+
+
+def _plan(runtime: Runtime, name: str) -> str:
+    """How a chat model would be loaded now, or why it cannot be; nothing for other models."""
+    entry = runtime.store.entry(name)
+    if entry.role != "chat" or not entry.installed:
+        return ""
+    try:
+        return runtime.plan(name).sentence
+    except NotEnoughMemory as lack:
+        return f"{lack} ({lack.hint})"
 
 
 def _labelled(label: str, values: tuple[str, ...] | list[str]) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ import click
 
 from agentkit import events as ev
 from agentkit.cli.interrupt import interruptible
-from agentkit.cli.live import follow
+from agentkit.cli.live import follow, say
 from agentkit.errors import InvalidInput, MachineError, UserError
 from agentkit.runtime import Runtime
 
@@ -35,7 +35,7 @@ def run(workflow: str, inputs: tuple[str, ...], output: Path | None, as_json: bo
         if isinstance(event, ev.ArtifactMade):
             made.append(event)
 
-    with Runtime() as runtime:
+    with Runtime() if as_json else Runtime(notice=say) as runtime:
         loaded = runtime.workflow(workflow)
         given = _pairs(inputs)
         try:

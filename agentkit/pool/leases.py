@@ -43,6 +43,7 @@ class Closable(Protocol):
 
 
 M = TypeVar("M", bound=Closable)
+M_co = TypeVar("M_co", bound=Closable, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +55,14 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer(Generic[M]):
+class Offer(Generic[M_co]):
     """A model that would fit: how to load it, and the bytes it will take.
 
     `mapped` is the part of `ram` that the system goes on counting as free (a file mapped into
     memory).  `cramped` says that it would be better with more room.
     """
 
-    load: Callable[[], M]
+    load: Callable[[], M_co]
     ram: int = 0
     vram: int = 0
     mapped: int = 0

@@ -79,9 +79,11 @@ def test_add_show_path_and_remove(run: Run, gguf: Callable[..., bytes], tmp_path
     assert "llama, 2 layers" in shown
     assert "yes, digests checked" in shown
     assert "4096 tokens" in shown
+    assert re.search(r"loads as +\S+ Q4_K_M, 8k context, needs .* free", shown)
     facts = json.loads(run("show", "tiny", "--json", "--context", "512").stdout)
     assert facts["needs"][0]["context_tokens"] == 512
     assert facts["needs"][0]["total"] > 0
+    assert "8k context" in facts["plan"]
     assert run("show", "tiny", "--template").stdout == "{{ messages }}"
     assert Path(run("path", "tiny").stdout.strip()).read_bytes() == gguf()
     assert "freed" in run("remove", "tiny").stdout
