@@ -120,6 +120,8 @@ class ScriptedModel:
             value = getattr(request, name)
             if value is not None and value < 1:
                 raise UserError(f"{name} must be at least 1, not {value}")
+        if request.timeout is not None and not request.timeout > 0:
+            raise UserError(f"timeout must be more than 0 seconds, not {request.timeout}")
         if request.tool_choice == "required" and not request.tools:
             raise UserError("a tool call is required, but the request has no tools")
         names = [tool.name for tool in request.tools]

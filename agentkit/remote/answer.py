@@ -11,7 +11,7 @@ import json
 import re
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -78,7 +78,7 @@ class Answer:
     @property
     def characters(self) -> int:
         """How much text was read."""
-        return sum(len(sample.text) for sample in self._samples)
+        return sum(len(piece) for sample in self._samples for piece in sample.text)
 
     def read(self, event: Mapping[str, Any]) -> list[Delta]:
         """What an event brings.  Raises `ModelError` for what no server should send."""
@@ -115,11 +115,11 @@ class Answer:
             if sample.usage is None and prompt_tokens:
                 notes += ("the server did not say what this cost: tokens are estimated",)
             completion = Completion(
-                text=sample.text,
+                text="".join(sample.text),
                 finish_reason="tool_calls" if sample.calls and end == "stop" else end,
                 usage=replace(usage, queued_seconds=queued_seconds),
                 model=self._model,
-                reasoning=sample.reasoning,
+                reasoning="".join(sample.reasoning),
                 tool_calls=sample.calls,
                 logprobs=tuple(sample.logprobs),
                 notes=notes,
@@ -162,7 +162,10 @@ class _Call:
 
     id: str
     name: str = ""
-    arguments: str = ""
+    arguments: list[str] = field(default_factory=list)
+
+    def whole(self) -> ToolCall:
+        return ToolCall(self.id, self.name, "".join(self.arguments) or "{}")
 
 
 class _Sample:
@@ -170,8 +173,8 @@ class _Sample:
 
     def __init__(self, number: int, shape: Shape) -> None:
         self.number = number
-        self.text = ""
-        self.reasoning = ""
+        self.text: list[str] = []
+        self.reasoning: list[str] = []
         self.calls: tuple[ToolCall, ...] = ()
         self.logprobs: list[TokenLogprob] = []
         self.notes: tuple[str, ...] = ()
@@ -192,7 +195,7 @@ class _Sample:
         if top is not None and isinstance(logprobs, Mapping):
             self.logprobs += _logprobs(logprobs, top)
         if thought := _text(piece, "reasoning_content") or _text(piece, "reasoning"):
-            self.reasoning += thought
+            self.reasoning.append(thought)
             self.pieces += 1
             deltas.append(Delta(reasoning=thought, sample=self.number))
         if text := _text(piece, "content"):
@@ -210,7 +213,7 @@ class _Sample:
     def finish(self) -> list[Delta]:
         """What was held back."""
         held, calls = self._shape.end()
-        told = tuple(ToolCall(c.id, c.name, c.arguments or "{}") for c in self._open.values())
+        told = tuple(call.whole() for call in self._open.values())
         if self.end not in ("stop", "tool_calls") and told and not _is_json(told[-1].arguments):
             told = told[:-1]
             self.notes += ("a tool call was cut off and is left out",)
@@ -224,7 +227,7 @@ class _Sample:
     def _show(self, text: str) -> list[Delta]:
         if not text:
             return []
-        self.text += text
+        self.text.append(text)
         fresh, self._told = tuple(self.logprobs[self._told :]), len(self.logprobs)
         return [Delta(text=text, logprobs=fresh, sample=self.number)]
 
@@ -251,7 +254,7 @@ class _Sample:
         arguments = arguments if isinstance(arguments, str) else ""
         fresh = name if not known.name else ""
         known.name = known.name or name
-        known.arguments += arguments
+        known.arguments.append(arguments)
         return CallDelta(index, first_id, fresh, arguments)
 
 

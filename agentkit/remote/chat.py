@@ -90,7 +90,7 @@ class RemoteChatModel:
         if known is None:
             raise UserError(
                 f"{self._server.url} does not say how much context {self.name!r} has",
-                hint="set context_tokens to what the server was started with",
+                hint=f"remotes.{self.name}.context_tokens in settings: what the server was started with",
             )
         return known
 
@@ -100,10 +100,10 @@ class RemoteChatModel:
         return self._count(messages, tools, self._only_closed)
 
     def stream(self, request: ChatRequest, cancel: CancelToken | None = None) -> Iterator[Delta]:
-        """See `ports.ChatModel.stream`.  What is wrong with a request is mostly said by this call;
-        what only the server finds out, by the first step of the iterator.
+        """See `ports.ChatModel.stream`; also raises `MachineError` if the server is not there.
 
-        Also raises `MachineError` if there is no way to the server.
+        What is wrong with a request is said by this call; what only the server finds out, by the
+        first step of the iterator.
         """
         self._check_open()
         wire.check(request)
@@ -126,11 +126,8 @@ class RemoteChatModel:
         """
         self._check_open()
         with suppress(AgentkitError):
-            request = ChatRequest(
-                tuple(messages), 1, tools=tuple(tools), tool_choice="auto", priority="background"
-            )
             if self._learn(self._only_closed).dialect.caches:
-                for _ in self.stream(request):
+                for _ in self.stream(ChatRequest(tuple(messages), 1, tools=tuple(tools))):
                     pass
 
     def close(self) -> None:

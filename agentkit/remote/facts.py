@@ -32,7 +32,7 @@ def learn(server: Server, model: str | None, flavour: Flavour | None, stop: Stop
     one, and what `Server.ask` raises but for a server that has no such list.
     """
     entries = _entries(server, stop)
-    owners = {str(entry.get("owned_by")) for entry in entries}
+    owners = [str(entry.get("owned_by")) for entry in entries]
     told: list[Flavour] = [OWNERS[owner] for owner in owners if owner in OWNERS]
     kind = flavour or (told[0] if told else "openai")
     names = tuple(str(entry.get("id")) for entry in entries)

@@ -70,17 +70,18 @@ class Quoted:
     """A JSON string as the text that it stands for."""
 
     def __init__(self) -> None:
-        self._held = ""
+        self._held: list[str] = []
 
     def push(self, text: str) -> str:
         """Nothing yet."""
-        self._held += text
+        self._held.append(text)
         return ""
 
     def end(self) -> tuple[str, tuple[ToolCall, ...]]:
         """The text; what was cut off in the middle, as it was written."""
-        value = _loads(self._held)
-        return value if isinstance(value, str) else self._held.removeprefix('"'), ()
+        held = "".join(self._held)
+        value = _loads(held)
+        return value if isinstance(value, str) else held.removeprefix('"'), ()
 
 
 class Called(Quoted):
@@ -88,7 +89,7 @@ class Called(Quoted):
 
     def end(self) -> tuple[str, tuple[ToolCall, ...]]:
         """The call; none, if it was cut off in the middle."""
-        value = _loads(self._held)
+        value = _loads("".join(self._held))
         if not isinstance(value, dict) or not isinstance(value.get("name"), str):
             return "", ()
         arguments = json.dumps(value.get("arguments", {}), ensure_ascii=False)

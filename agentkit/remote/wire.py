@@ -7,7 +7,6 @@ worse than none.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,10 +41,17 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "frequency_penalty": (-2.0, 2.0),
     "presence_penalty": (-2.0, 2.0),
     "dry_multiplier": (0.0, 100.0),
-    "dry_base": (1.0, 100.0),
-    "dry_allowed_length": (0, 1_000_000),
+    "dry_base": (1.0, 10.0),
+    "dry_allowed_length": (1, 1_000_000),
 }
 """Smallest and largest value; whole numbers where the parameter is one."""
+
+EVERYWHERE = ("temperature", "top_p", "frequency_penalty", "presence_penalty")
+"""What every server knows, under this name."""
+
+DEFAULTS = {name: getattr(Sampling(), name) for name in BOUNDS if name not in EVERYWHERE}
+
+BIAS_BOUND = 100.0
 
 SEEDS = 2**31
 """Servers read a negative or very large seed as "any"; all others stay as they are."""
@@ -69,8 +75,8 @@ def check(request: ChatRequest) -> None:
         raise UserError(f"max_tokens must be at least 1, not {request.max_tokens}")
     if request.samples < 1:
         raise UserError(f"samples must be at least 1, not {request.samples}")
-    if request.timeout is not None and not request.timeout >= 0:
-        raise UserError(f"timeout must be 0 or more seconds, not {request.timeout}")
+    if request.timeout is not None and not request.timeout > 0:
+        raise UserError(f"timeout must be more than 0 seconds, not {request.timeout}")
     if request.top_logprobs is not None and not 0 <= request.top_logprobs <= MAX_TOP_LOGPROBS:
         raise UserError(
             f"top_logprobs must be between 0 and {MAX_TOP_LOGPROBS}, not {request.top_logprobs}"
@@ -248,19 +254,13 @@ def _check_schema(schema: Mapping[str, Any], what: str) -> None:
 
 
 def _sampling(sampling: Sampling, dialect: Dialect) -> dict[str, Any]:
-    wire: dict[str, Any] = {
-        name: getattr(sampling, name)
-        for name in ("temperature", "top_p", "frequency_penalty", "presence_penalty")
-    }
-    for name in BOUNDS.keys() - wire.keys():
-        value, changed = getattr(sampling, name), getattr(sampling, name) != DEFAULTS[name]
-        if name in dialect.sampling:
-            if changed or dialect.says_all:
-                wire[dialect.sampling[name]] = value
-        elif changed and not name.startswith("dry_"):
+    wire: dict[str, Any] = {name: getattr(sampling, name) for name in EVERYWHERE}
+    for name, default in DEFAULTS.items():
+        value = getattr(sampling, name)
+        if name in dialect.sampling and (value != default or dialect.says_all):
+            wire[dialect.sampling[name]] = value
+        elif name not in dialect.sampling and value != default:
             raise _lacks(dialect, name)
-    if sampling.dry_multiplier and "dry_multiplier" not in dialect.sampling:
-        raise _lacks(dialect, "dry_multiplier")
     if sampling.logit_bias:
         if not dialect.biases:
             raise _lacks(dialect, "logit_bias")
@@ -268,9 +268,6 @@ def _sampling(sampling: Sampling, dialect: Dialect) -> dict[str, Any]:
     if sampling.seed is not None:
         wire["seed"] = sampling.seed % SEEDS
     return wire
-
-
-DEFAULTS = {name: getattr(Sampling(), name) for name in BOUNDS}
 
 
 def _check_sampling(sampling: Sampling) -> None:
@@ -285,8 +282,9 @@ def _check_sampling(sampling: Sampling) -> None:
     if sampling.seed is not None and not isinstance(sampling.seed, int):
         raise UserError(f"seed must be a whole number or None, not {sampling.seed!r}")
     for token, bias in sampling.logit_bias.items():
-        if not isinstance(token, int) or not math.isfinite(bias):
-            raise UserError(f"logit_bias maps token ids to finite numbers, not {token!r}: {bias!r}")
+        if not isinstance(token, int) or not -BIAS_BOUND <= bias <= BIAS_BOUND:
+            allowed = f"token ids to numbers between -{BIAS_BOUND:g} and {BIAS_BOUND:g}"
+            raise UserError(f"logit_bias maps {allowed}, not {token!r} to {bias!r}")
 
 
 def _lacks(dialect: Dialect, what: str) -> UserError:

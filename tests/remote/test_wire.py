@@ -223,7 +223,7 @@ def test_text_without_constraint_is_plain() -> None:
         ({"messages": ()}, "message"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"samples": 0}, "samples"),
-        ({"timeout": -1.0}, "timeout"),
+        ({"timeout": 0.0}, "timeout"),
         ({"timeout": float("nan")}, "timeout"),
         ({"top_logprobs": 21}, "top_logprobs"),
         ({"adapters": {"poet": 1.0}}, "LoRA"),
@@ -233,7 +233,8 @@ def test_text_without_constraint_is_plain() -> None:
         ({"constraint": JsonSchema({"type": "nothing"})}, "the schema is not valid"),
         ({"constraint": JsonSchema({"enum": [{1}]})}, "the schema is not valid"),
         ({"constraint": JsonSchema({"const": float("nan")})}, "the schema is not valid"),
-        ({"sampling": Sampling(logit_bias={1: float("inf")})}, "logit_bias"),
+        ({"sampling": Sampling(logit_bias={1: float("nan")})}, "logit_bias"),
+        ({"sampling": Sampling(logit_bias={1: 101.0})}, "logit_bias"),
         ({"sampling": Sampling(dry_base=0.5)}, "dry_base"),
     ],
 )
