@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -26,7 +26,13 @@ from agentkit.messages import Choices, Constraint, JsonSchema, Lark, Regex
 
 STYLE = {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False}
 
+ASCII_CLASSES = "dws"
+r"""`\d`, `\w` and `\s` mean ASCII characters only: whoever wants `\d{4}` wants no Tamil digits."""
+
 CACHED_GRAMMARS = 64
+
+SPARSE = 4
+"""Under one in so many 32-bit words of the mask, a list of the allowed ids is the cheaper form."""
 
 _TOKENIZE = ctypes.CFUNCTYPE(
     ctypes.c_int32,
@@ -45,6 +51,7 @@ class Grammars:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
+        self._ids = np.arange(vocabulary.size)
         self._compiled: dict[tuple[str, str], _Compiled] = {}
         self._compiling = threading.Lock()
 
@@ -53,14 +60,12 @@ class Grammars:
         with self._compiling:
             _ = self._tokenizer
 
-    def matcher(self, constraint: Constraint | Mapping[str, Any]) -> Matcher:
+    def matcher(self, constraint: Constraint) -> Matcher:
         """A fresh matcher.
 
         Raises `UserError` for a constraint that is not valid, or of which llguidance can make no
         grammar even without the keywords that it lacks.
         """
-        if isinstance(constraint, Mapping):
-            constraint = JsonSchema(constraint)
         key = (type(constraint).__name__, _text(constraint))
         with self._compiling:
             compiled = self._compiled.pop(key, None)
@@ -69,16 +74,17 @@ class Grammars:
             self._compiled[key] = compiled  # the last ones in the dict are the latest used
             if len(self._compiled) > CACHED_GRAMMARS:
                 del self._compiled[next(iter(self._compiled))]
-        return Matcher(compiled, self._vocabulary.size)
+        return Matcher(compiled, self._ids)
 
     def _compile(self, constraint: Constraint, text: str) -> _Compiled:
-        from llguidance import LLMatcher
+        from llguidance import LLMatcher, regex_to_lark
 
         match constraint:
             case JsonSchema():
                 return self._compile_schema(text)
             case Regex():
-                return self._start("regular expression", LLMatcher.grammar_from_regex(text))
+                pattern = regex_to_lark(text, ASCII_CLASSES)
+                return self._start("regular expression", LLMatcher.grammar_from_regex(pattern))
             case Choices(options):
                 lark = "start: " + " | ".join(json.dumps(option) for option in options)
                 return self._start("list of choices", LLMatcher.grammar_from_lark(lark))
@@ -174,11 +180,12 @@ class Matcher:
     `ModelError` if llguidance gives up, as it does on grammars that are too ambiguous.
     """
 
-    def __init__(self, compiled: _Compiled, vocabulary_size: int) -> None:
+    def __init__(self, compiled: _Compiled, ids: NDArray[np.intp]) -> None:
         self.unenforced = compiled.unenforced
         self._compiled = compiled
+        self._ids = ids
         self._matcher = compiled.start.deep_copy()
-        self._mask = np.zeros((vocabulary_size + 31) // 32, dtype=np.uint32)
+        self._mask = np.zeros((len(ids) + 31) // 32, dtype=np.uint32)
         self._address = self._mask.ctypes.data
         self._computed = False
 
@@ -211,6 +218,20 @@ class Matcher:
         places = np.flatnonzero(bits.view(bool))
         ids: NDArray[np.intp] = words[places >> 5] * 32 + (places & 31)
         return ids
+
+    def candidates(
+        self, logits: NDArray[np.float32]
+    ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+        """Ids of tokens, all that may come next among them, and their logits.
+
+        Where few are allowed, those; else all, with -inf for what is not allowed.
+        """
+        self._need_mask()
+        if np.count_nonzero(self._mask) * SPARSE < len(self._mask):
+            ids = self.allowed()
+            return ids, logits[ids]
+        bits = np.unpackbits(self._mask.view(np.uint8), bitorder="little", count=len(logits))
+        return self._ids, np.where(bits.view(bool), logits, np.float32(-np.inf))
 
     def accept(self, tokens: Sequence[int]) -> None:
         """Go on with tokens that were `allowed`.  Raises `ModelError` if they were not."""

@@ -45,7 +45,7 @@ def token_logprob(
     elif matcher is None:
         among_allowed = logit - everything
     else:
-        among_allowed = logit - log_sum_exp(logits[matcher.allowed()])
+        among_allowed = logit - log_sum_exp(matcher.candidates(logits)[1])
     likeliest = largest(logits, top) if top else ()
     return TokenLogprob(
         token=shown(vocabulary, token),

@@ -11,9 +11,10 @@ for a small set that must contain what it keeps, and works on that: no result de
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -52,9 +53,11 @@ BOUNDS: dict[str, tuple[float, float]] = {
 }
 """Smallest and largest value; whole numbers where the parameter is one."""
 
-_BLOCKS = 512
-_LARGEST_DRY_EXPONENT = 88.7228391
-"""Natural logarithm of the largest float32: llama.cpp's penalty grows no further."""
+_BLOCK = 256
+_NEVER = np.float32(1000)
+"""A token so much less likely than the likeliest has probability 0 in floating point."""
+_LARGEST_DRY_EXPONENT = 80.0
+"""Natural logarithm of where the penalty of DRY stops growing, well within float32."""
 
 
 class Mask(Protocol):
@@ -63,8 +66,11 @@ class Mask(Protocol):
     def permits(self, token: int) -> bool:
         """Whether this one may."""
 
-    def allowed(self) -> Places:
-        """Ids of all that may, in ascending order, at least one."""
+    def candidates(self, logits: Logits) -> tuple[Places, Logits]:
+        """Ids of tokens, all that may come next among them, and their logits.
+
+        A token that may not come has the logit -inf, or is missing.
+        """
 
 
 def check(sampling: Sampling, vocabulary_size: int | None = None) -> None:
@@ -108,11 +114,10 @@ class Sampler:
     Raises `UserError` for parameters that make no sense.
     """
 
-    def __init__(self, sampling: Sampling, vocabulary: Vocabulary | int) -> None:
-        size = vocabulary if isinstance(vocabulary, int) else vocabulary.size
-        check(sampling, size)
+    def __init__(self, sampling: Sampling, vocabulary: Vocabulary) -> None:
+        check(sampling, vocabulary.size)
         self._sampling = sampling
-        self._everything: Places = np.arange(size)
+        self._everything: Places = np.arange(vocabulary.size)
         self._bias_ids = np.array(list(sampling.logit_bias), dtype=np.intp)
         bias = np.array(list(sampling.logit_bias.values()), dtype=np.float32)
         self._bias = np.where(bias == -BIAS_BOUND, np.float32(-np.inf), bias)
@@ -122,14 +127,12 @@ class Sampler:
             or sampling.presence_penalty != 0
         )
         self._recent: list[int] = []
-        self._repetitions: Repetitions | None = None
-        if sampling.dry_multiplier > 0:
-            assert not isinstance(vocabulary, int), "DRY reads the text of tokens"
-            self._repetitions = Repetitions(vocabulary.piece)
+        self._repetitions = Repetitions(vocabulary.piece) if sampling.dry_multiplier > 0 else None
         self._narrow = _stages(sampling)
-        self._random = random.Random(None if sampling.seed is None else sampling.seed % 2**64)  # noqa: S311
+        seed = None if sampling.seed is None else sampling.seed % 2**64  # -1 is not 1
+        self._random = random.Random(seed)  # noqa: S311 - a draw is no secret
 
-    def draw(self, logits: Logits, mask: Mask | NDArray[np.intp] | None = None) -> int:
+    def draw(self, logits: Logits, mask: Mask | None = None) -> int:
         """A token of those that the mask permits; without a mask, of all.
 
         `logits` has the shape `(vocabulary size,)` and is left as it is.  Raises `ModelError` for
@@ -137,16 +140,17 @@ class Sampler:
         """
         logits = self._adjusted(logits)
         if self._sampling.temperature > 0:
-            places = self._everything if mask is None else _allowed(mask)
-            return self._pick(logits, places)
-        token = int(np.argmax(logits))
-        if not np.isnan(logits[token]) and mask is not None and not _permits(mask, token):
-            places = _allowed(mask)
-            token = int(places[np.argmax(logits[places])])
-        _require_number(logits[token])
+            token = self._pick(logits, mask)
+        else:
+            token = int(np.argmax(logits))
+            if mask is not None and not np.isnan(logits[token]) and not mask.permits(token):
+                places, values = mask.candidates(logits)
+                token = int(places[np.argmax(values)])
+        if not np.isfinite(logits[token]):
+            raise _unusable(logits[token])
         return token
 
-    def accept(self, tokens: Iterable[int]) -> None:
+    def accept(self, tokens: Sequence[int]) -> None:
         """Tell the penalties what was written, drawn or forced."""
         if self._penalised:
             self._recent = [*self._recent, *tokens][-PENALTY_WINDOW:]
@@ -156,12 +160,6 @@ class Sampler:
 
     def close(self) -> None:
         """Nothing to free."""
-
-    def __enter__(self) -> Sampler:
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self.close()
 
     def _adjusted(self, logits: Logits) -> Logits:
         """With bias, penalties and DRY; the given logits themselves if none of them is on."""
@@ -190,36 +188,45 @@ class Sampler:
     def _discourage(self, logits: Logits) -> None:
         assert self._repetitions is not None
         allowed, base = self._sampling.dry_allowed_length, self._sampling.dry_base
-        largest = _LARGEST_DRY_EXPONENT / np.log(base) if base > 1.000001 else np.inf
         for token, length in self._repetitions.prolonged_by(allowed).items():
-            exponent = min(length - allowed, int(largest) if np.isfinite(largest) else length)
-            logits[token] -= self._sampling.dry_multiplier * base**exponent
+            exponent = min((length - allowed) * math.log(base), _LARGEST_DRY_EXPONENT)
+            logits[token] -= np.float32(self._sampling.dry_multiplier * math.exp(exponent))
 
-    def _pick(self, logits: Logits, places: Places) -> int:
-        values = logits if places is self._everything else logits[places]
+    def _pick(self, logits: Logits, mask: Mask | None) -> int:
+        places, values = mask.candidates(logits) if mask else (self._everything, logits)
         peak = values.max()
-        _require_number(peak)
+        if not np.isfinite(peak):
+            raise _unusable(peak)
         for narrow in self._narrow:
             kept = narrow(values)
             places, values = places[kept], values[kept]
-        weights = np.exp((values - values.max()) / np.float32(self._sampling.temperature))
-        total = np.cumsum(weights, dtype=np.float64)
-        return int(places[np.searchsorted(total, self._random.random() * total[-1], "right")])
+        weights, _ = _weights(values / np.float32(self._sampling.temperature))
+        return int(places[_drawn(weights, self._random.random())])
 
 
-def _allowed(mask: Mask | NDArray[np.intp]) -> Places:
-    return mask if isinstance(mask, np.ndarray) else mask.allowed()
-
-
-def _permits(mask: Mask | NDArray[np.intp], token: int) -> bool:
-    return bool((mask == token).any()) if isinstance(mask, np.ndarray) else mask.permits(token)
-
-
-def _require_number(logit: np.float32) -> None:
-    if np.isnan(logit) or logit == np.inf:
-        raise ModelError("the model computes numbers that are none (NaN): its file is damaged")
+def _unusable(logit: np.float32) -> ModelError | UserError:
     if logit == -np.inf:
-        raise UserError("logit_bias bans every token that may come next")
+        return UserError("logit_bias bans every token that may come next")
+    return ModelError("the model computes numbers that are none (NaN): its file is damaged")
+
+
+def _drawn(weights: Logits, chance: float) -> int:
+    """A place with the probability of its weight; `chance` is uniform in [0, 1).
+
+    Blocks first, then a place in the block: adding up every weight would take most of the time.
+    """
+    blocks = np.add.reduceat(weights, np.arange(0, len(weights), _BLOCK), dtype=np.float64)
+    ends = np.cumsum(blocks)
+    sought = chance * ends[-1]
+    block = _exceeding(ends, sought)
+    within = np.cumsum(weights[block * _BLOCK : (block + 1) * _BLOCK], dtype=np.float64)
+    return block * _BLOCK + _exceeding(within, sought - (ends[block] - blocks[block]))
+
+
+def _exceeding(sums: NDArray[np.float64], sought: float) -> int:
+    """The first place where a running sum exceeds a number; never one that adds nothing to it."""
+    within = min(max(sought, 0.0), np.nextafter(sums[-1], 0.0))
+    return int(np.searchsorted(sums, within, "right"))
 
 
 # -- stages: the places, among some logits, of those that are kept ---------------------------------
@@ -239,34 +246,38 @@ def _stages(sampling: Sampling) -> list[Callable[[Logits], Places]]:
 
 
 def largest(values: Logits, count: int) -> Places:
-    """Places of the `count` largest values, the largest first.
+    """Places of the `count` largest values, the largest first; all if there are not so many."""
+    near = np.arange(len(values)) if count >= len(values) else _reaching(values, count)
+    if len(near) > count:
+        near = near[np.argpartition(values[near], -count)[-count:]]
+    return near[np.argsort(-values[near], kind="stable")]
 
-    The smallest of the `count` largest maxima of blocks is not above the value sought, so that only
-    what reaches it is sorted.
+
+def _reaching(values: Logits, count: int) -> Places:
+    """A few places with the `count` largest values among them.
+
+    At least `count` values reach the `count`-th largest of the maxima of blocks.
     """
-    size = len(values) // _BLOCKS
-    if count < _BLOCKS // 2 and size > 1:
-        maxima = values[: size * _BLOCKS].reshape(_BLOCKS, size).max(axis=1)
-        near = np.flatnonzero(values >= np.partition(maxima, -count)[-count])
-    elif count < len(values):
-        near = np.argpartition(values, -count)[-count:]
-    else:
-        near = np.arange(len(values))
-    return near[np.argsort(-values[near], kind="stable")[:count]]
+    blocks = len(values) // _BLOCK
+    if blocks <= 2 * count:
+        return np.argpartition(values, -count)[-count:]
+    maxima = values[: blocks * _BLOCK].reshape(blocks, _BLOCK).max(axis=1)
+    return np.flatnonzero(values >= np.partition(maxima, -count)[-count])
 
 
 def _top_p(values: Logits, mass: float) -> Places:
     """The likeliest that together have at least so much probability."""
-    probabilities = _softmax(values)
-    return _nearest(values.max() - values, probabilities, mass)
+    weights, total = _weights(values)
+    return _nearest(values.max() - values, weights, mass * total)
 
 
 def _typical(values: Logits, mass: float) -> Places:
     """Those whose surprise is nearest to the expected one (Meister et al., 2022)."""
-    probabilities = _softmax(values)
-    surprise = -np.log(probabilities, where=probabilities > 0, out=np.full_like(values, -np.inf))
-    entropy = np.sum(np.where(probabilities > 0, probabilities * surprise, 0))
-    return _nearest(np.abs(surprise - entropy), probabilities, mass)
+    weights, total = _weights(values)
+    below = np.maximum(values - values.max(), -_NEVER)
+    surprise = np.float32(np.log(total)) - below
+    entropy = np.float32(np.dot(weights, surprise) / total)
+    return _nearest(np.abs(surprise - entropy), weights, mass * total)
 
 
 def _min_p(values: Logits, share: float) -> Places:
@@ -274,21 +285,21 @@ def _min_p(values: Logits, share: float) -> Places:
     return np.flatnonzero(values >= values.max() + np.log(np.float32(share)))
 
 
-def _nearest(distance: Logits, probabilities: Logits, mass: float) -> Places:
-    """Places in the order of `distance`, up to where their probabilities add up to `mass`."""
+def _nearest(distance: Logits, weights: Logits, mass: float) -> Places:
+    """Places in the order of `distance`, up to where their weights add up to `mass`."""
     for reach in (4, 8, 16, np.inf):
         near = np.flatnonzero(distance <= reach)
-        if probabilities[near].sum() >= mass:
+        if weights[near].sum(dtype=np.float64) >= mass:
             break
     near = near[np.argsort(distance[near], kind="stable")]
-    total = np.cumsum(probabilities[near], dtype=np.float64)
+    total = np.cumsum(weights[near], dtype=np.float64)
     return near[: np.searchsorted(total, mass) + 1]
 
 
-def _softmax(values: Logits) -> Logits:
+def _weights(values: Logits) -> tuple[Logits, float]:
+    """Probabilities but for a common factor, and their sum."""
     weights: Logits = np.exp(values - values.max())
-    weights /= weights.sum()
-    return weights
+    return weights, float(weights.sum())
 
 
 class Repetitions:
