@@ -121,7 +121,7 @@ def spaced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vocabulary]:
     words = list(dict.fromkeys(WORDS))
     tokens = [*CONTROL, *(f"<0x{byte:02X}>" for byte in range(256)), *USER_DEFINED, *words]
     kinds = [*[gguf.TokenType.CONTROL] * 4, *[gguf.TokenType.BYTE] * 256,
-             *gguf.TokenType.USER_DEFINED, *[gguf.TokenType.NORMAL] * len(words)]  # fmt: skip
+             gguf.TokenType.USER_DEFINED, *[gguf.TokenType.NORMAL] * len(words)]  # fmt: skip
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_tokenizer_model("llama")
     writer.add_token_list(tokens)
