@@ -162,7 +162,7 @@ def test_a_call_that_the_model_begins_itself_is_held_to_the_grammar(
 ) -> None:
     """The sign that a call begins is enough: everything after it is forced or constrained."""
     matcher = writer.matcher(source, tools=TOOLS)
-    before = "Let me look.\n" if writer.dialect(source).anywhere else ""
+    before = "Let me look.\n" if writer.dialect(source).anywhere else "\n "
     tokens = writer.begin(matcher, source, before)
     rest, forced = writer.walk(matcher, random.Random(source))
     assert forced

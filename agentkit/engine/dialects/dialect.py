@@ -138,7 +138,7 @@ class Dialect(ABC):
         if self.anywhere:
             opened = rules.up_to(self.opener, "opened")
         else:
-            opened = rules.add("opened[lazy]", literal(self.opener))
+            opened = rules.add("opened[lazy]", rf"/\s*/ {literal(self.opener)}")
         return choice([self._calls(rules, opened, tools, many=many), rules.text()])
 
     def _reasoned(self, rules: Rules, answer: str, *, thinking: bool) -> str:
