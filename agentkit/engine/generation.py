@@ -27,6 +27,9 @@ from agentkit.messages import Completion, Delta, FinishReason, Priority, TokenLo
 
 Logits = NDArray[np.float32]
 
+SCORED = 64
+"""Rows of a batch with logits of their own: each is as large as the vocabulary."""
+
 Deliver = Callable[[Delta | AgentkitError], None]
 """Hands a delta, or the error that ended the answer, to whoever waits for it."""
 
@@ -134,13 +137,14 @@ class Generation:
         """The next pending tokens, at most so many."""
         assert self.sequence is not None
         count = min(limit, self.pending)
-        end = self.position + count
-        if self.task.top_logprobs is not None:
-            outputs = min(count, end - (self.prompt_length - 1))
-        else:
+        if self.task.top_logprobs is None:
             outputs = 1 if self.task.budget and count == self.pending else 0
-        tokens = self.tokens[self.position : end]
-        return Piece(self.sequence, self.position, tokens, max(0, outputs))
+        else:
+            unscored = max(0, self.prompt_length - 1 - self.position)
+            count = min(count, unscored + SCORED)
+            outputs = max(0, count - unscored)
+        tokens = self.tokens[self.position : self.position + count]
+        return Piece(self.sequence, self.position, tokens, outputs)
 
     def draws(self, piece: Piece) -> bool:
         """Whether a token is drawn after this piece."""

@@ -160,11 +160,11 @@ class Scheduler:
         for generation in sorted(self._waiting, key=_rank):
             if self._full and self._active:
                 return
-            if len(self._active) >= self._slots and not self._displace(generation):
-                return
             cached = self._store.match(generation.task.namespace, generation.reusable)
             if self._shared_soon(generation, cached):
                 continue
+            if len(self._active) >= self._slots and not self._displace(generation):
+                return
             if self._active and not self._fits(generation, cached):
                 return
             place = self._store.acquire(generation.task.namespace, generation.reusable)
