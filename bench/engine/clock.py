@@ -20,12 +20,12 @@ class Clock:
     waits: list[tuple[float, float]] = field(default_factory=list)
 
     def between(self, began: float, ended: float) -> tuple[int, float]:
-        """Decodes within a span of time, and the seconds of it that llama.cpp took."""
-        decodes = [span for span in self.decodes if began <= span[0] and span[1] <= ended]
+        """Decodes that end within a span of time, and the seconds of it that llama.cpp took."""
+        decodes = sum(began < end <= ended for _, end in self.decodes)
         if not decodes:
             raise RuntimeError("the engine does not call llama.cpp where the clock watches it")
-        waits = [span for span in self.waits if began <= span[0] and span[1] <= ended]
-        return len(decodes), sum(end - begin for begin, end in decodes + waits)
+        spans = self.decodes + self.waits
+        return decodes, sum(max(0.0, min(end, ended) - max(begin, began)) for begin, end in spans)
 
     def longest(self, began: float, ended: float) -> float:
         """Seconds of the longest decode within a span of time."""

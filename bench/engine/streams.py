@@ -1,8 +1,8 @@
 """One stream alone, then one that runs while sixteen others arrive at the same moment.
 
-Sharing cannot help here: no two prompts have a beginning in common.  What counts is that nothing is
-lost against llama.cpp's own loop, and that whoever reads along is never left waiting for longer
-than one piece of somebody's prompt takes.
+Sharing cannot help here: apart from the template's own opening no two prompts begin alike.  What
+counts is that nothing is lost against llama.cpp's own loop, and that whoever reads along is never
+left waiting for longer than one piece of somebody's prompt takes.
 """
 
 from __future__ import annotations
