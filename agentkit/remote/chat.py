@@ -90,7 +90,8 @@ class RemoteChatModel:
         if known is None:
             raise UserError(
                 f"{self._server.url} does not say how much context {self.name!r} has",
-                hint=f"remotes.{self.name}.context_tokens in settings: what the server was started with",
+                hint="say with how much the server was started: "
+                f"remotes.{self.name}.context_tokens in settings",
             )
         return known
 
