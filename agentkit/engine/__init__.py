@@ -1,17 +1,13 @@
-"""The in-process llama.cpp runtime: it hides llama_cpp and llguidance behind the `ChatModel` port.
+"""The in-process llama.cpp runtime: it hides llama_cpp and llguidance behind the ports.
 
-weights      a GGUF file in memory
-vocabulary   text to tokens and back
-context      the KV cache and what it holds
-template     messages to prompt tokens
-grammar      a JSON Schema as a mask over the next token
-sampling     which token comes next
-text         bytes to text that may be shown
-answer       one request, from its prompt to its last token
-chat         the adapter that puts them together
+A request is rendered (`template`, `dialects`), constrained (`grammar`) and handed to the one thread
+that computes (`decoder`).  There the `scheduler` puts pieces of many requests into each batch, and
+the store of `prefixes` sees to it that what prompts share is read once.  ARCHITECTURE.md has the
+whole list of modules, in the order in which a request meets them.
 """
 
 from agentkit.engine.chat import LlamaChatModel
+from agentkit.engine.embed import LlamaEmbedder
 from agentkit.engine.weights import build_info
 
-__all__ = ["LlamaChatModel", "build_info"]
+__all__ = ["LlamaChatModel", "LlamaEmbedder", "build_info"]

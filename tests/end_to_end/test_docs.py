@@ -74,6 +74,18 @@ def test_the_tool_of_the_readme_can_be_called(tmp_path: Path) -> None:
     assert box.get("count_words").function("one two") == 2
 
 
+@pytest.mark.model
+def test_the_engine_of_the_readme_answers(
+    real_models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AGENTKIT_ROLES__CHAT", "qwen2.5-coder-0.5b")
+    exec(compile(blocks("python")[1], "README.md", "exec"), {})
+    said = [line.split() for line in capsys.readouterr().out.splitlines() if line[0] == '"']
+    assert len(said) == 3
+    assert all(text in ('"bread"', '"fish"', '"nothing"') for text, _ in said)
+    assert sum(int(cached) > 100 for _, cached in said) >= 2
+
+
 def test_every_make_target_that_the_docs_name_exists() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in set(re.findall(r"\bmake (demo|test|check|models)\b", README)):
