@@ -253,10 +253,13 @@ def test_a_pattern_takes_no_time_on_a_text_made_for_that() -> None:
         check_answer(JsonSchema({"pattern": "^(a+)+$"}), json.dumps("a" * 5000 + "b"))
 
 
-def test_nothing_is_fetched_for_a_check() -> None:
+def test_nothing_is_fetched_for_a_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched: list[Any] = []
+    monkeypatch.setattr("urllib.request.urlopen", fetched.append)
     schema = {"not": {"$ref": "https://example.com/elsewhere.json"}}
     with pytest.raises(UserError, match=r"^the schema is not valid"):
         check_answer(JsonSchema(schema), "1")
+    assert fetched == []
 
 
 def test_a_choice_is_checked_and_what_a_grammar_enforces_whole_is_not() -> None:

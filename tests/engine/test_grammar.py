@@ -251,6 +251,29 @@ def test_every_answer_fits_a_schema_that_is_enforced(
         check_answer(constraint, text)
 
 
+@pytest.mark.parametrize(
+    ("schema", "unenforced"),
+    [
+        (
+            {"type": "array", "items": {"enum": [1, 2, 3]}, "uniqueItems": True, "maxItems": 4},
+            ("uniqueItems",),
+        ),
+        ({"oneOf": [{"enum": [1, 2]}, {"enum": [2, 3]}]}, ("oneOf",)),
+        ({"type": "integer", "minimum": -(2**63), "maximum": 0}, ("minimum",)),
+    ],
+)
+def test_what_is_not_enforced_is_named_and_the_rest_enforced(
+    schema: dict[str, Any],
+    unenforced: tuple[str, ...],
+    vocabulary: Vocabulary,
+    grammars: Grammars,
+) -> None:
+    assert grammars.matcher(JsonSchema(schema)).unenforced == unenforced
+    rest = {keyword: value for keyword, value in schema.items() if keyword not in unenforced}
+    for text in texts(vocabulary, grammars, JsonSchema(schema), 10):
+        check_answer(JsonSchema(rest), text)
+
+
 NAMES = st.sampled_from(["a", "b", "größe", 'say "hi"', "<tool_call>", ""])
 
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 import llama_cpp as lib
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -24,6 +24,7 @@ from agentkit.engine.sampling import (
     Repetitions,
     Sampler,
     _drawn,
+    _exceeding,
     _stages,
     check,
     largest,
@@ -284,6 +285,7 @@ def adjusted(sampling: Sampling, written: Sequence[int], logits: Logits) -> Logi
     return sampler._adjusted(logits)
 
 
+@example([1, *[2, 3] * (PENALTY_WINDOW // 2)], 1.5, 1.0, 0.5)
 @given(histories, st.floats(0.5, 2), st.floats(-2, 2), st.floats(-2, 2))
 def test_penalties_are_those_of_llama_cpp(
     written: list[int], repeat: float, frequency: float, presence: float
@@ -395,6 +397,11 @@ def test_a_large_vocabulary_is_drawn_from_by_the_same_rule() -> None:
 )
 def test_what_has_no_probability_is_never_drawn(weights: list[float], chance: float) -> None:
     assert weights[_drawn(np.array(weights, dtype=np.float32), chance)] > 0
+
+
+@pytest.mark.parametrize("sought", [-1e-18, 0.0, 1.0, 1.0 + 1e-15])
+def test_a_place_that_adds_nothing_is_not_found_by_rounding_either(sought: float) -> None:
+    assert _exceeding(np.array([0.0, 1.0, 1.0]), sought) == 1
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, unique=True).map(sorted), st.integers())
