@@ -158,9 +158,6 @@ class Sampler:
             for token in tokens:
                 self._repetitions.accept(token)
 
-    def close(self) -> None:
-        """Nothing to free."""
-
     def _adjusted(self, logits: Logits) -> Logits:
         """With bias, penalties and DRY; the given logits themselves if none of them is on."""
         changes = [self._add_bias] if len(self._bias_ids) else []
