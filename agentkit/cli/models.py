@@ -1,4 +1,4 @@
-"""`agentkit models`: list, pull, add, show, path, remove."""
+"""`agentkit models`: list, pull, add, show, path, remove, bench."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -17,6 +17,9 @@ from agentkit.cli.interrupt import interruptible
 from agentkit.errors import Cancelled, NotEnoughMemory, UserError, human_bytes
 from agentkit.ports import Progress
 from agentkit.runtime import Runtime
+
+if TYPE_CHECKING:
+    from agentkit.runtime.bench import Speed
 
 PLAIN_STEP = 0.1
 """Without a terminal, progress is a line for each tenth."""
@@ -281,6 +284,45 @@ def remove(names: tuple[str, ...]) -> None:
         for name in names:
             freed = runtime.store.remove(name)
             click.echo(f"{name}: removed, {human_bytes(freed)} freed")
+
+
+@models.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def bench(name: str | None, as_json: bool) -> None:
+    """How fast a chat model is on this machine; without a NAME, the one of the role.
+
+    Takes a minute on a CPU. Other programs make it slower: close them first.
+    """
+    with Runtime() as runtime:
+        speed = runtime.bench(name)
+    if as_json:
+        _print_json({**asdict(speed), "share": speed.share})
+        return
+    for label, value in _speeds(speed):
+        click.echo(f"{label:<14}{value}")
+
+
+def _speeds(speed: Speed) -> Iterator[tuple[str, str]]:
+    yield "model", speed.model
+    yield "loads as", speed.plan
+    yield "load", f"{speed.load_seconds:.2f} s"
+    yield "prompts", f"{speed.prefill:.0f} tokens/s"
+    yield "answers", f"{speed.decode:.1f} tokens/s"
+    yield (
+        "first token",
+        f"{speed.first_token:.2f} s after {speed.prompt_tokens} new tokens, "
+        f"{speed.first_token_known:.2f} s after known ones",
+    )
+    yield "memory", f"{human_bytes(speed.resident)} of this process"
+    if speed.share is not None and speed.weights_read and speed.bandwidth:
+        used, limit = human_bytes(speed.decode * speed.weights_read), human_bytes(speed.bandwidth)
+        each = human_bytes(speed.weights_read)
+        yield (
+            "bandwidth",
+            f"{speed.share:.0%} of the limit: answers read {used}/s ({each} a token), the memory "
+            f"gives {limit}/s",
+        )
 
 
 def _print_json(value: Any) -> None:

@@ -105,6 +105,11 @@ class Gguf:
     pooling: bool = False
     """Whether it says how to make one vector of a text: an embedding model."""
 
+    @property
+    def read_size(self) -> int:
+        """Bytes of weights that one token costs: all but a table of which it needs one row."""
+        return self.file_size - (self.input_size if self.output_size else 0)
+
     def check_complete(self, name: str) -> None:
         """Raise `ModelDamaged` if tensor data is missing at the end of the file."""
         if self.needed_size > self.file_size:

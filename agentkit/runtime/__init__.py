@@ -1,6 +1,7 @@
 """The composition root: settings in, live objects out.  The only room that knows the adapters.
 
 offers   how each kind of model would be loaded into the memory there is
+bench    how fast a chat model is here
 root     everything a face needs, opened when it is first asked for
 """
 

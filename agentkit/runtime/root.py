@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from agentkit import machine
 from agentkit.cancel import CancelToken
 from agentkit.compute import Compute
 from agentkit.config import Settings, shipped
@@ -28,6 +29,7 @@ from agentkit.toolbox import Toolbox
 if TYPE_CHECKING:
     from agentkit.journal import Journal
     from agentkit.models import ModelStore, Plan
+    from agentkit.runtime.bench import Speed
     from agentkit.workflow.load import LoadedWorkflow
 
 Subscriber = Callable[[Event], None]
@@ -110,6 +112,25 @@ class Runtime:
         Raises `NotEnoughMemory` with what would fit, and what the store raises.
         """
         return self._offers.plan(name, room_now())
+
+    def bench(self, name: str | None = None) -> Speed:
+        """How fast a chat model of this machine is; takes about a minute on a CPU.
+
+        Raises what `chat` raises, and `UserError` for a remote.
+        """
+        from agentkit.models import read_gguf
+        from agentkit.runtime.bench import measure
+
+        name = name or self.settings.roles.chat
+        if name in self.settings.remotes:
+            raise UserError(f"{name} runs on another machine: measure it there")
+        plan = self.plan(name)
+        return measure(
+            self.chat(name),
+            plan=plan.sentence,
+            weights_read=None if plan.gpu_layers else read_gguf(self.store.resolve(name)).read_size,
+            threads=self.settings.engine.threads or machine.physical_cores(),
+        )
 
     def model_names(self) -> list[str]:
         """All models that can be named: of the store and of the remotes in settings."""

@@ -62,6 +62,15 @@ def test_tensors_are_added_up_by_where_they_can_lie(gguf: MakeGguf, written: Wri
 
     assert header.layer_sizes == (144, 3 * 144)
     assert (header.input_size, header.output_size) == (3 * 144, 5 * 144)
+    assert header.read_size == header.file_size - 3 * 144
+
+
+def test_a_table_that_is_the_output_too_is_read_for_each_token(
+    gguf: MakeGguf, written: Written
+) -> None:
+    header = read_gguf(written(gguf(tensors=(("token_embd.weight", (256, 3), 12),))))
+
+    assert header.read_size == header.file_size
 
 
 def test_layers_without_a_number_have_no_sizes(gguf: MakeGguf, written: Written) -> None:
