@@ -340,8 +340,8 @@ def test_calls_one_by_one_or_several() -> None:
         assert several
         assert single
         assert one_tool
-        assert ")*" in several.split("\n")[0]
-        assert ")*" not in single.split("\n")[0] + one_tool.split("\n")[0]
+        assert "*" in several.split("\n")[0]
+        assert "*" not in single.split("\n")[0] + one_tool.split("\n")[0]
         assert "get_weather" not in one_tool
 
 

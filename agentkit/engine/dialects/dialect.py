@@ -43,9 +43,6 @@ class Dialect(ABC):
     opener: ClassVar[str]
     """What the family itself writes first in a call."""
 
-    anywhere: ClassVar[bool] = True
-    """Whether text may come before a call."""
-
     gap: ClassVar[str] = "\n"
     """What stands between a text and the calls after it."""
 
@@ -133,12 +130,14 @@ class Dialect(ABC):
         if request.constraint:
             calls = self._calls(rules, marker, tools, many=many)
             return choice([calls, _wanted(rules, request.constraint)])
-        if self.anywhere and rules.is_token(self.opener):
-            return f"{rules.text()}? ({self._calls(rules, marker, tools, many=many)})?"
-        if self.anywhere:
-            opened = rules.up_to(self.opener, "opened")
-        else:
-            opened = rules.add("opened[lazy]", rf"/\s*/ {literal(self.opener)}")
+        return self._free(rules, tools, many=many)
+
+    def _free(self, rules: Rules, tools: Sequence[ToolSchema], *, many: bool) -> str:
+        """Any text, then calls, if the model likes."""
+        if rules.is_token(self.opener):
+            calls = self._calls(rules, rules.marker(self.opener), tools, many=many)
+            return f"{rules.text()}? ({calls})?"
+        opened = rules.up_to(self.opener, "opened")
         return choice([self._calls(rules, opened, tools, many=many), rules.text()])
 
     def _reasoned(self, rules: Rules, answer: str, *, thinking: bool) -> str:

@@ -10,17 +10,19 @@ from collections.abc import Iterable, Sequence
 
 from agentkit.engine.dialects.dialect import Dialect, call_object
 from agentkit.engine.dialects.formats import bare, fenced, function_tag, objects
-from agentkit.engine.dialects.lark import Rules, literal
+from agentkit.engine.dialects.lark import Rules, choice, literal
 from agentkit.engine.dialects.reader import Sign
 from agentkit.engine.marks import Piece
 from agentkit.messages import ToolCall, ToolSchema
+
+OPENED = r'\{[ \t\n]*"name":[ \t\n]*"'
+"""What makes an answer that begins with it a call: the model has decided."""
 
 
 class Llama3(Dialect):
     """`{"name": ..., "parameters": {...}}`, and nothing around it."""
 
     opener = '{"name": "'
-    anywhere = False
     instruction = (
         "To use one, answer with nothing but a JSON object of this form:\n"
         '{"name": "NAME", "parameters": {...}}'
@@ -43,3 +45,9 @@ class Llama3(Dialect):
     def _calls(self, rules: Rules, opened: str, tools: Sequence[ToolSchema], *, many: bool) -> str:
         call = self._functions(rules, tools, after_name='", "parameters": ')
         return f"{opened} {call} {literal('}')}"
+
+    def _free(self, rules: Rules, tools: Sequence[ToolSchema], *, many: bool) -> str:
+        opened = rules.add("opened[lazy]", rf"/[ \t\n]*{OPENED}/")
+        in_block = rules.add("in_block[lazy]", rf"/[ \t\n]*```[a-z_]*\n[ \t\n]*{OPENED}/")
+        alone, enclosed = (self._calls(rules, one, tools, many=many) for one in (opened, in_block))
+        return choice([alone, f'{enclosed} "\\n```"?', rules.text()])
