@@ -69,7 +69,10 @@ class JsonSchema:
 
 @dataclass(frozen=True, slots=True)
 class Regex:
-    """A text that the pattern matches as a whole (no lookarounds, no back references)."""
+    """A text that the pattern matches as a whole.
+
+    No lookarounds, no back references; `\\d`, `\\w` and `\\s` are those of ASCII.
+    """
 
     pattern: str
 

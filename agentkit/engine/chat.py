@@ -39,6 +39,7 @@ from agentkit.messages import (
     ChatRequest,
     Completion,
     Delta,
+    JsonSchema,
     Lark,
     Message,
     Sampling,
@@ -221,12 +222,9 @@ class LlamaChatModel:
     ) -> Iterator[Generation]:
         """One for each sample; they share the prompt in the cache and nothing else."""
         matcher, constraint = self._matcher(request, prompt), request.constraint
-        if matcher is not None and matcher.unenforced and constraint is not None:
-            task = replace(
-                task,
-                verify=partial(check_answer, constraint),
-                notes=tuple(f"only checked afterwards: {one}" for one in matcher.unenforced),
-            )
+        if matcher is not None and isinstance(constraint, JsonSchema):
+            lost = tuple(f"not enforced while decoding: {one}" for one in matcher.unenforced)
+            task = replace(task, verify=partial(check_answer, constraint), notes=lost)
         for sample in range(request.samples):
             yield Generation(
                 replace(task, sample=sample),

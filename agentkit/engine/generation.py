@@ -260,7 +260,7 @@ class Generation:
         Raises `ModelError` for an answer that fails the `verify` of its task.
         """
         self._output.finish()
-        if reason == "stop" and self.task.verify is not None:
+        if reason == "stop" and self.verbatim and self.task.verify is not None:
             self.task.verify(self._output.text)
         self.deliver()
         if len(self._logprobs) > self._told_logprobs:

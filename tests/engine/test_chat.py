@@ -195,6 +195,19 @@ def test_an_answer_comes_back_as_the_tokens_that_were_written(model: LlamaChatMo
             assert following.cached_tokens > said.usage.prompt_tokens + written - 2
 
 
+def test_what_a_grammar_cannot_enforce_is_said_and_checked_afterwards(
+    model: LlamaChatModel,
+) -> None:
+    item = {"enum": ["red", "blue"]}
+    schema = {"type": "array", "items": item, "minItems": 3, "maxItems": 3, "uniqueItems": True}
+    with pytest.raises(ModelError, match="unique"):
+        ask(model, question("Name colours.", constraint=JsonSchema(schema), max_tokens=40))
+    pair = {**schema, "minItems": 1, "maxItems": 1}
+    said = ask(model, question("Name a colour.", constraint=JsonSchema(pair), max_tokens=40))
+    assert json.loads(said.text) in (["red"], ["blue"])
+    assert any("uniqueItems" in note for note in said.notes)
+
+
 def test_scores_say_what_the_model_finds_likely(model: LlamaChatModel) -> None:
     prompt = [Message("user", "What is the capital of France?")]
     good = model.score(prompt, "The capital of France is Paris.")
