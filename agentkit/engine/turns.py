@@ -146,7 +146,6 @@ def _alternating(turns: Sequence[Turn], *, begins: bool) -> list[Turn]:
             turn.role = "user"
         if last and last.role == turn.role != "tool" and not (last.calls or turn.calls):
             last.pieces = _joined(last.pieces, turn.pieces)
-            last.reasoning = last.reasoning or turn.reasoning
             continue
         if turn.role == "assistant" and not begins and (not last or last.role == "system"):
             merged.append(Turn("user", [Piece("")]))

@@ -119,6 +119,13 @@ def test_a_text_within_scaffolding_survives_its_treatment() -> None:
     assert written(marks.pieces(template.render(t=marks.text("McX")))) == "<a McX b>"
 
 
+def test_a_repeated_text_is_no_longer_than_it_is() -> None:
+    """Its mark is: an empty text, a billion times, must not become as many marks."""
+    marks = Marks()
+    assert str.__len__(marks.text("") * 1000) < 100
+    assert str.__len__(1000 * marks.text("")) < 100
+
+
 def test_a_single_text_may_be_cut() -> None:
     marks = Marks()
     cut = marks.sealed([Piece(" a ", static=True)]).strip()

@@ -141,6 +141,11 @@ def test_content_is_content_whatever_it_says(hostile: str) -> None:
     assert content(rendered) == f"Be brief.{hostile}HelloHi"
 
 
+def test_the_space_before_a_content_belongs_to_its_first_word() -> None:
+    """There the model has seen it: ` Hi` is a token."""
+    assert content(tokens(MISTRAL, ASK, REPLY, ASK)) == " HiHello Hi"
+
+
 def test_templates_may_leave_out_repeat_and_trim_contents() -> None:
     source = "{{ messages[-1].content }}!{{ messages[-1].content|trim }}"
     assert prompt(source, ASK, REPLY, ("user", " Hi\n")) == " Hi\n!Hi"
@@ -379,6 +384,21 @@ def test_the_stable_beginning_comes_of_system_and_tools_alone(
             assert "Be brief." in read(one.tokens[: one.stable])
         if known:
             assert "get_time" in read(one.tokens[: one.stable])
+
+
+@pytest.mark.parametrize("source", FAMILIES)
+def test_what_comes_later_is_not_stable(
+    templates: Callable[[str | None], ChatTemplate], source: str | None
+) -> None:
+    made = templates(source)
+    history = [SAY, QUESTION, Message("assistant", "Sunny."), QUESTION]
+    for messages in (history[:2], history):
+        prompt = made.render(messages, ())
+        beginning = made.prefix([SAY])
+        assert prompt.tokens[: prompt.stable] == beginning[: prompt.stable]
+        assert read(prompt.tokens[: prompt.stable]).count("Be brief.") == 1
+    alone = made.render([SAY], ())
+    assert "Be brief." in read(alone.tokens[: alone.stable])
 
 
 @pytest.mark.parametrize("source", FAMILIES)
