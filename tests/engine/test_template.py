@@ -100,6 +100,16 @@ def test_a_template_without_a_system_role_has_it_in_the_first_question() -> None
     )
 
 
+def test_a_template_that_leaves_the_system_out_has_the_user_say_it() -> None:
+    source = (
+        "{% for m in messages %}{% if m.role == 'user' %}<|user|>{{ m.content }}"
+        "{% elif m.role == 'assistant' %}<|assistant|>{{ m.content }}{% endif %}{% endfor %}"
+    )
+    assert prompt(source, SYSTEM, ASK, REPLY, SYSTEM, ASK) == (
+        "<|user|>Be brief.\n\nHi<|assistant|>Hello<|user|>Be brief.<|user|>Hi"
+    )
+
+
 @pytest.mark.parametrize("source", [GEMMA, MISTRAL])
 def test_turns_of_one_role_are_joined_where_roles_must_alternate(source: str) -> None:
     assert prompt(source, ASK, ASK) == prompt(source, ("user", "Hi\n\nHi"))
