@@ -261,6 +261,20 @@ def test_no_text_before_a_required_call(writer: Writer) -> None:
         assert first.startswith(opener) or opener.startswith(first)
 
 
+@pytest.mark.parametrize("source", ["qwen2.5.jinja", "smollm2.jinja"])
+@pytest.mark.parametrize("choice", ["auto", "required"])
+def test_a_line_s_end_after_a_call_does_not_bind_to_another(
+    writer: Writer, source: str, choice: str
+) -> None:
+    """Small models write one where they would like to explain; kept from that, they should stop."""
+    matcher = writer.matcher(source, tools=TOOLS, tool_choice=choice)
+    call = '<tool_call>\n{"name": "get_time", "arguments": {}}\n</tool_call>\n'
+    matcher.accept(writer.vocabulary.tokenize(call, special=True))
+    assert set(map(int, matcher.allowed())) & writer.vocabulary.end_of_generation
+    matcher.accept(writer.vocabulary.tokenize("<tool_call>", special=True))
+    assert writer.text(matcher.forced()).startswith('\n{"name":')
+
+
 def test_control_tokens_have_no_place_in_an_answer(writer: Writer) -> None:
     start = writer.vocabulary.marker("<|im_start|>")
     assert start is not None
