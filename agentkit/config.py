@@ -12,7 +12,15 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -21,6 +29,7 @@ from pydantic_settings import (
 )
 
 from agentkit.errors import InvalidFile, UserError
+from agentkit.permissions import Effect, Verdict
 from agentkit.validation import explain, problems_from
 from agentkit.yamlfile import load_file
 
@@ -62,10 +71,19 @@ def _name(name: str) -> str:
     return name
 
 
+def _server_name(name: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,19}", name):
+        raise ValueError(f"{name!r} is no name: lower-case letters, digits and '-', 20 at most")
+    return name
+
+
 FullPath = Annotated[Path, AfterValidator(_full)]
 Layers = Annotated[int | Literal["auto"], BeforeValidator(_layers)]
 Address = Annotated[str, AfterValidator(_address)]
 Name = Annotated[str, AfterValidator(_name)]
+
+
+ServerName = Annotated[str, AfterValidator(_server_name)]
 
 
 class Roles(BaseModel):
@@ -127,6 +145,80 @@ class AdapterSettings(BaseModel):
     """A GGUF file."""
 
 
+class ProfilePermissions(BaseModel):
+    """What tools may touch without asking.
+
+    A name with a dot in front is not covered by a folder that is granted, only by itself; a private
+    address only by its own name.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    tools: dict[str, Verdict] = Field(default_factory=dict)
+    """By name, or by a pattern such as `files__*`: allow, ask or deny."""
+    read: list[FullPath] = Field(default_factory=list)
+    """Folders."""
+    write: list[FullPath] = Field(default_factory=list)
+    """Folders."""
+    hosts: list[str] = Field(default_factory=list)
+    """Such as `example.org`, `*.example.org`, `192.168.1.7:8080`; `*` is every public one."""
+    effects: dict[Effect, Verdict] = Field(default_factory=dict)
+    """For what no other line speaks of."""
+    otherwise: Literal["ask", "deny"] = "ask"
+    """Where nobody is there to ask, the run is parked."""
+
+
+class Permissions(BaseModel):
+    """What tools may do, with a person in front of the run and without one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    interactive: ProfilePermissions = Field(
+        default_factory=lambda: ProfilePermissions(read=[Path.cwd()])
+    )
+    unattended: ProfilePermissions = ProfilePermissions()
+
+
+class ToolSettings(BaseModel):
+    """Where more tools are, and what single tools are told."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    folders: list[FullPath] = Field(default_factory=list)
+    """Folders with tools, beside the shipped ones and those in the home."""
+    options: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """By the name of the tool: `agentkit tools show NAME` says which there are."""
+
+
+class ServerSettings(BaseModel):
+    """A program that offers tools over the Model Context Protocol."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    command: list[str] | None = Field(None, min_length=1)
+    """A program and its arguments, spoken to over stdin and stdout."""
+    environment: dict[str, str] = Field(default_factory=dict)
+    """Variables for the program; it gets no others beside PATH, HOME and LANG."""
+    pass_environment: list[str] = Field(default_factory=list)
+    """Names of variables that it gets as they are here: for secrets."""
+    url: Address | None = None
+    """The address of a server that runs already (streamable HTTP)."""
+    token_env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """The environment variable that holds the token for `url`."""
+    tools: list[str] | None = None
+    """The tools that are offered to models; None: all."""
+    effects: list[Effect] | None = None
+    """What its tools do to the world; None: everything, so that each call is asked about."""
+    timeout: float = Field(60.0, gt=0)
+    """Seconds for one call, and for the start."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> ServerSettings:
+        if (self.command is None) == (self.url is None):
+            raise ValueError("takes either a command or a url")
+        return self
+
+
 class Settings(BaseSettings):
     """All settings.  `AGENTKIT_ROLES__CHAT=...` overrides `roles: {chat: ...}`."""
 
@@ -140,6 +232,11 @@ class Settings(BaseSettings):
     engine: EngineSettings = EngineSettings()
     remotes: dict[Name, RemoteSettings] = Field(default_factory=dict)
     adapters: dict[Name, AdapterSettings] = Field(default_factory=dict)
+    permissions: Permissions = Field(default_factory=Permissions)
+    sandbox: Literal["bubblewrap", "none"] = "bubblewrap"
+    """`none` runs the code of models and scripts without a sandbox, with your own rights."""
+    tools: ToolSettings = ToolSettings()
+    mcp: dict[ServerName, ServerSettings] = Field(default_factory=dict)
 
     @property
     def models_folder(self) -> Path:

@@ -5,6 +5,8 @@
     ├── MachineError     this machine lacks something: disk, memory, network, a model file
     ├── ModelError       a model answered, but not in a way that can be used
     ├── ToolError        a tool could not do what it was asked
+    │   └── ToolRetry    the same, but a better call may succeed: the message says how
+    ├── ApprovalNeeded   a person has to answer first, and nobody is there
     ├── StepFailed       one of the above, with the place in the workflow where it struck
     └── Cancelled        somebody asked to stop: nobody's fault
 
@@ -229,6 +231,20 @@ class ModelBusy(ModelError):
 
 class ToolError(AgentkitError):
     """A tool could not do what it was asked; the message is for the caller to read."""
+
+
+class ToolRetry(ToolError):
+    """The call was not good, and a better one may succeed: the message is the hint."""
+
+
+class ApprovalNeeded(AgentkitError):
+    """Something that only a person can answer; the question is on record under `request`."""
+
+    exit_code = 3
+
+    def __init__(self, request: str, reason: str) -> None:
+        super().__init__(reason, hint=f"agentkit approvals show {request}")
+        self.request = request
 
 
 class StepFailed(AgentkitError):

@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 from agentkit.messages import Usage
 
-RunStatus = Literal["running", "succeeded", "failed", "cancelled"]
-StepStatus = Literal["running", "succeeded", "failed", "skipped", "cancelled"]
+RunStatus = Literal["running", "succeeded", "failed", "cancelled", "parked"]
+StepStatus = Literal["running", "succeeded", "failed", "skipped", "cancelled", "parked"]
+CallStatus = Literal["running", "returned", "retry", "failed", "needs_approval", "cancelled"]
 
 
 def _now() -> datetime:
@@ -98,6 +99,27 @@ class ArtifactMade(StepEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCalled(StepEvent):
+    """A tool is about to be called; `arguments` as they were given, text where a model wrote it."""
+
+    call: str
+    tool: str
+    arguments: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolReturned(StepEvent):
+    """A call ended: `outcome` is its value, or a sentence; `size` in bytes of JSON."""
+
+    call: str
+    tool: str
+    status: CallStatus
+    seconds: float
+    size: int
+    outcome: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepFinished(StepEvent):
     """A step, one item of a `foreach`, or (with `item` None) the `foreach` as a whole."""
 
@@ -115,11 +137,14 @@ class StepSkipped(StepEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepFailed(StepEvent):
-    """`status` tells a failure from a cancel; `detail` is for a developer, maybe a traceback."""
+    """`status` tells a failure from a cancel, and from a step that waits for a person's answer.
+
+    `detail` is for a developer, maybe a traceback.
+    """
 
     error: str
     seconds: float
-    status: Literal["failed", "cancelled"] = "failed"
+    status: Literal["failed", "cancelled", "parked"] = "failed"
     detail: str = ""
 
 

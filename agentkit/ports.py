@@ -5,12 +5,17 @@ The contract of each port is tested by one suite in `tests/contract/`, run on ev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+
+from pydantic import BaseModel
 
 from agentkit.cancel import CancelToken
+from agentkit.jobs import Job, JobResult
 from agentkit.messages import ChatRequest, Delta, Message, Score, ToolSchema
+from agentkit.permissions import Request, Rule
 from agentkit.transcript import Transcript
 
 if TYPE_CHECKING:
@@ -117,6 +122,153 @@ class Transcriber(Protocol):
         """Give memory back.  Idempotent."""
 
 
+class Sandbox(Protocol):
+    """Runs programs where they can harm nothing.  May be called from any thread."""
+
+    def run(self, job: Job, cancel: CancelToken | None = None) -> JobResult:
+        """Run a program to its end, or to the limit that it hits.
+
+        No exit code raises; neither does a limit or a cancel, which `JobResult.stopped` tells.
+        Raises `MachineError` with the way out where programs cannot be kept apart, `ToolError` for
+        a program that does not exist.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """A request to another machine.  Bytes and seconds; `timeout` is for the whole exchange."""
+
+    url: str
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    timeout: float = 30.0
+    max_bytes: int = 10_000_000
+    max_redirects: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """What came back: `body` as it is after decompression, whole and never larger than allowed.
+
+    `url` is where the last redirect led; header names are in lower case.
+    """
+
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Http(Protocol):
+    """Talks to other machines, within what is granted.  May be called from any thread."""
+
+    def fetch(self, request: HttpRequest, cancel: CancelToken | None = None) -> HttpResponse:
+        """Send a request and follow redirects; any status is an answer.
+
+        Each name is looked up first, and the connection goes to the address that was checked:
+        private, loopback and link-local ones are refused unless their host is granted, also
+        behind a redirect.  Raises `ToolRetry` for an address that is not well formed,
+        `ToolError` for what is refused, too large, too slow, or cannot be reached.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Recollection:
+    """An entry of memory that was found; `score` is from 0 to 1, 1 is the same text."""
+
+    id: str
+    text: str
+    source: str
+    score: float
+
+
+class Memory(Protocol):
+    """Texts that can be found again by their meaning.  May be called from any thread."""
+
+    def search(self, query: str, *, limit: int = 5) -> list[Recollection]:
+        """The entries that are nearest to the query, best first."""
+
+    def save(self, text: str, *, source: str) -> str:
+        """Keep a text and return the id of its entry: of an old one, if it has the same text."""
+
+
+class ToolServer(Protocol):
+    """Another program that offers tools.  May be called from any thread."""
+
+    @property
+    def name(self) -> str:
+        """The name under which settings know it."""
+
+    def tools(self) -> tuple[ToolSchema, ...]:
+        """What it offers; connects when first asked.
+
+        Raises `MachineError` for a server that cannot be started or reached, or says nothing in
+        time.
+        """
+
+    def call(self, tool: str, arguments: Mapping[str, Any], cancel: CancelToken | None) -> Any:
+        """Call a tool and return what it gave: data where it gave data, text otherwise.
+
+        Raises `ToolError` for what the server calls an error, for one that dies or takes too long
+        (and the next call starts it anew), `Cancelled`.
+        """
+
+    def close(self) -> None:
+        """End it.  Idempotent."""
+
+
+class Desk(Protocol):
+    """Where questions to a person are on record until they are answered, and afterwards."""
+
+    def file(self, request: Request) -> Request:
+        """Put a question on record.
+
+        Returns the one that is there already, if the same run asked the same and the answer was
+        not used yet: maybe it has an answer by now.
+        """
+
+    def answer(self, request: str, answer: str) -> None:
+        """Write down what a person said.  Raises `UserError` for a question that was answered."""
+
+    def use(self, request: str) -> None:
+        """The answer was acted upon: it does not count a second time."""
+
+    def rules(self) -> list[Rule]:
+        """The answers that are remembered; the newest first."""
+
+    def remember(self, rules: Sequence[Rule]) -> None:
+        """Remember answers; a newer one about the same thing replaces the older."""
+
+
+class Files(Protocol):
+    """The files that a call may touch.
+
+    Relative paths are in the folder of the run.  What is granted is checked on the file that was
+    opened, so that a link that changes in between leads nowhere.
+    """
+
+    def locate(self, path: Path | str) -> Path:
+        """The full path with links resolved.  Raises `ToolError` if reading is not granted."""
+
+    def read(self, path: Path | str, *, limit: int = 50_000_000) -> bytes:
+        """A whole file.
+
+        Raises `ToolRetry` where there is none (with the nearest names), `ToolError` for one that
+        is larger than `limit`, no plain file, or not granted.
+        """
+
+    def write(self, path: Path | str, content: bytes) -> Path:
+        """Write a file as a whole or not at all, and return its full path.
+
+        Missing folders are made.  A file in the folder of the run is recorded as an artifact.
+        Raises `ToolError` if writing is not granted or fails.
+        """
+
+
+Options = TypeVar("Options", bound=BaseModel)
+
+
 class ToolContext(Protocol):
     """What a tool may reach: handed in by the runtime, never imported by the tool."""
 
@@ -125,12 +277,37 @@ class ToolContext(Protocol):
         """The run's own folder; files written here are its artifacts."""
 
     @property
+    def files(self) -> Files:
+        """Files, within what is granted."""
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """For programs that somebody else wrote: a model, most of the time."""
+
+    @property
+    def http(self) -> Http:
+        """Other machines, within what is granted."""
+
+    @property
+    def memory(self) -> Memory:
+        """The vector memory.  Raises `ToolError` where there is none."""
+
+    @property
     def transcriber(self) -> Transcriber:
         """The model of the role `transcribe`, loaded when first asked for."""
 
     @property
     def cancel(self) -> CancelToken:
         """To be checked between pieces of long work."""
+
+    def options(self, model: type[Options]) -> Options:
+        """What settings say about this tool (`tools.options.NAME`), checked.
+
+        Raises `UserError` with the key for options that do not fit the model.
+        """
+
+    def ask(self, question: str, choices: Sequence[str] = ()) -> str:
+        """Ask the person; raises `ApprovalNeeded` where nobody is there to answer."""
 
     def progress(self, done: float, total: float | None, unit: str) -> None:
         """Say how far the work is."""

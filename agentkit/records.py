@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from agentkit.events import RunStatus, StepStatus
+from agentkit.events import CallStatus, RunStatus, StepStatus
 from agentkit.messages import Usage
 
 
@@ -60,3 +60,22 @@ class ArtifactRecord:
     path: str
     size: int
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """A call of a tool; one that is `running` in a run that is not was interrupted.
+
+    `size` in bytes of JSON; `outcome` is a value, or a sentence.
+    """
+
+    id: str
+    step: str
+    key: str
+    tool: str
+    arguments: Any
+    status: CallStatus
+    started: datetime
+    seconds: float | None
+    size: int | None
+    outcome: Any

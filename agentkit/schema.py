@@ -11,7 +11,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from typing import Any, Protocol, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
@@ -41,6 +41,24 @@ class Fault:
         inside = place and not self.message.startswith("unknown argument")
         about = f'argument "{place}": ' if inside else ""
         return about + self.message + (f". {self.suggestion}" if self.suggestion else "")
+
+
+class Parameters(Protocol):
+    """What a tool takes, from wherever that is known: a signature, a header, a server's schema."""
+
+    @property
+    def json_schema(self) -> dict[str, Any]:
+        """JSON Schema of the arguments as one object."""
+
+    @property
+    def names(self) -> list[str]:
+        """The arguments, in the order in which they were declared."""
+
+    def bind(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments in the types of the tool.  Raises `InvalidInput` naming every fault."""
+
+    def faults(self, given: Mapping[str, Any]) -> list[Fault]:
+        """Everything that is wrong with some arguments, by the same code that binds them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,9 @@
 """What happened in every run, in one SQLite file that survives a power cut.
 
-tables   the tables and their numbered migrations
-store    events in, records out
+tables     the tables and their numbered migrations
+database   the file, opened; its faults explained
+store      events in, records out
+desk       questions to a person, and remembered answers
 """
 
 from agentkit.journal.store import Journal

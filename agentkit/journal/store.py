@@ -9,31 +9,26 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shlex
-import sqlite3
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Row, create_engine, event, func, select, update
+from sqlalchemy import Connection, Row, func, select, update
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.exc import DatabaseError
-from sqlalchemy.pool import ConnectionPoolEntry
 
 from agentkit import events as ev
-from agentkit.errors import MachineError, UnknownName
+from agentkit.errors import UnknownName
 from agentkit.journal import tables as t
+from agentkit.journal.database import Database
+from agentkit.journal.desk import JournalDesk
 from agentkit.messages import Usage
-from agentkit.records import ArtifactRecord, RunRecord, StepRecord
+from agentkit.records import ArtifactRecord, CallRecord, RunRecord, StepRecord
 
 LONG = 2000
 """Strings of more characters are stored once, by digest."""
-
-BUSY_SECONDS = 10
 
 _NEWEST = select(t.runs).order_by(t.runs.c.started.desc(), t.runs.c.id.desc())
 
@@ -43,23 +38,12 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._engine = create_engine(
-            URL.create("sqlite", database=str(path)),
-            connect_args={"timeout": BUSY_SECONDS},
-            hide_parameters=True,
-        )
-        event.listen(self._engine, "connect", _configure)
-        try:
-            with self._explained():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                t.migrate(self._engine)
-        except BaseException:
-            self.close()
-            raise
+        self._database = Database(path)
+        self.desk = JournalDesk(self._database)
 
     def close(self) -> None:
         """Close all connections."""
-        self._engine.dispose()
+        self._database.close()
 
     # -- writing -----------------------------------------------------------------------------
 
@@ -70,7 +54,7 @@ class Journal:
         """
         if isinstance(happened, ev.StepProgress):
             return  # for the eyes only
-        with self._explained(), self._engine.begin() as connection:
+        with self._database.write() as connection:
             if isinstance(happened, ev.RunStarted):
                 self._insert_run(connection, happened)
             connection.execute(
@@ -91,6 +75,10 @@ class Journal:
                                    inputs=_dump(connection, happened.inputs))  # fmt: skip
                 case ev.ForeachStarted():
                     self._put_step(connection, happened, action="foreach", status="running")
+                case ev.ToolCalled():
+                    self._insert_call(connection, happened)
+                case ev.ToolReturned():
+                    self._finish_call(connection, happened)
                 case ev.StepSkipped():
                     self._put_step(connection, happened, action="", status="skipped",
                                    finished=happened.time.isoformat())  # fmt: skip
@@ -145,6 +133,30 @@ class Journal:
             .on_conflict_do_update(index_elements=["run", "path"], set_=values)
         )
 
+    def _insert_call(self, connection: Connection, called: ev.ToolCalled) -> None:
+        connection.execute(
+            t.calls.insert().values(
+                **_place(called),
+                id=called.call,
+                tool=called.tool,
+                arguments=_dump(connection, called.arguments),
+                status="running",
+                started=called.time.isoformat(),
+            )
+        )
+
+    def _finish_call(self, connection: Connection, returned: ev.ToolReturned) -> None:
+        connection.execute(
+            update(t.calls)
+            .where(t.calls.c.run == returned.run, t.calls.c.id == returned.call)
+            .values(
+                status=returned.status,
+                seconds=returned.seconds,
+                size=returned.size,
+                outcome=_dump(connection, returned.outcome),
+            )
+        )
+
     def _put_step(self, connection: Connection, about: ev.StepEvent, **values: Any) -> None:
         connection.execute(
             insert(t.steps)
@@ -171,17 +183,17 @@ class Journal:
 
     def runs(self, *, limit: int = 20) -> list[RunRecord]:
         """The newest runs, newest first."""
-        with self._explained(), self._engine.connect() as connection:
+        with self._database.read() as connection:
             return [_run(connection, row) for row in connection.execute(_NEWEST.limit(limit))]
 
     def count(self) -> int:
         """How many runs there are."""
-        with self._explained(), self._engine.connect() as connection:
+        with self._database.read() as connection:
             return int(connection.execute(select(func.count()).select_from(t.runs)).scalar_one())
 
     def run(self, name: str) -> RunRecord:
         """A run by id, by a unique beginning of it, or `last`.  Raises `UnknownName`."""
-        with self._explained(), self._engine.connect() as connection:
+        with self._database.read() as connection:
             if name == "last":
                 query = _NEWEST.limit(1)
             else:
@@ -200,7 +212,7 @@ class Journal:
     def definition(self, run: str) -> str:
         """The workflow file as it was when the run started."""
         query = select(t.runs.c.definition).where(t.runs.c.id == run)
-        with self._explained(), self._engine.connect() as connection:
+        with self._database.read() as connection:
             return str(connection.execute(query).scalar_one())
 
     def steps(self, run: str) -> list[StepRecord]:
@@ -210,49 +222,23 @@ class Journal:
             .where(t.steps.c.run == run)
             .order_by(t.steps.c.started, t.steps.c.position)
         )
-        with self._explained(), self._engine.connect() as connection:
+        with self._database.read() as connection:
             return [_step(connection, row) for row in connection.execute(query)]
+
+    def calls(self, run: str) -> list[CallRecord]:
+        """The tool calls of a run in the order in which they began."""
+        query = select(t.calls).where(t.calls.c.run == run).order_by(t.calls.c.started)
+        with self._database.read() as connection:
+            return [_call(connection, row) for row in connection.execute(query)]
 
     def artifacts(self, run: str) -> list[ArtifactRecord]:
         """The files that a run made."""
         query = select(t.artifacts).where(t.artifacts.c.run == run).order_by(t.artifacts.c.path)
-        with self._explained(), self._engine.connect() as connection:
+        with self._database.read() as connection:
             return [
                 ArtifactRecord(row.step, row.path, row.size, row.sha256)
                 for row in connection.execute(query)
             ]
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """SQLite's errors as ours, with the file and the way out."""
-        try:
-            yield
-        except DatabaseError as error:
-            raise MachineError(
-                f"the journal {self.path}: {error.orig}", hint=self._hint(error)
-            ) from None
-        except OSError as error:
-            raise MachineError(f"the journal {self.path}: {error.strerror}", hint=_CHECK) from None
-
-    def _hint(self, error: DatabaseError) -> str:
-        cause = str(error.orig)
-        if "malformed" in cause or "not a database" in cause:
-            # With its companions: a new database would take over the old one's write-ahead log.
-            old = shlex.quote(str(self.path.with_name("damaged")))
-            files = shlex.quote(str(self.path))
-            return f"move it away and go on with a new one: mkdir {old} && mv {files}* {old}"
-        if "locked" in cause:
-            return "another agentkit holds it for long; try again when that one is done"
-        return _CHECK
-
-
-_CHECK = "check that the disk has room and the folder can be written"
-
-
-def _configure(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
-    del record
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
 
 
 def _place(about: ev.StepEvent) -> dict[str, Any]:
@@ -263,7 +249,7 @@ def _place(about: ev.StepEvent) -> dict[str, Any]:
 
 def _summary(happened: ev.Event) -> dict[str, Any]:
     """An event without what the tables of runs and steps hold anyway."""
-    bulky = {"definition", "inputs", "outputs", "detail", "usage"}
+    bulky = {"definition", "inputs", "outputs", "detail", "usage", "arguments", "outcome"}
     return {name: value for name, value in happened.details().items() if name not in bulky}
 
 
@@ -351,4 +337,19 @@ def _step(connection: Connection, row: Row[Any]) -> StepRecord:
         outputs=_parse(connection, row.outputs),
         error=row.error,
         usage=_usage(row.usage),
+    )
+
+
+def _call(connection: Connection, row: Row[Any]) -> CallRecord:
+    return CallRecord(
+        id=row.id,
+        step=row.step,
+        key=row.key,
+        tool=row.tool,
+        arguments=_parse(connection, row.arguments),
+        status=row.status,
+        started=datetime.fromisoformat(row.started),
+        seconds=row.seconds,
+        size=row.size,
+        outcome=_parse(connection, row.outcome),
     )

@@ -6,11 +6,13 @@ A migration that has landed is never edited: append a new one.
 from __future__ import annotations
 
 from sqlalchemy import (
+    Boolean,
     Column,
     Connection,
     Engine,
     Float,
     ForeignKey,
+    Index,
     Integer,
     MetaData,
     String,
@@ -94,12 +96,63 @@ texts = Table(
 )
 """Long strings, each stored once: a transcript is the prompt prefix of a hundred questions."""
 
+calls = Table(
+    "calls",
+    metadata,
+    Column("run", String, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("step", String, nullable=False),
+    Column("key", String, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("tool", String, nullable=False),
+    Column("arguments", Text, nullable=False),
+    Column("status", String, nullable=False),
+    Column("started", String, nullable=False),
+    Column("seconds", Float),
+    Column("size", Integer),
+    Column("outcome", Text),
+)
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("run", String, nullable=False),
+    Column("tool", String, nullable=False),
+    Column("arguments", Text, nullable=False),
+    Column("key", String, nullable=False),
+    Column("accesses", Text, nullable=False),
+    Column("question", Text, nullable=False),
+    Column("choices", Text, nullable=False),
+    Column("asked", String, nullable=False),
+    Column("answer", Text),
+    Column("answered", String),
+    Column("used", Boolean, nullable=False),
+    Index("requests_of_a_run", "run", "key"),
+)
+"""Questions to a person.  They outlive their run, and some have none: no foreign key."""
+
+rules = Table(
+    "rules",
+    metadata,
+    Column("tool", String, primary_key=True),
+    Column("effect", String, primary_key=True),
+    Column("pattern", String, primary_key=True),
+    Column("verdict", String, nullable=False),
+    Column("made", String, nullable=False),
+)
+"""Answers that are remembered."""
+
 
 def _m001_first(connection: Connection) -> None:
-    metadata.create_all(connection)
+    metadata.create_all(connection, tables=[runs, steps, artifacts, events, texts])
 
 
-MIGRATIONS = (_m001_first,)
+def _m002_calls_and_approvals(connection: Connection) -> None:
+    metadata.create_all(connection, tables=[calls, requests, rules])
+
+
+MIGRATIONS = (_m001_first, _m002_calls_and_approvals)
 
 
 def migrate(engine: Engine) -> None:

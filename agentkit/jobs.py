@@ -1,0 +1,73 @@
+"""A program that runs apart from everything: what it gets, what it may use, what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+WORK = "/work"
+"""The writable folder, as the program sees it; also its home and where it starts."""
+
+INPUTS = "/inputs"
+"""Where files that were handed in lie, as the program sees them; they cannot be changed."""
+
+Stopped = Literal[
+    "", "wall", "cpu", "memory", "output", "disk", "cancelled"
+]
+"""The limit that ended a program, or somebody who asked; empty: it ended by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a program may use.  Seconds and bytes.
+
+    `memory`, `processes` and `disk` count for the program and its children together; `disk` is what
+    it may add to its work folder, `file` the size of one file, `output` what it may write to stdout
+    and stderr together.
+    """
+
+    wall: float = 60.0
+    cpu: float = 60.0
+    memory: int = 1_000_000_000
+    processes: int = 64
+    open_files: int = 256
+    file: int = 200_000_000
+    disk: int = 500_000_000
+    output: int = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A program to run.
+
+    `argv[0]` is looked up in the sandbox: `python3` is the Python that agentkit runs on.  `work` is
+    the one folder of the host that it may write to; it appears as `WORK`.  `inputs` maps names to
+    files or folders of the host, which appear read-only as `INPUTS/name`.  `environment` is all that
+    the program finds in its environment besides PATH, HOME, LANG and TMPDIR.
+    """
+
+    argv: tuple[str, ...]
+    work: Path
+    inputs: Mapping[str, Path] = field(default_factory=dict)
+    stdin: bytes = b""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    limits: Limits = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """What came of it.
+
+    `exit_code` is negative for the number of the signal that ended the program.  `changed` are the
+    files in the work folder that the program made or changed, relative to it, sorted.  Output that
+    went beyond the limit is cut off at the end.
+    """
+
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+    seconds: float
+    stopped: Stopped = ""
+    changed: tuple[str, ...] = ()

@@ -1,0 +1,21 @@
+"""Tools: find them, say what they do, decide whether a call may happen, and make it.
+
+tool        what a tool is, and `@tool`
+sources     where tools come from: folders, installed packages, other programs
+python      a Python file with functions, as tools
+script      an executable file with a header, as a tool
+servers     what an MCP server offers, as tools
+box         all tools of all sources by name
+grants      whether a call may touch what it would touch (pure)
+approvals   questions that only a person answers, and the answers that are remembered
+files       files, within what is granted
+context     what a tool may reach while it works
+caller      one call, from its arguments to one of four outcomes
+output      what a model sees of an outcome: capped, marked as data, the rest in pages
+answer      a model's answer with the calls that it makes on the way
+"""
+
+from agentkit.toolbox.box import BadTool, Toolbox
+from agentkit.toolbox.tool import Tool, tool
+
+__all__ = ["BadTool", "Tool", "Toolbox", "tool"]

@@ -1,0 +1,196 @@
+"""One call of a tool, whoever makes it: a model, a workflow, a person, another program.
+
+    name        a near miss is told to the caller
+    arguments   checked by the tool's own schema
+    accesses    what it would touch; if that cannot be told, the call does not happen
+    decision    allowed, denied, or a question to a person
+    the call    with a context that reaches no further than what was decided
+    outcome     one of four; nothing that a tool does wrong escapes as an exception
+
+The journal knows of a call before it is made.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+from agentkit.cancel import CancelToken
+from agentkit.errors import (
+    AgentkitError,
+    ApprovalNeeded,
+    Cancelled,
+    InvalidInput,
+    ToolRetry,
+    did_you_mean,
+)
+from agentkit.outcomes import Failed, NeedsApproval, Outcome, Retry, Returned
+from agentkit.permissions import Access
+from agentkit.toolbox.approvals import ALPHABET, Approvals
+from agentkit.toolbox.box import Toolbox
+from agentkit.toolbox.context import CallContext, Report, ToolServices
+from agentkit.toolbox.files import GrantedFiles
+from agentkit.toolbox.grants import Grants
+from agentkit.toolbox.tool import Tool
+
+
+def new_call_id() -> str:
+    """Short enough for a small model to copy."""
+    return "".join(secrets.choice(ALPHABET) for _ in range(6))
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Makes calls in one run, whose files lie in `folder`.  May be used from any thread."""
+
+    tools: Toolbox
+    grants: Grants
+    approvals: Approvals
+    services: ToolServices
+    folder: Path
+
+    def call(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | str,
+        report: Report,
+        cancel: CancelToken,
+        *,
+        call: str | None = None,
+    ) -> Outcome:
+        """Make a call; arguments as JSON text are what a model wrote.
+
+        Raises `Cancelled`, and for a mistake of ours anything; for nothing that the caller or the
+        tool did.
+        """
+        call = call or new_call_id()
+        report.called(call, name, arguments)
+        outcome: Outcome = Failed("it was interrupted: what it did is not known")
+        status = "cancelled"
+        try:
+            outcome = self._outcome(name, arguments, report, cancel)
+            status = outcome.status
+        finally:
+            told = _told(outcome)
+            size = len(json.dumps(told, ensure_ascii=False).encode("utf-8", "replace"))
+            report.returned(call, name, status, size, told)
+        return outcome
+
+    def _outcome(
+        self, name: str, arguments: Mapping[str, Any] | str, report: Report, cancel: CancelToken
+    ) -> Outcome:
+        tool = self.tools.get(name)
+        if tool is None:
+            return Retry(_unknown(name, self.tools.names()))
+        try:
+            bound = tool.bind(_parsed(arguments))
+            accesses = tool.accesses(bound, self.folder)
+        except (InvalidInput, ToolRetry) as error:
+            return Retry(str(error))
+        except Exception as error:  # an argument that breaks the check must not pass it
+            return Failed(f"what {name!r} would touch cannot be told: {error}")
+        try:
+            return self._decided(tool, bound, accesses, report, cancel)
+        except ApprovalNeeded as need:
+            return NeedsApproval(need.request, str(need))
+        except ToolRetry as error:
+            return Retry(str(error))
+        except Cancelled:
+            raise
+        except AgentkitError as error:
+            return Failed(str(error), error)
+
+    def _decided(
+        self,
+        tool: Tool,
+        bound: Mapping[str, Any],
+        accesses: Sequence[Access],
+        report: Report,
+        cancel: CancelToken,
+    ) -> Outcome:
+        grants = self._with_options(tool)
+        decision = grants.decide(tool.name, accesses, self.approvals.rules())
+        if decision.verdict == "deny":
+            return Failed(f"not allowed: {decision.reason}")
+        if decision.verdict == "ask" and not self.approvals.allows(
+            tool.name, bound, decision.open, cancel
+        ):
+            return Failed(f"a person said no: {decision.reason}")
+        grants = grants.plus(accesses)
+        context = CallContext(
+            tool=tool.name,
+            folder=self.folder,
+            files=GrantedFiles(
+                self.folder, grants, lambda path: report.artifact(path, self.folder)
+            ),
+            http=self.services.http(tuple(grants.hosts), tuple(grants.public_hosts)),
+            cancel=cancel,
+            services=self.services,
+            approvals=self.approvals,
+            report=report,
+        )
+        return _returned(tool.name, tool.run(bound, context))
+
+    def _with_options(self, tool: Tool) -> Grants:
+        """An address that settings name for a tool is granted to it."""
+        named = tuple(_hosts(self.services.tool_options(tool.name)))
+        return replace(self.grants, hosts=(*self.grants.hosts, *named)) if named else self.grants
+
+
+def _parsed(arguments: Mapping[str, Any] | str) -> Mapping[str, Any]:
+    if not isinstance(arguments, str):
+        return arguments
+    try:
+        parsed = json.loads(arguments or "{}")
+    except ValueError as error:
+        raise ToolRetry(f"the arguments are not JSON: {error}") from None
+    if not isinstance(parsed, dict):
+        raise ToolRetry("the arguments are no JSON object")
+    return parsed
+
+
+def _returned(name: str, value: Any) -> Outcome:
+    try:
+        return Returned(json.loads(json.dumps(to_jsonable_python(value))))
+    except (PydanticSerializationError, ValueError) as error:
+        return Failed(f"tool {name!r} gave back what is not plain data: {error}")
+
+
+def _unknown(name: str, known: Sequence[str]) -> str:
+    near = did_you_mean(name, known)
+    listed = ", ".join(known[:40])
+    return f"there is no tool {name!r}.{near}" if near else (
+        f"there is no tool {name!r}. There are: {listed}"
+    )
+
+
+def _told(outcome: Outcome) -> Any:
+    """The part of an outcome that goes on record."""
+    match outcome:
+        case Returned(value):
+            return value
+        case Retry(hint):
+            return hint
+        case Failed(reason):
+            return reason
+        case NeedsApproval(_, reason):
+            return reason
+
+
+def _hosts(options: Any) -> Iterator[str]:
+    if isinstance(options, Mapping):
+        options = list(options.values())
+    if isinstance(options, list):
+        for value in options:
+            yield from _hosts(value)
+    elif isinstance(options, str) and options.startswith(("http://", "https://")):
+        parts = urlsplit(options)
+        if parts.hostname:
+            yield parts.netloc.rpartition("@")[2]

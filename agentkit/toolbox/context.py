@@ -1,0 +1,111 @@
+"""What a tool may reach while it works: `ports.ToolContext`, made anew for each call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import ValidationError
+
+from agentkit.cancel import CancelToken
+from agentkit.errors import UserError
+from agentkit.ports import Files, Http, Memory, Options, Sandbox, Transcriber
+from agentkit.toolbox.approvals import Approvals
+from agentkit.validation import explain
+
+
+class ToolServices(Protocol):
+    """What the composition root lends to tools.  Each is made when it is first asked for."""
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """For programs."""
+
+    def http(self, hosts: Sequence[str], public_hosts: Sequence[str]) -> Http:
+        """For other machines that a pattern covers; private ones only if `hosts` name them."""
+
+    def memory(self) -> Memory:
+        """The vector memory.  Raises `ToolError` where there is none."""
+
+    def transcriber(self, name: str | None = None) -> Transcriber:
+        """A transcriber by name; None: the one of the role."""
+
+    def tool_options(self, tool: str) -> Mapping[str, Any]:
+        """What settings say about a tool."""
+
+
+class Report(Protocol):
+    """Is told what happens while a tool works."""
+
+    def called(self, call: str, tool: str, arguments: Any) -> None:
+        """A call begins."""
+
+    def returned(self, call: str, tool: str, status: str, size: int, outcome: Any) -> None:
+        """It ended: `size` in bytes, `outcome` a value or a sentence."""
+
+    def progress(self, done: float, total: float | None, unit: str) -> None:
+        """How far it is."""
+
+    def warned(self, text: str) -> None:
+        """Something that a reader of the result should know."""
+
+    def artifact(self, path: Path, folder: Path) -> None:
+        """A file in the folder of the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """The surroundings of one call."""
+
+    tool: str
+    folder: Path
+    files: Files
+    http: Http
+    cancel: CancelToken
+    services: ToolServices
+    approvals: Approvals
+    report: Report
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """See `ports.ToolContext.sandbox`."""
+        return self.services.sandbox
+
+    @property
+    def memory(self) -> Memory:
+        """See `ports.ToolContext.memory`."""
+        return self.services.memory()
+
+    @property
+    def transcriber(self) -> Transcriber:
+        """See `ports.ToolContext.transcriber`."""
+        return self.services.transcriber()
+
+    def options(self, model: type[Options]) -> Options:
+        """See `ports.ToolContext.options`."""
+        try:
+            return model.model_validate(self.services.tool_options(self.tool))
+        except ValidationError as error:
+            fault = error.errors()[0]
+            key = ".".join(["tools", "options", self.tool, *map(str, fault["loc"])])
+            said = "is no option" if fault["type"] == "extra_forbidden" else explain(fault)
+            raise UserError(f"settings: {key} {said}") from None
+
+    def ask(self, question: str, choices: Sequence[str] = ()) -> str:
+        """See `ports.ToolContext.ask`."""
+        return self.approvals.text(self.tool, question, choices, self.cancel)
+
+    def progress(self, done: float, total: float | None, unit: str) -> None:
+        """See `ports.ToolContext.progress`."""
+        self.cancel.check()
+        self.report.progress(done, total, unit)
+
+    def warn(self, text: str) -> None:
+        """See `ports.ToolContext.warn`."""
+        self.report.warned(text)
+
+    def artifact(self, path: Path) -> None:
+        """See `ports.ToolContext.artifact`."""
+        self.report.artifact(path, self.folder)

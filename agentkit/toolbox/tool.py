@@ -1,0 +1,134 @@
+"""What a tool is to everybody who calls one, and `@tool`, which makes one of a function."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, get_args, overload
+from urllib.parse import urlsplit
+
+from agentkit.errors import AgentkitError, InvalidInput, ToolError, ToolRetry
+from agentkit.messages import ToolSchema
+from agentkit.permissions import Access, Effect
+from agentkit.ports import ModelRole, ToolContext
+from agentkit.schema import Parameters
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+MARK = "__agentkit_tool__"
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+"""What models accept as the name of a function."""
+
+PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """One tool: what models, workflows and people see of it, and how it is done.
+
+    `touches` says which arguments an effect is about; `call` takes checked arguments.
+    """
+
+    name: str
+    description: str
+    parameters: Parameters
+    effects: tuple[Effect, ...]
+    roles: tuple[ModelRole, ...]
+    source: Path
+    call: Callable[[Mapping[str, Any], ToolContext], Any]
+    touches: Mapping[str, Effect] = field(default_factory=dict)
+
+    @property
+    def schema(self) -> ToolSchema:
+        """As a model is told of it."""
+        return ToolSchema(self.name, self.description, self.parameters.json_schema)
+
+    def bind(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments in their types.  Raises `InvalidInput` that names the tool."""
+        try:
+            return self.parameters.bind(arguments)
+        except InvalidInput as error:
+            hint = f"agentkit tools show {self.name}"
+            raise InvalidInput(f"tool {self.name!r}: {error}", hint=hint) from None
+
+    def run(self, bound: Mapping[str, Any], context: ToolContext) -> Any:
+        """Do it.  Raises the `AgentkitError` that it raises, `ToolError` for anything else."""
+        try:
+            return self.call(bound, context)
+        except AgentkitError:
+            raise
+        except (Exception, SystemExit) as error:  # somebody else's code: its faults are its own
+            raise ToolError(f"tool {self.name!r} broke: {type(error).__name__}: {error}") from error
+
+    def accesses(self, bound: Mapping[str, Any], folder: Path) -> tuple[Access, ...]:
+        """What a call would touch; paths are relative to the folder of the run.
+
+        An effect that no argument is about touches something that cannot be told.
+        """
+        found: list[Access] = []
+        for argument, effect in self.touches.items():
+            values = bound.get(argument)
+            for value in values if isinstance(values, list | tuple) else [values]:
+                if value is not None:
+                    found.append(Access(effect, _thing(effect, value, folder)))
+        told = {access.effect for access in found} | set(self.touches.values())
+        return (*found, *(Access(effect) for effect in self.effects if effect not in told))
+
+
+def _thing(effect: Effect, value: Any, folder: Path) -> str:
+    if effect in ("reads", "writes"):
+        return str((folder / Path(value).expanduser()).resolve())
+    try:
+        parts = urlsplit(str(value))
+        port = parts.port or PORTS[parts.scheme]
+    except (ValueError, KeyError):
+        raise ToolRetry(f"{value!r} is no web address: it begins with http:// or https://") from None
+    if not parts.hostname:
+        raise ToolRetry(f"{value!r} names no host")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{host}:{port}"
+
+
+@overload
+def tool(function: F) -> F: ...
+@overload
+def tool(
+    *, name: str | None = None, effects: Sequence[Effect] = (), roles: Sequence[ModelRole] = ()
+) -> Callable[[F], F]: ...
+def tool(
+    function: Callable[..., Any] | None = None,
+    *,
+    name: str | None = None,
+    effects: Sequence[Effect] = (),
+    roles: Sequence[ModelRole] = (),
+) -> Any:
+    """Mark a function as a tool.
+
+    `effects` declare what it does to the world beyond computing: it `reads` files, `writes` files,
+    uses the `network`, `executes` code, `spends` money.  Which argument that is about is said by
+    its type: `ReadPath`, `WritePath`, `Url`.  `roles` name the models that it asks its context for
+    (`transcribe`), so that a missing one is found before a run begins.  A parameter called
+    `context` receives a `ToolContext`.
+    """
+
+    def mark(function: Callable[..., Any]) -> Callable[..., Any]:
+        setattr(function, MARK, (name or function.__name__, tuple(effects), tuple(roles)))
+        return function
+
+    return mark(function) if function is not None else mark
+
+
+def check_name(name: str) -> None:
+    """Raise `ToolError` for a name that models do not accept."""
+    if not NAME.fullmatch(name):
+        raise ToolError(f"{name!r} is no name for a tool: letters, digits, _ and - are")
+
+
+def check_words(kind: str, given: Sequence[str], known: Any) -> None:
+    """Raise `ToolError` for a word that is none of a `Literal`."""
+    unknown = [word for word in given if word not in get_args(known)]
+    if unknown:
+        there = ", ".join(get_args(known))
+        raise ToolError(f"{unknown[0]!r} is no {kind}; there are: {there}")
