@@ -177,7 +177,7 @@ class HostPattern:
         try:
             if text == "*" or text.startswith("*:"):
                 return cls("", True, _port(text[2:]) if len(text) > 1 else None)
-            host, port = split_place(f"[{text}]" if _is_v6(text) else text.removeprefix("*."))
+            host, port = split_place(text.removeprefix("*."))
         except ToolRetry as error:
             raise ValueError(f"{text!r} is not a host: {error}") from None
         if below and as_address(host):
@@ -262,7 +262,7 @@ def split_place(text: str) -> tuple[str, int | None]:
     """
     parts = _PLACE.fullmatch(text)
     if parts is None:
-        raise ToolRetry(f"{_shown(text)} is not host:port")
+        raise ToolRetry(f"{_shown(text)} is not host:port, with IPv6 in brackets")
     return _host(parts[1]), _port(parts[2]) if parts[2] else None
 
 
@@ -297,18 +297,12 @@ def _v4(text: str) -> str:
 
 
 def _v6(text: str) -> str:
-    if not _is_v6(text):
-        raise ToolRetry(f"{_shown(text)} is not an IP address")
-    address = ipaddress.IPv6Address(text)
-    return str(address.ipv4_mapped or address)
-
-
-def _is_v6(text: str) -> bool:
-    """Zones (`fe80::1%eth0`) are for this machine's own use."""
+    """Without zones (`fe80::1%eth0`): they are for this machine's own use."""
     try:
-        return "%" not in text and bool(ipaddress.IPv6Address(text).packed)
+        address = ipaddress.IPv6Address(text.replace("%", "?"))
     except ValueError:
-        return False
+        raise ToolRetry(f"{_shown(text)} is not an IP address") from None
+    return str(address.ipv4_mapped or address)
 
 
 def _bracketed(host: str) -> str:
