@@ -1,4 +1,4 @@
-"""Write a file into the run's own folder, where it is kept as a result of the run."""
+"""Write a text file as a whole.  In the folder of the run it is kept as a result of the run."""
 
 from __future__ import annotations
 
@@ -6,24 +6,32 @@ from pathlib import Path
 from typing import Any
 
 from agentkit import ToolContext, tool
-from agentkit.errors import ToolError
+from agentkit.errors import ToolRetry
+from agentkit.permissions import WritePath
 
 
 @tool(effects=("writes",))
-def write_file(path: str, content: str, *, context: ToolContext) -> dict[str, Any]:
-    """Write text to a file in the folder of the run.
+def write_file(path: WritePath, content: str, *, context: ToolContext) -> dict[str, Any]:
+    """Write a new text file, or replace a whole one.
 
     Args:
-        path: Where, relative to that folder.
-        content: The text.
+        path: The file; missing folders are made.
+        content: The whole text.
     """
+    if (context.folder / path.expanduser()).is_dir():
+        raise ToolRetry(
+            f"{str(path)!r} is a folder: name a file in it, such as {path / 'NAME.txt'}"
+        )
+    try:
+        written = content.encode("utf-8")
+    except UnicodeEncodeError as error:
+        half = content[error.start].encode("ascii", "backslashreplace").decode()
+        raise ToolRetry(f"{half} in content is half of a character: write it whole") from None
+    target = context.files.write(path, written)
+    return {"path": _shown(target, context), "bytes": len(written)}
+
+
+def _shown(target: Path, context: ToolContext) -> str:
+    """Relative to the folder of the run, as the next call names it best."""
     folder = context.folder.resolve()
-    target = (folder / path).resolve()
-    if not target.is_relative_to(folder) or target == folder:
-        raise ToolError(f"{path!r} leads out of the folder of the run: give a relative path in it")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(target.name + ".part")
-    aside.write_text(content, encoding="utf-8")
-    aside.replace(target)
-    context.artifact(target)
-    return {"path": str(Path(path)), "bytes": target.stat().st_size}
+    return str(target.relative_to(folder) if target.is_relative_to(folder) else target)

@@ -1,0 +1,31 @@
+"""Keep a text in memory, where `memory_search` finds it, also in later runs.
+
+Memory belongs to agentkit, not to the world beyond it, so that this declares no effect; settings
+can ask about it by name: `tools: {memory_save: ask}`.
+"""
+
+from __future__ import annotations
+
+from agentkit import ToolContext, tool
+from agentkit.errors import ToolRetry
+
+LONGEST = 20_000
+"""Characters of one note: more is a document, and nobody finds a sentence in it by its meaning."""
+
+
+@tool
+def memory_save(text: str, source: str = "", *, context: ToolContext) -> dict[str, str]:
+    """Save a fact or note to remember later.
+
+    Args:
+        text: The fact, as a sentence that can be understood alone.
+        source: Where it is from, such as a URL or a file.
+    """
+    if not text.strip():
+        raise ToolRetry("text is empty: write what should be remembered")
+    if len(text) > LONGEST:
+        raise ToolRetry(
+            f"text has {len(text)} characters, a note has {LONGEST} at most: save the facts one by "
+            "one, and long texts with write_file"
+        )
+    return {"id": context.memory.save(text.strip(), source=source.strip())}
