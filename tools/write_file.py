@@ -19,9 +19,8 @@ def write_file(path: WritePath, content: str, *, context: ToolContext) -> dict[s
         content: The whole text.
     """
     if (context.folder / path.expanduser()).is_dir():
-        raise ToolRetry(
-            f"{str(path)!r} is a folder: name a file in it, such as {path / 'NAME.txt'}"
-        )
+        inside = str(path / "NAME.txt")
+        raise ToolRetry(f"{str(path)!r} is a folder: name a file in it, such as {inside!r}")
     try:
         written = content.encode("utf-8")
     except UnicodeEncodeError as error:
