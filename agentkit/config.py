@@ -29,6 +29,7 @@ from pydantic_settings import (
 )
 
 from agentkit.errors import InvalidFile, UserError
+from agentkit.hosts import HostPattern
 from agentkit.permissions import Effect, Verdict
 from agentkit.validation import explain, problems_from
 from agentkit.yamlfile import load_file
@@ -77,10 +78,15 @@ def _server_name(name: str) -> str:
     return name
 
 
+def _host(pattern: str) -> str:
+    return str(HostPattern.of(pattern))
+
+
 FullPath = Annotated[Path, AfterValidator(_full)]
 Layers = Annotated[int | Literal["auto"], BeforeValidator(_layers)]
 Address = Annotated[str, AfterValidator(_address)]
 Name = Annotated[str, AfterValidator(_name)]
+Host = Annotated[str, AfterValidator(_host)]
 
 
 ServerName = Annotated[str, AfterValidator(_server_name)]
@@ -156,11 +162,11 @@ class ProfilePermissions(BaseModel):
 
     tools: dict[str, Verdict] = Field(default_factory=dict)
     """By name, or by a pattern such as `files__*`: allow, ask or deny."""
-    read: list[FullPath] = Field(default_factory=list)
-    """Folders."""
+    read: list[FullPath] | None = None
+    """Folders; None: the current one where a person is there, and none where nobody is."""
     write: list[FullPath] = Field(default_factory=list)
     """Folders."""
-    hosts: list[str] = Field(default_factory=list)
+    hosts: list[Host] = Field(default_factory=list)
     """Such as `example.org`, `*.example.org`, `192.168.1.7:8080`; `*` is every public one."""
     effects: dict[Effect, Verdict] = Field(default_factory=dict)
     """For what no other line speaks of."""
@@ -173,9 +179,7 @@ class Permissions(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    interactive: ProfilePermissions = Field(
-        default_factory=lambda: ProfilePermissions(read=[Path.cwd()])
-    )
+    interactive: ProfilePermissions = ProfilePermissions()
     unattended: ProfilePermissions = ProfilePermissions()
 
 
@@ -232,7 +236,7 @@ class Settings(BaseSettings):
     engine: EngineSettings = EngineSettings()
     remotes: dict[Name, RemoteSettings] = Field(default_factory=dict)
     adapters: dict[Name, AdapterSettings] = Field(default_factory=dict)
-    permissions: Permissions = Field(default_factory=Permissions)
+    permissions: Permissions = Permissions()
     sandbox: Literal["bubblewrap", "none"] = "bubblewrap"
     """`none` runs the code of models and scripts without a sandbox, with your own rights."""
     tools: ToolSettings = ToolSettings()

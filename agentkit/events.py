@@ -51,6 +51,11 @@ class RunStarted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunResumed(Event):
+    """A run that ended early goes on; steps that were finished are not done again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepEvent(Event):
     """Base of what happens to one step; `item` is the position in a `foreach`, from 0, or None."""
 

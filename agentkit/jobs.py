@@ -13,19 +13,18 @@ WORK = "/work"
 INPUTS = "/inputs"
 """Where files that were handed in lie, as the program sees them; they cannot be changed."""
 
-Stopped = Literal[
-    "", "wall", "cpu", "memory", "output", "disk", "cancelled"
-]
+Stopped = Literal["", "wall", "cpu", "memory", "processes", "output", "disk", "cancelled"]
 """The limit that ended a program, or somebody who asked; empty: it ended by itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much a program may use.  Seconds and bytes.
+    """How much a program may use.  Seconds, bytes and counts.
 
-    `memory`, `processes` and `disk` count for the program and its children together; `disk` is what
-    it may add to its work folder, `file` the size of one file, `output` what it may write to stdout
-    and stderr together.
+    They hold for the program and its children together, but for `open_files` (each process) and
+    `file` (the size of each file).  `memory` includes what lies in `/tmp` and `/dev/shm`; `disk`
+    and `files` are what may be added to the work folder, `output` what may be written to stdout and
+    stderr.  A process more or a file too large is refused to the program; the others end it.
     """
 
     wall: float = 60.0
@@ -34,6 +33,7 @@ class Limits:
     processes: int = 64
     open_files: int = 256
     file: int = 200_000_000
+    files: int = 10_000
     disk: int = 500_000_000
     output: int = 2_000_000
 
@@ -43,9 +43,10 @@ class Job:
     """A program to run.
 
     `argv[0]` is looked up in the sandbox: `python3` is the Python that agentkit runs on.  `work` is
-    the one folder of the host that it may write to; it appears as `WORK`.  `inputs` maps names to
-    files or folders of the host, which appear read-only as `INPUTS/name`.  `environment` is all that
-    the program finds in its environment besides PATH, HOME, LANG and TMPDIR.
+    the one folder of the host that it may write to; it appears as `WORK`, to one program at a time.
+    `inputs` maps names to files or folders of the host, which appear read-only as `INPUTS/name`.
+    `environment` is all that the program finds in its environment besides PATH, HOME, LANG, TMPDIR
+    and PWD.
     """
 
     argv: tuple[str, ...]
@@ -61,8 +62,9 @@ class JobResult:
     """What came of it.
 
     `exit_code` is negative for the number of the signal that ended the program.  `changed` are the
-    files in the work folder that the program made or changed, relative to it, sorted.  Output that
-    went beyond the limit is cut off at the end.
+    files in the work folder that the program made or changed, relative to it, sorted; `removed` is
+    what it left there and nobody should stumble over: links that lead out of the folder, pipes,
+    sockets.  Output that went beyond the limit is cut off at the end.
     """
 
     exit_code: int
@@ -71,3 +73,4 @@ class JobResult:
     seconds: float
     stopped: Stopped = ""
     changed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()

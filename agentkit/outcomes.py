@@ -32,7 +32,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """It did not, and asking again will not help; `cause` is the error behind it, if there is one."""
+    """It did not, and asking again will not help; `cause` is the error behind it, if any."""
 
     reason: str
     cause: AgentkitError | None = None

@@ -2,7 +2,10 @@
 
     ScriptedModel         a `ChatModel` that gives the answers you wrote down
     ScriptedTranscriber   a `Transcriber` that "hears" the text you wrote down
-    ScriptedServices      both behind the protocol that workflow runs ask for
+    ScriptedHttp          an `Http` with the pages you wrote down
+    ScriptedMemory        a `Memory` of a few texts
+    ScriptedDesk          a `Desk`: questions to a person, in memory
+    ScriptedServices      all of them, as runs and tools ask for them
 
 They keep the contracts of `agentkit.ports` and pass the suites in `tests/contract/`.  Where a test
 itself is at fault (no answer left, an answer that was not asked for) they raise `AssertionError`,
@@ -17,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +45,18 @@ from agentkit.messages import (
     ToolSchema,
     Usage,
 )
-from agentkit.ports import ChatModel, Progress, Transcriber, no_progress
+from agentkit.permissions import Request, Rule
+from agentkit.ports import (
+    ChatModel,
+    Http,
+    HttpRequest,
+    HttpResponse,
+    Memory,
+    Progress,
+    Recollection,
+    Transcriber,
+    no_progress,
+)
 from agentkit.transcript import Segment, Transcript, Word
 
 SECONDS_PER_WORD = 0.4
@@ -342,9 +357,103 @@ def _clock(words: int) -> float:
     return round(words * SECONDS_PER_WORD, 3)
 
 
+class ScriptedHttp:
+    """Answers requests with the pages that the test wrote, by address, and remembers `requests`.
+
+    >>> web = ScriptedHttp({"https://example.org/": "Hello."})
+    >>> web.fetch(HttpRequest("https://example.org/")).body
+    b'Hello.'
+    >>> web.fetch(HttpRequest("https://example.org/nothing")).status
+    404
+    """
+
+    def __init__(self, pages: Mapping[str, HttpResponse | str | bytes]) -> None:
+        self._pages = dict(pages)
+        self.requests: list[HttpRequest] = []
+
+    def fetch(self, request: HttpRequest, cancel: CancelToken | None = None) -> HttpResponse:
+        """See `ports.Http.fetch`."""
+        if cancel is not None:
+            cancel.check()
+        self.requests.append(request)
+        page = self._pages.get(request.url)
+        if page is None:
+            return HttpResponse(request.url, 404, {}, b"")
+        if isinstance(page, HttpResponse):
+            return page
+        kind = "text/html; charset=utf-8" if isinstance(page, str) else "application/octet-stream"
+        body = page.encode() if isinstance(page, str) else page
+        return HttpResponse(request.url, 200, {"content-type": kind}, body)
+
+
+class ScriptedDesk:
+    """A `Desk` in memory: `requests` by id, and the rules that are remembered."""
+
+    def __init__(self, *rules: Rule) -> None:
+        self.requests: dict[str, Request] = {}
+        self._rules = {(rule.tool, rule.effect, rule.pattern): rule for rule in rules}
+
+    def file(self, request: Request) -> Request:
+        """See `ports.Desk.file`."""
+        for one in self.requests.values():
+            if (one.run, one.key, one.used) == (request.run, request.key, False):
+                return one
+        self.requests[request.id] = request
+        return request
+
+    def answer(self, request: str, answer: str) -> None:
+        """See `ports.Desk.answer`."""
+        before = self.requests[request]
+        if before.answer is not None:
+            raise UserError(f"{request} has an answer already: {before.answer}")
+        self.requests[request] = replace(before, answer=answer, answered=datetime.now(UTC))
+
+    def use(self, request: str) -> None:
+        """See `ports.Desk.use`."""
+        self.requests[request] = replace(self.requests[request], used=True)
+
+    def rules(self) -> list[Rule]:
+        """See `ports.Desk.rules`."""
+        return list(reversed(self._rules.values()))
+
+    def remember(self, rules: Sequence[Rule]) -> None:
+        """See `ports.Desk.remember`."""
+        for rule in rules:
+            self._rules.pop((rule.tool, rule.effect, rule.pattern), None)
+            self._rules[rule.tool, rule.effect, rule.pattern] = rule
+
+
+class ScriptedMemory:
+    """A `Memory` that finds the entries that share most words with the query."""
+
+    def __init__(self, *texts: str) -> None:
+        self.entries = {str(number): (text, "scripted") for number, text in enumerate(texts)}
+
+    def search(self, query: str, *, limit: int = 5) -> list[Recollection]:
+        """See `ports.Memory.search`."""
+        asked = set(query.lower().split())
+        found = [
+            Recollection(key, text, source, len(asked & set(text.lower().split())) / len(asked))
+            for key, (text, source) in self.entries.items()
+        ]
+        hits = sorted((hit for hit in found if hit.score), key=lambda hit: -hit.score)
+        return hits[:limit]
+
+    def save(self, text: str, *, source: str) -> str:
+        """See `ports.Memory.save`."""
+        for key, (known, _) in self.entries.items():
+            if known == text:
+                return key
+        key = str(len(self.entries))
+        self.entries[key] = (text, source)
+        return key
+
+
 @dataclass
 class ScriptedServices:
-    """What a workflow run borrows, with scripted models whatever their name.
+    """What runs and tools borrow from the runtime, with doubles behind it.
+
+    A `sandbox` is not doubled: hand in a real one.
 
     >>> services = ScriptedServices(model=ScriptedModel("yes"))
     >>> services.chat("qwen2.5-coder-1.5b").name
@@ -353,7 +462,12 @@ class ScriptedServices:
 
     model: ChatModel = field(default_factory=ScriptedModel)
     ears: Transcriber = field(default_factory=lambda: ScriptedTranscriber({}))
-    toolbox: Any = None
+    web: Http = field(default_factory=lambda: ScriptedHttp({}))
+    memories: Memory = field(default_factory=ScriptedMemory)
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    sandbox: Any = None
+    granted_hosts: list[tuple[str, ...]] = field(default_factory=list)
+    """What `http` was asked for, call by call."""
 
     def chat(self, name: str | None = None) -> ChatModel:
         """The scripted model."""
@@ -364,3 +478,16 @@ class ScriptedServices:
         """The scripted transcriber."""
         del name
         return self.ears
+
+    def http(self, hosts: Sequence[str]) -> Http:
+        """The scripted web."""
+        self.granted_hosts.append(tuple(hosts))
+        return self.web
+
+    def memory(self) -> Memory:
+        """The scripted memory."""
+        return self.memories
+
+    def tool_options(self, tool: str) -> Mapping[str, Any]:
+        """What the test says about a tool."""
+        return self.options.get(tool, {})

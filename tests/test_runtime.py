@@ -345,17 +345,17 @@ def test_a_tool_of_the_user_replaces_one_that_ships(isolated_home: Path) -> None
         "@tool\ndef write_file() -> str:\n    'Mine.'\n    return ''\n"
     )
     with Runtime() as runtime:
-        assert runtime.toolbox.get("write_file").description == "Mine."
+        assert runtime.toolbox.find("write_file").description == "Mine."
 
 
 def test_every_shipped_tool_loads_and_says_what_it_is_for() -> None:
     with Runtime() as runtime:
         box = runtime.toolbox
     assert box.bad == []
-    assert {tool.name for tool in box} == {path.stem for path in shipped("tools").glob("*.py")}
-    for tool in box:
+    assert set(box) == {path.stem for path in shipped("tools").glob("*.py")}
+    for tool in box.values():
         assert tool.description
-        for name, argument in tool.json_schema["properties"].items():
+        for name, argument in tool.parameters.json_schema.get("properties", {}).items():
             assert argument.get("description"), f"{tool.name}: {name} has no help"
 
 

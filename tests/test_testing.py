@@ -23,6 +23,7 @@ from agentkit.messages import (
     ToolSchema,
 )
 from agentkit.testing import ScriptedModel, ScriptedServices, ScriptedTranscriber
+from agentkit.toolbox.context import ToolServices
 from agentkit.transcript import Transcript
 from agentkit.workflow.steps.scope import Services
 
@@ -173,6 +174,9 @@ def test_the_transcriber_hears_silence_and_stops_when_asked() -> None:
 
 def test_services_stand_in_for_the_runtime() -> None:
     model, ears = ScriptedModel("yes"), ScriptedTranscriber({})
-    services: Services = ScriptedServices(model, ears)
+    services = ScriptedServices(model, ears)
+    lent: tuple[Services, ToolServices] = (services, services)
+
+    assert lent[0].chat() is model
     assert services.chat() is services.chat("any") is model
     assert services.transcriber() is services.transcriber("any") is ears

@@ -25,7 +25,9 @@ COMMANDS = {
     "runs": ("agentkit.cli.runs:runs", "What ran, and what came of it."),
     "transcribe": ("agentkit.cli.transcribe:transcribe", "Write down what is said in recordings."),
     "models": ("agentkit.cli.models:models", "The models on this machine."),
-    "tools": ("agentkit.cli.tools:tools", "What workflows and models can call."),
+    "tools": ("agentkit.cli.tools:tools", "What workflows, models and you can call."),
+    "approvals": ("agentkit.cli.approvals:approvals", "What waits for you to allow it."),
+    "mcp": ("agentkit.cli.mcp:mcp", "Serve tools and workflows to other programs (MCP)."),
     "schema": ("agentkit.cli.schema:schema", "The JSON Schema of workflow files, for editors."),
     "doctor": ("agentkit.cli.doctor:doctor", "What is here, what is missing, how to mend it."),
 }

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -28,14 +29,29 @@ def say(text: str) -> None:
     sys.stderr.write(f"  {text}\n")
 
 
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """A subscriber; `paused` stops drawing while something else uses the terminal."""
+
+    watch: Watcher
+    paused: Callable[[], AbstractContextManager[None]] = nullcontext
+
+    def __call__(self, event: ev.Event) -> None:
+        """Show it."""
+        self.watch(event)
+
+
 @contextmanager
-def follow(*, as_json: bool = False) -> Iterator[Watcher]:
-    """A subscriber that shows what happens, on stderr (JSON lines: on stdout)."""
+def follow(*, as_json: bool = False, brief: bool = False) -> Iterator[Screen]:
+    """A subscriber that shows what happens, on stderr (JSON lines: on stdout).
+
+    `brief` leaves out what went well.
+    """
     if as_json:
-        yield _print_json
+        yield Screen(_print_json)
         return
     if not sys.stderr.isatty():
-        yield _Lines(lambda line: click.echo(line, err=True))
+        yield Screen(_Lines(lambda line: click.echo(line, err=True), brief))
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -50,8 +66,18 @@ def follow(*, as_json: bool = False) -> Iterator[Watcher]:
         console=Console(stderr=True),
         transient=True,
     )
+
+    @contextmanager
+    def paused() -> Iterator[None]:
+        bars.stop()
+        try:
+            yield
+        finally:
+            bars.start()
+
     with bars:
-        yield _Bars(bars, _Lines(lambda line: bars.console.print(Text.from_ansi(line))))
+        lines = _Lines(lambda line: bars.console.print(Text.from_ansi(line)), brief)
+        yield Screen(_Bars(bars, lines), paused)
 
 
 def _print_json(event: ev.Event) -> None:
@@ -66,15 +92,22 @@ def _plain(value: Any) -> str:
 class _Lines:
     """One line for each finished step; items of a `foreach` are summed up."""
 
-    def __init__(self, echo: Callable[[str], None]) -> None:
+    def __init__(self, echo: Callable[[str], None], brief: bool = False) -> None:
         self._echo = echo
+        self._brief = brief
         self._usage: dict[str, Usage] = {}
         self._counts: dict[str, list[int]] = {}
 
     def __call__(self, event: ev.Event) -> None:
+        if not self._brief or isinstance(event, ev.StepWarned):
+            self._tell(event)
+
+    def _tell(self, event: ev.Event) -> None:
         match event:
             case ev.RunStarted():
                 self._echo(f"{event.workflow}  run {event.run}")
+            case ev.RunResumed():
+                self._echo(f"run {event.run} goes on")
             case ev.ForeachStarted():
                 self._counts[event.step] = [event.count, 0, 0]
             case ev.StepWarned():
@@ -96,7 +129,7 @@ class _Lines:
             case ev.StepSkipped():
                 self._echo(f"  - {event.step:<14} skipped: {event.reason}")
             case ev.StepFailed():
-                mark = "✗" if event.status == "failed" else "■"
+                mark = {"failed": "✗", "cancelled": "■", "parked": "?"}[event.status]
                 self._echo(f"  {mark} {event.step:<14} {event.error}")
             case ev.RunFinished():
                 line = f"{event.status} in {event.seconds:.1f} s{_tokens(event.usage)}"

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
 from agentkit import events as ev
+from agentkit.cli.approver import approver
 from agentkit.cli.interrupt import interruptible
 from agentkit.cli.live import follow, say
 from agentkit.errors import InvalidInput, MachineError, UserError
@@ -22,11 +26,34 @@ from agentkit.runtime import Runtime
 @click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
               help="Copy the files that the run makes to this folder.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines, nothing else.")
-def run(workflow: str, inputs: tuple[str, ...], output: Path | None, as_json: bool) -> None:
+@click.option("--unattended", is_flag=True,
+              help="Ask nobody: a call that needs approval parks the run.")  # fmt: skip
+def run(
+    workflow: str,
+    inputs: tuple[str, ...],
+    output: Path | None,
+    as_json: bool,
+    unattended: bool,
+) -> None:
     """Run a WORKFLOW: a file, or the name of one that ships with agentkit.
 
     Ctrl-C ends the run within a moment; what it had finished stays in the journal.
     """
+    with Runtime() if as_json else Runtime(notice=say) as runtime:
+        loaded = runtime.workflow(workflow)
+        start = partial(runtime.run, loaded, _pairs(inputs))
+        watched(runtime, start, output=output, as_json=as_json, unattended=unattended)
+
+
+def watched(
+    runtime: Runtime,
+    start: Callable[..., dict[str, Any]],
+    *,
+    output: Path | None,
+    as_json: bool,
+    unattended: bool,
+) -> None:
+    """Start or resume a run, show what happens, and tell what it made."""
     if output is not None:
         _make(output)
     made: list[ev.ArtifactMade] = []
@@ -35,16 +62,18 @@ def run(workflow: str, inputs: tuple[str, ...], output: Path | None, as_json: bo
         if isinstance(event, ev.ArtifactMade):
             made.append(event)
 
-    with Runtime() if as_json else Runtime(notice=say) as runtime:
-        loaded = runtime.workflow(workflow)
-        given = _pairs(inputs)
-        try:
-            with interruptible() as cancel, follow(as_json=as_json) as watch:
-                outputs = runtime.run(loaded, given, cancel=cancel, subscribers=(remember, watch))
-        finally:  # what a run had made when it failed is worth having, too
-            for name in dict.fromkeys(event.path for event in made):
-                file = runtime.settings.runs_folder / made[0].run / name
-                _tell(file if output is None else _copy(file, output / name), as_json=as_json)
+    try:
+        with interruptible() as cancel, follow(as_json=as_json) as screen:
+            outputs = start(
+                profile="unattended" if unattended else "interactive",
+                approver=approver(screen.paused, unattended=unattended or as_json),
+                cancel=cancel,
+                subscribers=(remember, screen),
+            )
+    finally:  # what a run had made when it failed is worth having, too
+        for name in dict.fromkeys(event.path for event in made):
+            file = runtime.settings.runs_folder / made[0].run / name
+            _tell(file if output is None else _copy(file, output / name), as_json=as_json)
     if outputs and not as_json:
         click.echo(json.dumps(outputs, indent=2, ensure_ascii=False))
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
 
+from agentkit.cli.live import say
+from agentkit.cli.run import watched
 from agentkit.messages import Usage
 from agentkit.runtime import Runtime
 
-COLOURS = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "running": "cyan"}
+COLOURS = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "running": "cyan",
+           "parked": "magenta"}  # fmt: skip
 
 
 @click.group()
@@ -49,11 +54,13 @@ def show(run: str, full: bool, as_json: bool) -> None:
         found = runtime.journal.run(run)
         steps = runtime.journal.steps(found.id)
         artifacts = runtime.journal.artifacts(found.id)
+        calls = runtime.journal.calls(found.id)
         folder = runtime.settings.runs_folder / found.id
     if as_json:
         whole = {
             **asdict(found),
             "steps": [asdict(step) for step in steps],
+            "calls": [asdict(call) for call in calls],
             "artifacts": [asdict(artifact) for artifact in artifacts],
         }
         click.echo(json.dumps(whole, indent=2, default=_plain, ensure_ascii=False))
@@ -75,12 +82,33 @@ def show(run: str, full: bool, as_json: bool) -> None:
             click.echo(f"      out  {_short(step.outputs, 400)}")
         if step.error:
             click.echo(f"      {step.error}")
+        for call in calls:
+            if full and (call.step, call.key) == (step.step, step.key):
+                click.echo(f"      call {call.tool}({_short(call.arguments, 200)}): {call.status}, "
+                           f"{_seconds(call.seconds)}, {call.size} bytes")  # fmt: skip
     for artifact in artifacts:
         click.echo(f"  file    {folder / artifact.path}")
     for name, value in (found.outputs or {}).items():
         click.echo(f"  output  {name} = {_short(value)}")
     if found.error:
         click.echo(f"  error   {found.error}")
+
+
+@runs.command()
+@click.argument("run", metavar="ID")
+@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
+              help="Copy the files that the run makes to this folder.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines, nothing else.")
+@click.option("--unattended", is_flag=True,
+              help="Ask nobody: a call that needs approval parks the run.")  # fmt: skip
+def resume(run: str, output: Path | None, as_json: bool, unattended: bool) -> None:
+    """Go on with a run that was parked, failed or cancelled.
+
+    What it had finished is not done again; the workflow is the one that it began with.
+    """
+    with Runtime() if as_json else Runtime(notice=say) as runtime:
+        start = partial(runtime.resume, run)
+        watched(runtime, start, output=output, as_json=as_json, unattended=unattended)
 
 
 def _seconds(seconds: float | None) -> str:

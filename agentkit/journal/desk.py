@@ -1,4 +1,4 @@
-"""Questions to a person, and the answers that are remembered: `ports.Desk` in the journal's file."""
+"""Questions to a person, and remembered answers: `ports.Desk` in the journal's file."""
 
 from __future__ import annotations
 

@@ -66,6 +66,12 @@ class Journal:
                 )
             )
             match happened:
+                case ev.RunResumed():
+                    connection.execute(
+                        update(t.runs)
+                        .where(t.runs.c.id == happened.run)
+                        .values(status="running", finished=None, error="")
+                    )
                 case ev.RunFinished():
                     self._finish_run(connection, happened)
                 case ev.ArtifactMade():
@@ -118,7 +124,7 @@ class Journal:
         )
         # A foreach that was cancelled has no end of its own.
         left_open = (t.steps.c.run == finished.run) & (t.steps.c.status == "running")
-        status = "cancelled" if finished.status == "cancelled" else "failed"
+        status = finished.status if finished.status in ("cancelled", "parked") else "failed"
         connection.execute(
             update(t.steps)
             .where(left_open)
@@ -158,10 +164,13 @@ class Journal:
         )
 
     def _put_step(self, connection: Connection, about: ev.StepEvent, **values: Any) -> None:
+        """A step of a run that was resumed begins anew."""
+        anew = {"finished": None, "outputs": None, "error": "", "detail": "", "usage": None}
+        values = {"started": about.time.isoformat(), **values}
         connection.execute(
             insert(t.steps)
-            .values(**_place(about), started=about.time.isoformat(), **values)
-            .on_conflict_do_nothing()
+            .values(**_place(about), **values)
+            .on_conflict_do_update(index_elements=["run", "step", "key"], set_={**anew, **values})
         )
 
     def _finish_step(

@@ -1,10 +1,24 @@
 """The composition root: settings in, live objects out.  The only room that knows the adapters.
 
-offers   how each kind of model would be loaded into the memory there is
-bench    how fast a chat model is here
-root     everything a face needs, opened when it is first asked for
+offers    how each kind of model would be loaded into the memory there is
+permits   settings, a run and a workflow in, grants out
+lent      what tools borrow: sandbox, other machines, memory, options
+trust     projects whose tools may be loaded
+one_call  a run of a single tool call
+bench     how fast a chat model is here
+root      everything a face needs, opened when it is first asked for
 """
 
 from agentkit.runtime.root import Runtime, Subscriber, new_run_id, workflow_schema
+from agentkit.toolbox.approvals import Approver, nobody, settle, standing_answer
 
-__all__ = ["Runtime", "Subscriber", "new_run_id", "workflow_schema"]
+__all__ = [
+    "Approver",
+    "Runtime",
+    "Subscriber",
+    "new_run_id",
+    "nobody",
+    "settle",
+    "standing_answer",
+    "workflow_schema",
+]

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property, partial
 from pathlib import Path
@@ -21,10 +22,20 @@ from agentkit.compute import Compute
 from agentkit.config import Settings, shipped
 from agentkit.errors import UserError
 from agentkit.events import Event
+from agentkit.outcomes import Outcome
+from agentkit.permissions import Profile
 from agentkit.pool import Pool, PooledChat, PooledEmbedder, PooledTranscriber
-from agentkit.ports import ChatModel, Embedder, Transcriber
+from agentkit.ports import ChatModel, Embedder, ToolServer, Transcriber
+from agentkit.runtime import permits
+from agentkit.runtime.lent import Lent
 from agentkit.runtime.offers import Notice, Offers, room_now
+from agentkit.runtime.trust import TrustedFolders
 from agentkit.toolbox import Toolbox
+from agentkit.toolbox.approvals import Approvals, Approver, nobody
+from agentkit.toolbox.caller import Caller
+from agentkit.toolbox.grants import Narrowing
+from agentkit.toolbox.servers import ALL_EFFECTS, ServerSource
+from agentkit.toolbox.sources import FolderSource, PackageSource, Source
 
 if TYPE_CHECKING:
     from agentkit.journal import Journal
@@ -52,6 +63,7 @@ class Runtime:
         self.pool = Pool(room_now, keep_alive=engine.keep_alive, most=engine.max_models)
         self._notice = notice
         self._remotes: dict[str, ChatModel] = {}
+        self._opened: list[ToolServer] = []
         self._connecting = threading.Lock()
 
     # -- the parts -------------------------------------------------------------------------------
@@ -73,8 +85,91 @@ class Runtime:
 
     @cached_property
     def toolbox(self) -> Toolbox:
-        """The shipped tools, then the user's own."""
-        return Toolbox([shipped("tools"), self.settings.home / "tools"])
+        """All tools: of two with one name, the one that comes later here."""
+        sources: list[Source] = [
+            FolderSource(shipped("tools"), "shipped"),
+            PackageSource(),
+            *(FolderSource(folder, str(folder)) for folder in self.settings.tools.folders),
+            FolderSource(self.settings.home / "tools", "yours"),
+        ]
+        project = Path("tools").absolute()
+        if project in self.trusted and project.resolve() != shipped("tools").resolve():
+            sources.append(FolderSource(project, "project"))
+        return Toolbox([*sources, *self._servers()])
+
+    @cached_property
+    def trusted(self) -> TrustedFolders:
+        """The projects whose tools may be loaded."""
+        return TrustedFolders(self.settings.home / "trusted-tools")
+
+    def untrusted_tools(self) -> Path | None:
+        """A folder of tools here that is not loaded, because nobody said that it may be."""
+        folder = Path("tools").absolute()
+        strange = folder.is_dir() and folder.resolve() != shipped("tools").resolve()
+        return folder if strange and folder not in self.trusted else None
+
+    def _servers(self) -> list[ServerSource]:
+        """The MCP servers that settings name; each is started when one of its tools is wanted."""
+        if not self.settings.mcp:
+            return []
+        from agentkit.toolservers import McpServer
+
+        sources = []
+        for name, server in self.settings.mcp.items():
+            made = McpServer(name, server)
+            self._opened.append(made)
+            effects = ALL_EFFECTS if server.effects is None else tuple(server.effects)
+            only = None if server.tools is None else tuple(server.tools)
+            sources.append(ServerSource(made, effects, only))
+        return sources
+
+    @cached_property
+    def _lent(self) -> Lent:
+        return Lent(self.settings, self.transcriber)
+
+    def caller(
+        self,
+        run: str,
+        *,
+        profile: Profile = "interactive",
+        approver: Approver = nobody,
+        handed: Iterable[Path] = (),
+        narrowings: Iterable[Narrowing] = (),
+    ) -> Caller:
+        """Makes the tool calls of one run, within what its profile grants."""
+        folder = self.settings.runs_folder / run
+        return Caller(
+            self.toolbox,
+            permits.grants(self.settings, profile, folder, handed=handed, narrowings=narrowings),
+            Approvals(self.journal.desk, approver, run),
+            self._lent,
+            folder,
+        )
+
+    def call_tool(
+        self,
+        name: str,
+        arguments: Mapping[str, Any],
+        *,
+        profile: Profile = "interactive",
+        approver: Approver = nobody,
+        asker: str = "",
+        cancel: CancelToken | None = None,
+        subscribers: tuple[Subscriber, ...] = (),
+    ) -> tuple[str, Outcome]:
+        """Call one tool; the id of its run, and what came of it.
+
+        `asker` names who calls again and again: an approval that one call asked for counts for the
+        next same call.  Raises `Cancelled`.
+        """
+        from agentkit.runtime.one_call import one_call
+
+        run = new_run_id()
+        caller = self.caller(run, profile=profile, approver=approver)
+        if asker:
+            caller = replace(caller, approvals=replace(caller.approvals, run=asker))
+        publish = self._publisher(subscribers)
+        return run, one_call(name, arguments, caller, run, publish, cancel or CancelToken())
 
     # -- models ----------------------------------------------------------------------------------
 
@@ -178,37 +273,106 @@ class Runtime:
         from agentkit.workflow.load import find, load
 
         path = find(name, self.workflow_folders)
-        tools = {tool.name: tool for tool in self.toolbox}
-        return load(path, tools, self.model_names())
+        return load(path, self.toolbox, self.model_names())
 
     def run(
         self,
         workflow: LoadedWorkflow,
         given: Mapping[str, Any],
         *,
+        profile: Profile = "interactive",
+        approver: Approver = nobody,
         cancel: CancelToken | None = None,
         subscribers: tuple[Subscriber, ...] = (),
     ) -> dict[str, Any]:
         """Run a workflow to its end and return its outputs.
 
         The journal hears each event first, then the subscribers.  Raises `InvalidInput` or
-        `ModelMissing` before anything starts, `StepFailed` or `Cancelled` afterwards.
+        `ModelMissing` before anything starts, `StepFailed`, `ApprovalNeeded` (the run is parked) or
+        `Cancelled` afterwards.
         """
         from agentkit.workflow.inputs import bind
-        from agentkit.workflow.run import WorkflowRun
 
         inputs = bind(workflow.spec, given)
         self._check_models(workflow)
+        return self._execute(workflow, inputs, new_run_id(), None, profile, approver, cancel,
+                             subscribers)  # fmt: skip
+
+    def resume(
+        self,
+        name: str,
+        *,
+        profile: Profile = "interactive",
+        approver: Approver = nobody,
+        cancel: CancelToken | None = None,
+        subscribers: tuple[Subscriber, ...] = (),
+    ) -> dict[str, Any]:
+        """Go on with a run that was parked, failed or cancelled, and return its outputs.
+
+        The workflow is the one that the run began with, and what is finished is not done again.
+        Raises what `run` raises, and `UserError` for a run that cannot be resumed.
+        """
+        from agentkit.workflow.load import checked
+        from agentkit.yamlfile import load
+
+        record = self.journal.run(name)
+        if record.status not in ("parked", "failed", "cancelled") or not record.source:
+            what = "a single tool call" if not record.source else record.status
+            raise UserError(f"the run {record.id} is {what}: there is nothing to resume",
+                            hint=f"agentkit runs show {record.id}")  # fmt: skip
+        document = load(self.journal.definition(record.id), record.source)
+        names = self.model_names()
+        workflow = checked(document, Path(record.source), self.toolbox, names)
+        self._check_models(workflow)
+        done = {
+            (step.step, step.key): step.outputs
+            for step in self.journal.steps(record.id)
+            if step.status in ("succeeded", "skipped")
+        }
+        return self._execute(workflow, record.inputs, record.id, done, profile, approver, cancel,
+                             subscribers)  # fmt: skip
+
+    def _execute(
+        self,
+        workflow: LoadedWorkflow,
+        inputs: Mapping[str, Any],
+        run: str,
+        done: Mapping[tuple[str, str], Any] | None,
+        profile: Profile,
+        approver: Approver,
+        cancel: CancelToken | None,
+        subscribers: tuple[Subscriber, ...],
+    ) -> dict[str, Any]:
+        from agentkit.workflow.run import WorkflowRun
+
+        caller = self.caller(
+            run,
+            profile=profile,
+            approver=approver,
+            handed=permits.handed(workflow, inputs),
+            narrowings=[permits.narrowing(workflow)],
+        )
+        return WorkflowRun(
+            workflow,
+            inputs,
+            run,
+            caller.folder,
+            self,
+            caller,
+            self._publisher(subscribers),
+            cancel or CancelToken(),
+            done,
+        ).execute()
+
+    def _publisher(self, subscribers: tuple[Subscriber, ...]) -> Subscriber:
+        """Tells the journal first, then the others."""
         listeners = (self.journal.record, *subscribers)
 
         def publish(event: Event) -> None:
             for listener in listeners:
                 listener(event)
 
-        run = new_run_id()
-        folder = self.settings.runs_folder / run
-        token = cancel or CancelToken()
-        return WorkflowRun(workflow, inputs, run, folder, self, publish, token).execute()
+        return publish
 
     def _check_models(self, workflow: LoadedWorkflow) -> None:
         """Raise what would go wrong when the models of a workflow are loaded, an hour from now."""
@@ -227,6 +391,8 @@ class Runtime:
     def close(self) -> None:
         """End what is running, unload models, close the journal.  Idempotent."""
         self.pool.close()
+        for opened in self._opened:
+            opened.close()
         for remote in self._remotes.values():
             remote.close()
         self._remotes.clear()

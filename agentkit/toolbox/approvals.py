@@ -102,12 +102,19 @@ def settle(desk: Desk, request: Request, answer: str) -> None:
     """
     allowed = request.choices if request.question else ANSWERS
     if allowed and answer not in allowed:
-        listed = ", ".join(allowed)
-        raise UserError(f"{answer!r} is no answer to this: {listed}.{did_you_mean(answer, allowed)}")
+        said = f"{answer!r} is no answer to this: {', '.join(allowed)}."
+        raise UserError(said + did_you_mean(answer, allowed))
     desk.answer(request.id, answer)
     if not request.question and answer in ("always", "never"):
         verdict: Literal["allow", "deny"] = "allow" if answer == "always" else "deny"
         desk.remember(rules_for(request.tool, request.accesses, verdict))
+
+
+def standing_answer(request: Request) -> str:
+    """What `always` would allow, in words."""
+    rules = rules_for(request.tool, request.accesses, "allow")
+    touched = dict.fromkeys(str(Access(rule.effect, rule.pattern)) for rule in rules)
+    return f"{request.tool} may {', '.join(touched) or 'be called'}"
 
 
 def _sentence(request: Request) -> str:

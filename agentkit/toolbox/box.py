@@ -49,18 +49,18 @@ class Toolbox(Mapping[str, Tool]):
         A call that is being made goes on with the tool that it began with.
         """
         with self._lock:
-            found = [(source, source.scan()) for source in self._sources if id(source) in self._asked]
+            asked = [source for source in self._sources if id(source) in self._asked]
             tools: dict[str, Tool] = {}
             origins: dict[str, tuple[str, ...]] = {}
             bad: list[BadTool] = []
-            for source, scan in found:
+            for source in asked:
+                scan = source.scan()
                 bad += scan.bad
                 here: dict[str, Tool] = {}
                 for tool in scan.tools:
                     if tool.name in here:
-                        reason = (
-                            f"there is a tool {tool.name!r} already, in {here[tool.name].source.name}"
-                        )
+                        first = here[tool.name].source.name
+                        reason = f"there is a tool {tool.name!r} already, in {first}"
                         bad.append(BadTool(tool.source, reason))
                         continue
                     here[tool.name] = tool

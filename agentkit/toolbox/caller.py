@@ -15,10 +15,10 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
@@ -31,6 +31,7 @@ from agentkit.errors import (
     ToolRetry,
     did_you_mean,
 )
+from agentkit.hosts import Location
 from agentkit.outcomes import Failed, NeedsApproval, Outcome, Retry, Returned
 from agentkit.permissions import Access
 from agentkit.toolbox.approvals import ALPHABET, Approvals
@@ -130,7 +131,7 @@ class Caller:
             files=GrantedFiles(
                 self.folder, grants, lambda path: report.artifact(path, self.folder)
             ),
-            http=self.services.http(tuple(grants.hosts), tuple(grants.public_hosts)),
+            http=self.services.http(tuple(grants.hosts)),
             cancel=cancel,
             services=self.services,
             approvals=self.approvals,
@@ -166,8 +167,10 @@ def _returned(name: str, value: Any) -> Outcome:
 def _unknown(name: str, known: Sequence[str]) -> str:
     near = did_you_mean(name, known)
     listed = ", ".join(known[:40])
-    return f"there is no tool {name!r}.{near}" if near else (
-        f"there is no tool {name!r}. There are: {listed}"
+    return (
+        f"there is no tool {name!r}.{near}"
+        if near
+        else (f"there is no tool {name!r}. There are: {listed}")
     )
 
 
@@ -191,6 +194,5 @@ def _hosts(options: Any) -> Iterator[str]:
         for value in options:
             yield from _hosts(value)
     elif isinstance(options, str) and options.startswith(("http://", "https://")):
-        parts = urlsplit(options)
-        if parts.hostname:
-            yield parts.netloc.rpartition("@")[2]
+        with suppress(ToolRetry):  # the tool will say what is wrong with it
+            yield Location.of(options).place

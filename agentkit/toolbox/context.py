@@ -23,8 +23,8 @@ class ToolServices(Protocol):
     def sandbox(self) -> Sandbox:
         """For programs."""
 
-    def http(self, hosts: Sequence[str], public_hosts: Sequence[str]) -> Http:
-        """For other machines that a pattern covers; private ones only if `hosts` name them."""
+    def http(self, hosts: Sequence[str]) -> Http:
+        """For the other machines that a pattern covers."""
 
     def memory(self) -> Memory:
         """The vector memory.  Raises `ToolError` where there is none."""

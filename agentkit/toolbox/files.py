@@ -104,7 +104,7 @@ def _not_granted(what: str, path: Path | str) -> ToolError:
 def _opened(handle: int, path: Path) -> Path:
     """Where an open file really lies."""
     try:
-        return Path(os.readlink(f"/proc/self/fd/{handle}"))
+        return Path(f"/proc/self/fd/{handle}").readlink()
     except OSError:  # no /proc: the name is the next best
         return path.resolve()
 

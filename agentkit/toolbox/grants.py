@@ -10,7 +10,8 @@ of it decides:
     the effect's line         effects: {executes: allow}
     otherwise                 ask or deny
 
-A name with a dot in front, in a folder that was granted, is not covered: keys and tokens live there.
+A name with a dot in front, in a folder that was granted, is not covered: keys and tokens live
+there.
 """
 
 from __future__ import annotations
@@ -68,15 +69,13 @@ class Grants:
     """What tools may touch in one run.
 
     `own` are folders that belong to the run, or that a person handed in: they are read (and those
-    of `own_write` written) whatever their names begin with.  `public_hosts` were allowed for one
-    call: not where their name leads to a private address, which nobody could see.
+    of `own_write` written) whatever their names begin with.
     """
 
     tools: Mapping[str, Verdict] = field(default_factory=dict)
     read: Sequence[Path] = ()
     write: Sequence[Path] = ()
     hosts: Sequence[str] = ()
-    public_hosts: Sequence[str] = ()
     effects: Mapping[Effect, Verdict] = field(default_factory=dict)
     otherwise: Verdict = "ask"
     own: Sequence[Path] = ()
@@ -101,7 +100,8 @@ class Grants:
                 return Decision("deny", f"{narrowing.source} does not let it {refused[0]}", refused)
         if not accesses and self._line(tool) in ("ask", "deny"):
             verdicts = [(self._line(tool) or "ask", Access("executes"))]
-        worst = max((verdict for verdict, _ in verdicts), key=SEVERITY.__getitem__, default="allow")
+        said: list[Verdict] = [verdict for verdict, _ in verdicts]
+        worst: Verdict = max(said, key=SEVERITY.__getitem__, default="allow")
         if worst == "allow":
             return Decision("allow")
         open_ = tuple(access for verdict, access in verdicts if verdict == worst)
@@ -114,12 +114,12 @@ class Grants:
             effect: [Path(a.what) for a in accesses if a.effect == effect and a.what != "*"]
             for effect in ("reads", "writes")
         }
-        hosts = [access.what for access in accesses if access.effect == "network"]
+        hosts = [a.what for a in accesses if a.effect == "network" and a.what != "*"]
         return replace(
             self,
             own=(*self.own, *paths["reads"], *paths["writes"]),
             own_write=(*self.own_write, *paths["writes"]),
-            public_hosts=(*self.public_hosts, *hosts),
+            hosts=(*self.hosts, *hosts),
         )
 
     def reads(self, path: Path) -> bool:

@@ -41,7 +41,9 @@ class Shown:
     spilled: Path | None = None
 
 
-def show(outcome: Outcome, tool: str, call: str, *, budget: int, count: Count, folder: Path) -> Shown:
+def show(
+    outcome: Outcome, tool: str, call: str, *, budget: int, count: Count, folder: Path
+) -> Shown:
     """An outcome in at most about `budget` tokens."""
     match outcome:
         case Returned(value):
@@ -96,9 +98,7 @@ def _fitting(text: str, budget: int, count: Count) -> str:
     return text[:low]
 
 
-def _result(
-    text: str, tool: str, call: str, budget: int, count: Count, folder: Path
-) -> Shown:
+def _result(text: str, tool: str, call: str, budget: int, count: Count, folder: Path) -> Shown:
     if not text.strip():
         return Shown(f"{tool} worked and gave back nothing: there is nothing more to see.")
     if not too_long(text, budget, count):

@@ -76,9 +76,7 @@ def tool_of(function: Callable[..., Any], source: Path) -> Tool:
 def _touched(function: Callable[..., Any]) -> dict[str, Effect]:
     """The arguments that an effect is about."""
     hints = get_type_hints(function, include_extras=True)
-    return {
-        argument: mark.effect for argument, hint in hints.items() for mark in _marks(hint)
-    }
+    return {argument: mark.effect for argument, hint in hints.items() for mark in _marks(hint)}
 
 
 def _marks(hint: Any) -> Iterator[Touches]:

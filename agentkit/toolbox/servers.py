@@ -1,8 +1,8 @@
 """What another program offers over the Model Context Protocol, as tools.
 
-A server is somebody else's program: what it says about its tools is not believed.  Their effects are
-those that settings name (all of them, where they name none), their arguments are checked against
-the schema that it gave, and their names begin with the server's own.
+A server is somebody else's program: what it says about its tools is not believed.  Their effects
+are those that settings name (all of them, where they name none), their arguments are checked
+against the schema that it gave, and their names begin with the server's own.
 """
 
 from __future__ import annotations

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, get_args, overload
-from urllib.parse import urlsplit
 
-from agentkit.errors import AgentkitError, InvalidInput, ToolError, ToolRetry
+from agentkit.errors import AgentkitError, InvalidInput, ToolError
+from agentkit.hosts import Location
 from agentkit.messages import ToolSchema
 from agentkit.permissions import Access, Effect
 from agentkit.ports import ModelRole, ToolContext
@@ -20,8 +20,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 MARK = "__agentkit_tool__"
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 """What models accept as the name of a function."""
-
-PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +78,7 @@ class Tool:
 def _thing(effect: Effect, value: Any, folder: Path) -> str:
     if effect in ("reads", "writes"):
         return str((folder / Path(value).expanduser()).resolve())
-    try:
-        parts = urlsplit(str(value))
-        port = parts.port or PORTS[parts.scheme]
-    except (ValueError, KeyError):
-        raise ToolRetry(f"{value!r} is no web address: it begins with http:// or https://") from None
-    if not parts.hostname:
-        raise ToolRetry(f"{value!r} names no host")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{host}:{port}"
+    return Location.of(str(value)).place
 
 
 @overload

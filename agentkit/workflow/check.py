@@ -58,6 +58,8 @@ def check(document: Document, around: Surroundings) -> Iterator[Problem]:
     yield from _bare_braces(document, data, ())
     yield from _inputs(document, mapping(data.get("inputs")))
     yield from _fixed_text(document, ("name",), data.get("name"))
+    for key, value in mapping(data.get("permissions")).items():
+        yield from _fixed_text(document, ("permissions", key), value)
     steps = _list(data.get("steps"))
     names = Names(document, mapping(data.get("inputs")), _shapes(steps))
     yield from _duplicate_ids(document, steps)
@@ -136,6 +138,7 @@ def _step(
                 where: NodePath = ("defaults", "prompt", key)
                 yield from names.check(where, shared.get(key), position, variable)
         yield from _model(document, around, (*path, "prompt", "model"), prompt.get("model"))
+        yield from _offered(document, around, (*path, "prompt", "tools"), prompt.get("tools"))
         yield from _examples(document, (*path, "prompt", "examples"), step)
     yield from _condition(document, (*path, "if"), step)
     yield from _items(document, (*path, "foreach", "items"), loop)
@@ -203,22 +206,20 @@ def _tool(
     if not isinstance(name, str) or is_expression(name):
         return
     if name not in around.tools:
-        listed = ", ".join(sorted(around.tools))
-        hint = did_you_mean(name, around.tools).strip() or f"there is: {listed}"
-        message = f'there is no tool "{name}"'
-        yield document.problem((*path, "uses"), "unknown-tool", message, hint)
+        yield _no_tool(document, around, (*path, "uses"), name)
         return
     given = mapping(step.get("with"))
     if "with" in step and not isinstance(step["with"], dict):
         return  # that is wrong already
-    properties = around.tools[name].json_schema.get("properties", {})
+    parameters = around.tools[name].parameters
+    properties = parameters.json_schema.get("properties", {})
     for argument, value in given.items():
         if is_expression(value) and properties.get(argument, {}).get(WRITTEN_OUT):
             message = f'"{argument}" of "{name}" is written out, never computed'
             hint = "hand values in beside it; text from a model must not become a template"
             yield document.problem((*path, "with", argument), "fixed-text", message, hint)
     missing = []
-    for fault in around.tools[name].signature.faults(given):
+    for fault in parameters.faults(given):
         where = (*path, "with", *fault.path)
         value = _at(given, fault.path)
         if fault.rule == "missing-argument" and not fault.path:
@@ -238,6 +239,22 @@ def _tool(
         listed = " and ".join(f'"{argument}"' for argument in missing)
         message = f'tool "{name}" needs the argument{"s"[: len(missing) - 1]} {listed}'
         yield document.problem((*path, "uses"), "missing-argument", message)
+
+
+def _no_tool(document: Document, around: Surroundings, path: NodePath, name: str) -> Problem:
+    listed = ", ".join(sorted(around.tools))
+    hint = did_you_mean(name, around.tools).strip() or f"there is: {listed}"
+    return document.problem(path, "unknown-tool", f'there is no tool "{name}"', hint)
+
+
+def _offered(
+    document: Document, around: Surroundings, path: NodePath, names: Any
+) -> Iterator[Problem]:
+    """The tools that a prompt offers to its model."""
+    yield from _fixed_text(document, path, names)
+    for index, name in enumerate(_list(names)):
+        if isinstance(name, str) and not is_expression(name) and name not in around.tools:
+            yield _no_tool(document, around, (*path, index), name)
 
 
 def _at(value: Any, path: NodePath) -> Any:

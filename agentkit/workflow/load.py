@@ -42,6 +42,8 @@ class LoadedWorkflow:
                 name = step.prompt.model or self.spec.defaults.prompt.model
                 if not is_expression(name):
                     needed.add(("chat", name))
+                for tool in step.prompt.tools:
+                    needed |= {(role, None) for role in self.tools[tool].roles}
         return needed
 
 
@@ -69,7 +71,13 @@ def known(folders: Iterable[Path]) -> dict[str, Path]:
 
 def load(path: Path, tools: Mapping[str, Tool], models: Iterable[str]) -> LoadedWorkflow:
     """Read and check a workflow.  Raises `InvalidFile` with every problem, in order of place."""
-    document = load_file(path)
+    return checked(load_file(path), path, tools, models)
+
+
+def checked(
+    document: Document, path: Path, tools: Mapping[str, Tool], models: Iterable[str]
+) -> LoadedWorkflow:
+    """The same for a text that was read before: a run keeps the one that it began with."""
     if _is_something_else(document.data):
         message = 'this is no workflow: a workflow has "steps"'
         raise InvalidFile([document.problem((), "not-a-workflow", message)])

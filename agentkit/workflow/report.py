@@ -24,6 +24,7 @@ class StepReport:
         self._step = step
         self._item = item
         self._began = time.perf_counter()
+        self._calls: dict[str, float] = {}
 
     def counted(self, count: int) -> None:
         """A `foreach` knows how many items it has."""
@@ -42,10 +43,32 @@ class StepReport:
         self._tell(ev.StepFinished, outputs=outputs, seconds=self._seconds, usage=usage)
 
     def failed(
-        self, error: str, *, status: Literal["failed", "cancelled"] = "failed", detail: str = ""
+        self,
+        error: str,
+        *,
+        status: Literal["failed", "cancelled", "parked"] = "failed",
+        detail: str = "",
     ) -> None:
         """The work ended without a result; `detail` is for a developer."""
         self._tell(ev.StepFailed, error=error, seconds=self._seconds, status=status, detail=detail)
+
+    def called(self, call: str, tool: str, arguments: Any) -> None:
+        """A tool is about to be called."""
+        self._calls[call] = time.perf_counter()
+        self._tell(ev.ToolCalled, call=call, tool=tool, arguments=arguments)
+
+    def returned(self, call: str, tool: str, status: str, size: int, outcome: Any) -> None:
+        """The call ended."""
+        seconds = time.perf_counter() - self._calls.pop(call)
+        self._tell(
+            ev.ToolReturned,
+            call=call,
+            tool=tool,
+            status=status,
+            seconds=seconds,
+            size=size,
+            outcome=outcome,
+        )
 
     def progress(self, done: float, total: float | None, unit: str) -> None:
         """How far the work is."""

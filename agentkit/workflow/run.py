@@ -13,8 +13,16 @@ from typing import Any
 
 from agentkit import events as ev
 from agentkit.cancel import CancelToken
-from agentkit.errors import AgentkitError, Cancelled, MachineError, StepFailed, UserError
+from agentkit.errors import (
+    AgentkitError,
+    ApprovalNeeded,
+    Cancelled,
+    MachineError,
+    StepFailed,
+    UserError,
+)
 from agentkit.messages import Usage
+from agentkit.toolbox.caller import Caller
 from agentkit.workflow.expressions import ExpressionError, as_text, render
 from agentkit.workflow.load import LoadedWorkflow
 from agentkit.workflow.report import Publish, StepReport
@@ -30,38 +38,36 @@ Facts = Mapping[str, Any]
 
 @dataclass
 class WorkflowRun:
-    """One run.  `publish` is called for each event, in order, before the run goes on."""
+    """One run.  `publish` is called for each event, in order, before the run goes on.
+
+    `done` has the outputs of what an earlier part of the same run has finished, by step and key of
+    the item (empty for a whole step); None: the run begins.
+    """
 
     workflow: LoadedWorkflow
     inputs: Mapping[str, Any]
     id: str
     folder: Path
     services: Services
+    caller: Caller
     publish: Publish
     cancel: CancelToken
+    done: Mapping[tuple[str, str], Any] | None = None
     _outputs: dict[str, Any] = field(default_factory=dict)
     _usage: Usage = field(default_factory=Usage)
 
     def execute(self) -> dict[str, Any]:
         """Run to the end and return the workflow's outputs.
 
-        Raises `StepFailed` with the place in the file, or `Cancelled`; the outcome is published in
-        every case, also when the run dies of a bug.
+        Raises `StepFailed` with the place in the file, `ApprovalNeeded` when the run is parked, or
+        `Cancelled`; the outcome is published in every case, also when the run dies of a bug.
         """
         spec, began = self.workflow.spec, time.perf_counter()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as fault:
             raise MachineError(f"{self.folder} cannot be made: {fault.strerror}") from None
-        self.publish(
-            ev.RunStarted(
-                run=self.id,
-                workflow=spec.name,
-                source=str(self.workflow.path),
-                definition=self.workflow.document.text,
-                inputs=self.inputs,
-            )
-        )
+        self.publish(self._beginning())
         status: ev.RunStatus = "failed"
         outputs: dict[str, Any] = {}
         error = ""
@@ -73,6 +79,9 @@ class WorkflowRun:
             status = "succeeded"
         except (Cancelled, KeyboardInterrupt) as stop:
             status, error = "cancelled", str(stop) or "interrupted"
+            raise
+        except ApprovalNeeded as need:
+            status, error = "parked", str(need)
             raise
         except AgentkitError as fault:
             error = str(fault)
@@ -93,9 +102,23 @@ class WorkflowRun:
             )
         return outputs
 
+    def _beginning(self) -> ev.Event:
+        if self.done is not None:
+            return ev.RunResumed(run=self.id)
+        return ev.RunStarted(
+            run=self.id,
+            workflow=self.workflow.spec.name,
+            source=str(self.workflow.path),
+            definition=self.workflow.document.text,
+            inputs=self.inputs,
+        )
+
     # -- one step --------------------------------------------------------------------------------
 
     def _step(self, step: Step, path: NodePath) -> Any:
+        finished = self.done or {}
+        if (step.id, "") in finished:
+            return finished[step.id, ""]
         if step.foreach is not None:
             return self._each(step, step.foreach, path)
         return self._perform(step, path, StepReport(self.publish, self.id, step.id), self._facts())
@@ -112,10 +135,13 @@ class WorkflowRun:
             results: list[Any] = []
             for index, item in enumerate(items):
                 self.cancel.check()
+                if (step.id, str(index)) in (self.done or {}):
+                    results.append((self.done or {})[step.id, str(index)])
+                    continue
                 report = StepReport(self.publish, self.id, step.id, index)
                 try:
                     results.append(self._perform(step, path, report, {**facts, loop.as_: item}))
-                except Cancelled:
+                except (Cancelled, ApprovalNeeded):
                     raise
                 except AgentkitError:
                     if loop.on_error == "fail_fast":
@@ -123,6 +149,9 @@ class WorkflowRun:
                     results.append(None)
         except (Cancelled, KeyboardInterrupt) as stop:
             whole.failed(str(stop) or "interrupted", status="cancelled")
+            raise
+        except ApprovalNeeded as need:
+            whole.failed(str(need), status="parked")
             raise
         except _BadExpression as fault:
             whole.failed(str(fault))
@@ -143,6 +172,9 @@ class WorkflowRun:
         except (Cancelled, KeyboardInterrupt) as stop:
             report.failed(str(stop) or "interrupted", status="cancelled")
             raise
+        except ApprovalNeeded as need:
+            report.failed(str(need), status="parked")
+            raise
         except AgentkitError as fault:
             detail = "".join(traceback.format_exception(fault)) if fault.__cause__ else ""
             report.failed(str(fault), detail=detail)
@@ -155,7 +187,7 @@ class WorkflowRun:
         return result.outputs
 
     def _act(self, step: Step, path: NodePath, report: StepReport, facts: Facts) -> Result:
-        scope = Scope(self.services, self.folder, self.cancel, report)
+        scope = Scope(self.caller, self.cancel, report)
         if step.uses is not None:
             arguments = self._render(step.with_, facts, (*path, "with"))
             report.started(f"uses {step.uses}", arguments)

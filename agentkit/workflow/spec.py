@@ -21,6 +21,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from agentkit.hosts import HostPattern
+
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 """Names of inputs, steps and outputs: usable in an expression without quotes."""
 
@@ -208,6 +210,8 @@ class Prompt(Node):
     min_p: float = Field(0.0, ge=0, le=1)
     seed: int | None = None
     stop: list[str] = []
+    tools: list[str] = []
+    """Tools that the model may call before it answers: `agentkit tools list`."""
 
     @field_validator("temperature", "top_p", "min_p", mode="before")
     @classmethod
@@ -228,6 +232,32 @@ class Defaults(Node):
     """What steps have in common."""
 
     prompt: PromptDefaults = PromptDefaults()
+
+
+class Permissions(Node):
+    """What is left of the permissions in settings while this workflow runs: it can only be less.
+
+    What is not given is as in settings; an empty list is nothing at all.
+    """
+
+    tools: list[str] | None = None
+    """Names of tools, or patterns such as `files__*`."""
+    read: list[str] | None = None
+    """Folders; the folder of the run and the files given as inputs are always readable."""
+    write: list[str] | None = None
+    """Folders; the folder of the run can always be written."""
+    hosts: list[str] | None = None
+    """Such as `example.org` or `*.example.org`."""
+
+    @field_validator("hosts")
+    @classmethod
+    def _are_hosts(cls, value: list[str] | None) -> list[str] | None:
+        for pattern in value or ():
+            try:
+                HostPattern.of(pattern)
+            except ValueError as error:
+                raise _problem("bad-host", str(error)) from None
+        return value
 
 
 class Foreach(Node):
@@ -323,6 +353,8 @@ class Workflow(Node):
     description: str = ""
     inputs: dict[Name, Input] = {}
     """What the caller gives: `agentkit run WORKFLOW -i name=value`."""
+    permissions: Permissions = Permissions()
+    """Less than settings allow."""
     defaults: Defaults = Defaults()
     """What steps have in common."""
     steps: list[Step] = Field(min_length=1)

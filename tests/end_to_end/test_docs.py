@@ -8,9 +8,11 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from agentkit.ports import ToolContext
 from agentkit.runtime import Runtime
 from agentkit.toolbox import Toolbox
 
@@ -70,8 +72,9 @@ def test_the_tool_of_the_readme_can_be_called(tmp_path: Path) -> None:
     (tmp_path / "count_words.py").write_text(blocks("python")[0])
     box = Toolbox([tmp_path])
     assert box.bad == []
-    assert box.get("count_words").json_schema["required"] == ["text"]
-    assert box.get("count_words").function("one two") == 2
+    assert box.find("count_words").parameters.json_schema["required"] == ["text"]
+    context = cast(ToolContext, None)  # it asks for none
+    assert box.find("count_words").call({"text": "one two"}, context) == 2
 
 
 @pytest.mark.model

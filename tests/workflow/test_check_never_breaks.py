@@ -16,7 +16,7 @@ from agentkit.toolbox import Toolbox
 from agentkit.workflow.load import load
 from agentkit.yamlfile import MAX_BYTES
 
-TOOLS = {tool.name: tool for tool in Toolbox([shipped("tools")])}
+TOOLS = Toolbox([shipped("tools")])
 MODELS = ("qwen2.5-coder-1.5b",)
 VALID = Path(__file__).parent / "valid"
 SOURCES = [

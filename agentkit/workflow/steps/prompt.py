@@ -8,9 +8,10 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from agentkit.errors import Cancelled, ModelError
+from agentkit.errors import ModelError
 from agentkit.messages import ChatRequest, Completion, JsonSchema, Message, Sampling
 from agentkit.ports import ChatModel
+from agentkit.toolbox.answer import answer
 from agentkit.workflow.spec import Prompt
 from agentkit.workflow.steps.scope import Result, Scope
 
@@ -33,9 +34,11 @@ def record(prompt: Prompt, schema: Mapping[str, Any] | None, model: ChatModel) -
 def perform(
     prompt: Prompt, schema: Mapping[str, Any] | None, model: ChatModel, scope: Scope
 ) -> Result:
-    """Ask.  The outputs are the JSON value, or `{"text": ...}` where there is no schema.
+    """Ask, and make the tool calls that the model asks for.
 
-    Raises `ModelError` for an answer that was cut off or does not fit the schema.
+    The outputs are the JSON value, or `{"text": ...}` where there is no schema.
+    Raises `ModelError` for an answer that was cut off or does not fit the schema, `ApprovalNeeded`
+    for a call that waits for a person.
     """
     request = ChatRequest(
         messages=tuple(_messages(prompt)),
@@ -49,18 +52,16 @@ def perform(
             seed=prompt.seed,
         ),
         constraint=None if schema is None else JsonSchema(schema),
+        tools=tuple(scope.caller.tools[name].schema for name in prompt.tools),
     )
-    completion: Completion | None = None
-    for delta in model.stream(request, scope.cancel):
-        completion = delta.completion
-    if completion is None or completion.finish_reason == "cancelled":
-        scope.cancel.check()
-        raise Cancelled
+    done = answer(model, request, scope.caller, scope.report, scope.cancel)
+    completion, usage = done.completion, done.usage
     if schema is not None:
-        return Result(_data(completion, schema), completion.usage)
+        return Result(_data(completion, schema), usage)
     if completion.finish_reason == "length":
-        scope.warn(f"the answer was cut off after {completion.usage.completion_tokens} tokens")
-    return Result({"text": completion.text.strip()}, completion.usage)
+        written = completion.usage.completion_tokens
+        scope.report.warned(f"the answer was cut off after {written} tokens")
+    return Result({"text": completion.text.strip()}, usage)
 
 
 def _messages(prompt: Prompt) -> Iterator[Message]:

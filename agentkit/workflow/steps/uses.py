@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from agentkit.errors import ToolError
+from agentkit.errors import ApprovalNeeded, ToolError
+from agentkit.outcomes import Failed, NeedsApproval, Retry, Returned
 from agentkit.workflow.steps.scope import Result, Scope
 
 
 def perform(tool: str, arguments: Mapping[str, Any], scope: Scope) -> Result:
-    """Call it.  Raises `ToolError` also for a result that is not plain data."""
-    outputs = scope.services.toolbox.call(tool, arguments, scope)
-    try:
-        return Result(json.loads(json.dumps(outputs)))
-    except (TypeError, ValueError) as error:
-        raise ToolError(f"tool {tool!r} gave back what is not plain data: {error}") from None
+    """Call it.
+
+    Raises `ApprovalNeeded` where a person has to allow it first, `ToolError` (or the error behind
+    it) for any outcome that is not a value: a workflow has nobody who could make a better call.
+    """
+    match scope.caller.call(tool, arguments, scope.report, scope.cancel):
+        case Returned(value):
+            return Result(value)
+        case Retry(hint):
+            raise ToolError(hint)
+        case Failed(reason, cause):
+            raise cause or ToolError(reason)
+        case NeedsApproval(request, reason):
+            raise ApprovalNeeded(request, reason)

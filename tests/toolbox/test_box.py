@@ -22,6 +22,11 @@ GOOD = (
 CONTEXT = cast(ToolContext, SimpleNamespace(folder=Path("somewhere")))
 
 
+def call(tools: Toolbox, name: str, arguments: dict[str, Any], context: ToolContext) -> Any:
+    tool = tools.find(name)
+    return tool.run(tool.bind(arguments), context)
+
+
 def box(folder: Path, **files: str) -> Toolbox:
     folder.mkdir(exist_ok=True)
     for name, text in files.items():
@@ -34,18 +39,18 @@ def test_the_shipped_tools_come_in_through_the_same_door() -> None:
 
     assert tools.bad == []
     assert {"write_file", "transcribe", "render_template"} <= set(tools.names())
-    assert all(tool.description for tool in tools)
+    assert all(tool.description for tool in tools.values())
 
 
 def test_a_tool_is_described_and_called(tmp_path: Path) -> None:
     tools = box(tmp_path / "tools", greet=GOOD)
-    greet = tools.get("greet")
+    greet = tools.find("greet")
 
-    assert tools.names() == [tool.name for tool in tools] == ["greet"]
+    assert tools.names() == list(tools) == ["greet"]
     assert (greet.description, greet.effects) == ("Say hello.", ())
     assert greet.source == tmp_path / "tools" / "greet.py"
-    assert greet.json_schema["required"] == ["name"]
-    assert tools.call("greet", {"name": "Ada"}, CONTEXT) == "hello Ada"
+    assert greet.parameters.json_schema["required"] == ["name"]
+    assert call(tools, "greet", {"name": "Ada"}, CONTEXT) == "hello Ada"
 
 
 def test_the_context_is_handed_in_and_cannot_be_given(tmp_path: Path) -> None:
@@ -55,11 +60,11 @@ def test_the_context_is_handed_in_and_cannot_be_given(tmp_path: Path) -> None:
     )
     tools = box(tmp_path / "tools", x=source)
 
-    assert tools.get("where-am-i").effects == ("reads", "network")
-    assert "context" not in tools.get("where-am-i").json_schema.get("properties", {})
-    assert tools.call("where-am-i", {}, CONTEXT) == "somewhere"
+    assert tools.find("where-am-i").effects == ("reads", "network")
+    assert "context" not in tools.find("where-am-i").parameters.json_schema.get("properties", {})
+    assert call(tools, "where-am-i", {}, CONTEXT) == "somewhere"
     with pytest.raises(InvalidInput, match='unknown argument "context"'):
-        tools.call("where-am-i", {"context": 1}, CONTEXT)
+        call(tools, "where-am-i", {"context": 1}, CONTEXT)
 
 
 BROKEN = {
@@ -112,7 +117,7 @@ def test_one_broken_function_does_not_stop_the_others_of_its_file(tmp_path: Path
 def test_two_tools_of_one_name_in_one_folder_are_a_mistake(tmp_path: Path) -> None:
     tools = box(tmp_path / "tools", a=GOOD, b=GOOD.replace("hello", "goodbye"))
 
-    assert tools.call("greet", {"name": "Ada"}, CONTEXT) == "hello Ada"
+    assert call(tools, "greet", {"name": "Ada"}, CONTEXT) == "hello Ada"
     assert [(bad.source.name, bad.reason) for bad in tools.bad] == [
         ("b.py", "there is a tool 'greet' already, in a.py")
     ]
@@ -123,7 +128,7 @@ def test_a_later_folder_replaces_a_tool(tmp_path: Path) -> None:
     box(tmp_path / "two", other=GOOD.replace("hello", "goodbye"))
     tools = Toolbox([tmp_path / "one", tmp_path / "two", tmp_path / "not there"])
 
-    assert tools.call("greet", {"name": "Ada"}, CONTEXT) == "goodbye Ada"
+    assert call(tools, "greet", {"name": "Ada"}, CONTEXT) == "goodbye Ada"
     assert tools.bad == []
 
 
@@ -145,15 +150,15 @@ def test_two_files_of_one_name_do_not_meet(tmp_path: Path) -> None:
     box(tmp_path / "two", take=source.format(field="b"))
     tools = Toolbox([tmp_path / "one", tmp_path / "two"])
 
-    assert tools.call("take_a", {"item": {"a": 1}}, CONTEXT) == 1
-    assert tools.call("take_b", {"item": {"b": 2}}, CONTEXT) == 2
+    assert call(tools, "take_a", {"item": {"a": 1}}, CONTEXT) == 1
+    assert call(tools, "take_b", {"item": {"b": 2}}, CONTEXT) == 2
 
 
 def test_an_unknown_tool(tmp_path: Path) -> None:
     tools = box(tmp_path / "tools", greet=GOOD)
 
     with pytest.raises(UnknownName, match=r"no tool named 'great'\. did you mean") as caught:
-        tools.call("great", {}, CONTEXT)
+        call(tools, "great", {}, CONTEXT)
     assert caught.value.hint == "agentkit tools list"
 
 
@@ -161,7 +166,7 @@ def test_arguments_that_do_not_fit(tmp_path: Path) -> None:
     tools = box(tmp_path / "tools", greet=GOOD)
 
     with pytest.raises(InvalidInput) as caught:
-        tools.call("greet", {"nam": "Ada"}, CONTEXT)
+        call(tools, "greet", {"nam": "Ada"}, CONTEXT)
     assert str(caught.value) == (
         "tool 'greet': the argument \"name\" is missing; "
         'unknown argument "nam". did you mean "name"?'
@@ -183,7 +188,7 @@ def test_what_goes_wrong_in_a_tool_is_an_error_of_the_tool(
     tools = box(tmp_path / "tools", x=HEAD + f"@tool\ndef x() -> None:\n    {body}\n")
 
     with pytest.raises(ToolError) as caught:
-        tools.call("x", {}, CONTEXT)
+        call(tools, "x", {}, CONTEXT)
     assert str(caught.value) == said
 
 
@@ -192,7 +197,7 @@ def test_ctrl_c_in_a_tool_is_not_an_error_of_the_tool(tmp_path: Path) -> None:
     tools = box(tmp_path / "tools", x=source)
 
     with pytest.raises(KeyboardInterrupt):
-        tools.call("x", {}, CONTEXT)
+        call(tools, "x", {}, CONTEXT)
 
 
 def test_arguments_are_not_changed(tmp_path: Path) -> None:
@@ -200,5 +205,5 @@ def test_arguments_are_not_changed(tmp_path: Path) -> None:
     tools = box(tmp_path / "tools", x=source)
     given: dict[str, Any] = {"a": []}
 
-    assert tools.call("x", given, CONTEXT) == 1
+    assert call(tools, "x", given, CONTEXT) == 1
     assert given == {"a": []}

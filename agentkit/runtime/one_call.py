@@ -1,0 +1,68 @@
+"""A run of a single tool call: so that calls of a person, or of another program, are journaled like
+all others, with a folder of their own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from agentkit import events as ev
+from agentkit.cancel import CancelToken
+from agentkit.errors import Cancelled
+from agentkit.messages import Usage
+from agentkit.outcomes import Failed, NeedsApproval, Outcome, Retry, Returned
+from agentkit.toolbox.caller import Caller
+from agentkit.workflow.report import Publish, StepReport
+
+STEP = "call"
+
+
+def one_call(
+    name: str,
+    arguments: Mapping[str, Any],
+    caller: Caller,
+    run: str,
+    publish: Publish,
+    cancel: CancelToken,
+) -> Outcome:
+    """Make a call as a run with one step.  Raises `Cancelled`."""
+    began = time.perf_counter()
+    caller.folder.mkdir(parents=True, exist_ok=True)
+    publish(
+        ev.RunStarted(run=run, workflow=f"tool:{name}", source="", definition="", inputs=arguments)
+    )
+    report = StepReport(publish, run, STEP)
+    report.started(f"uses {name}", arguments)
+    status: ev.RunStatus = "failed"
+    outputs: dict[str, Any] = {}
+    error = "it was interrupted"
+    try:
+        outcome = caller.call(name, arguments, report, cancel)
+        match outcome:
+            case Returned(value):
+                status, outputs, error = "succeeded", {"result": value}, ""
+                report.finished(value)
+            case Retry(said) | Failed(said):
+                error = said
+                report.failed(said)
+            case NeedsApproval(_, said):
+                status, error = "parked", said
+                report.failed(said, status="parked")
+        return outcome
+    except (Cancelled, KeyboardInterrupt) as stop:
+        status, error = "cancelled", str(stop) or "interrupted"
+        report.failed(error, status="cancelled")
+        raise
+    finally:
+        publish(
+            ev.RunFinished(
+                run=run,
+                status=status,
+                outputs=outputs,
+                seconds=time.perf_counter() - began,
+                usage=Usage(),
+                error=error,
+            )
+        )
