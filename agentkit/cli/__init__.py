@@ -14,7 +14,7 @@ from typing import NoReturn
 import click
 
 from agentkit import __version__
-from agentkit.errors import AgentkitError, InvalidFile, MachineError
+from agentkit.errors import AgentkitError, ApprovalNeeded, InvalidFile, MachineError
 
 _COLOR = False if os.environ.get("NO_COLOR") else None
 """False where the user wants none (no-color.org); None: where the output is a terminal."""
@@ -82,9 +82,16 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         sys.exit(MachineError.exit_code)
 
 
+def _mark(error: AgentkitError) -> str:
+    if isinstance(error, InvalidFile):  # its problems begin with their places
+        return ""
+    if isinstance(error, ApprovalNeeded):  # nothing went wrong
+        return click.style("parked: ", fg="magenta", bold=True)
+    return click.style("error: ", fg="red", bold=True)
+
+
 def explain(error: AgentkitError) -> None:
     """Print an error and what to do about it."""
-    mark = "" if isinstance(error, InvalidFile) else click.style("error: ", fg="red", bold=True)
-    click.echo(mark + str(error), err=True, color=_COLOR)
+    click.echo(_mark(error) + str(error), err=True, color=_COLOR)
     if error.hint:
         click.echo(click.style("hint:  ", fg="cyan") + error.hint, err=True, color=_COLOR)

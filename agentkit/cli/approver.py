@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import click
 
 from agentkit.cancel import CancelToken
+from agentkit.errors import Cancelled
 from agentkit.permissions import Request
 from agentkit.runtime import Approver, nobody, standing_answer
 
@@ -25,8 +28,12 @@ def approver(
 
     def ask(request: Request, cancel: CancelToken) -> str:
         cancel.check()
-        with quiet():
-            return _question(request) if request.question else _approval(request)
+        try:
+            with quiet(), _plain_interrupt():
+                return _question(request) if request.question else _approval(request)
+        except click.Abort:  # Ctrl-C, or the end of the input
+            cancel.cancel("interrupted")
+            raise Cancelled("interrupted") from None
 
     return ask
 
@@ -51,6 +58,19 @@ def describe(request: Request) -> str:
 def printable(text: str) -> str:
     """Without what a terminal would obey: escapes, carriage returns, marks of direction."""
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
+
+@contextmanager
+def _plain_interrupt() -> Iterator[None]:
+    """Let Ctrl-C end the question: elsewhere the first one only asks work to stop."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _approval(request: Request) -> str:

@@ -164,6 +164,7 @@ class Runtime:
         """
         from agentkit.runtime.one_call import one_call
 
+        self.toolbox.refresh()
         run = new_run_id()
         caller = self.caller(run, profile=profile, approver=approver)
         if asker:
@@ -272,6 +273,7 @@ class Runtime:
         """A checked workflow, by path or name.  Raises `UnknownName` or `InvalidFile`."""
         from agentkit.workflow.load import find, load
 
+        self.toolbox.refresh()
         path = find(name, self.workflow_folders)
         return load(path, self.toolbox, self.model_names())
 

@@ -1,0 +1,1 @@
+"""How well a model uses the shipped tools: the right one, rightly, and none where none is needed."""
