@@ -2,23 +2,26 @@
 # make test     set everything up in .venv and run the tests
 # make check    lint, formatting and types
 # make models   fetch the models that demo and tests use
+# make sandbox  install what the sandbox needs (as root, on Debian and its like)
 
 PYTHON ?= python3
 BIN := .venv/bin
 CHAT_MODEL := qwen2.5-coder-1.5b
-TEST_MODELS := $(CHAT_MODEL) qwen2.5-coder-0.5b smollm2-135m whisper-base whisper-tiny.en
+TEST_MODELS := $(CHAT_MODEL) qwen2.5-coder-0.5b smollm2-135m all-minilm-l6-v2 whisper-base \
+	whisper-tiny.en
+SANDBOX := bubblewrap libseccomp2
 
 # llama.cpp crashes on Intel AMX: docs/decisions/0001-no-amx.md. Your own CMAKE_ARGS replace ours.
 export CMAKE_ARGS ?= -DCMAKE_C_FLAGS=-U__AMX_INT8__ -DCMAKE_CXX_FLAGS=-U__AMX_INT8__
 
-.PHONY: demo test check format models clean
+.PHONY: demo test check format models sandbox clean
 
 demo: .venv/installed
 	$(BIN)/agentkit models pull $(CHAT_MODEL) whisper-base
 	$(BIN)/agentkit run meeting-notes -i audio=examples/meeting.flac -o minutes
 	@echo && cat minutes/minutes.md
 
-test: .venv/installed-dev
+test: .venv/installed-dev sandbox
 	$(BIN)/agentkit models pull $(TEST_MODELS)
 	$(BIN)/python -m pytest
 
@@ -33,6 +36,13 @@ format: .venv/installed-dev
 
 models: .venv/installed
 	$(BIN)/agentkit models pull $(TEST_MODELS)
+
+# Code that models write runs in bubblewrap, behind a filter of libseccomp: packages of the system.
+sandbox:
+	@command -v bwrap > /dev/null && ldconfig -p | grep -q libseccomp.so.2 \
+	|| { test "$$(id -u)" = 0 && command -v apt-get > /dev/null \
+	     && apt-get update -qq && apt-get install -y -qq $(SANDBOX); } \
+	|| { echo "The sandbox is missing: sudo apt-get install $(SANDBOX)"; false; }
 
 clean:
 	rm -rf .venv minutes

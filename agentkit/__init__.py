@@ -5,25 +5,42 @@ Importing this package starts nothing, opens nothing and loads nothing heavy.
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from agentkit.errors import ToolError, ToolRetry
+    from agentkit.permissions import ReadPath, Url, WritePath
     from agentkit.ports import ToolContext
     from agentkit.toolbox import tool
 
-__all__ = ["ToolContext", "__version__", "tool"]
+__all__ = [
+    "ReadPath",
+    "ToolContext",
+    "ToolError",
+    "ToolRetry",
+    "Url",
+    "WritePath",
+    "__version__",
+    "tool",
+]
+
+_HOMES = {
+    "ReadPath": "agentkit.permissions",
+    "ToolContext": "agentkit.ports",
+    "ToolError": "agentkit.errors",
+    "ToolRetry": "agentkit.errors",
+    "Url": "agentkit.permissions",
+    "WritePath": "agentkit.permissions",
+    "tool": "agentkit.toolbox",
+}
+"""Where the public names live: imported when first used, so that `import agentkit` stays fast."""
 
 
 def __getattr__(name: str) -> object:
-    """The public names, imported when first used so that `import agentkit` stays fast."""
-    if name == "tool":
-        from agentkit.toolbox import tool  # delays pydantic
-
-        return tool
-    if name == "ToolContext":
-        from agentkit.ports import ToolContext
-
-        return ToolContext
-    raise AttributeError(f"module 'agentkit' has no attribute {name!r}")
+    """A public name."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'agentkit' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
