@@ -1,0 +1,92 @@
+"""The sandbox: a program in namespaces of its own, built by bubblewrap.
+
+How it comes to run: bubblewrap builds the view and then waits, while limits are set on its first
+process from outside; only then does the program begin, with the filter of system calls on it.  With
+that first process all others end: the kernel takes everything in its process namespace along, so
+that nothing is left that could meddle with the work folder while it is cleaned up.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from contextlib import ExitStack
+from dataclasses import replace
+
+from agentkit.cancel import CancelToken
+from agentkit.errors import Cancelled
+from agentkit.jobs import Job, JobResult
+from agentkit.sandbox import syscalls, view
+from agentkit.sandbox.cgroup import group
+from agentkit.sandbox.checks import checked
+from agentkit.sandbox.diagnosis import no_bubblewrap, no_seccomp, unsupported
+from agentkit.sandbox.identity import Identity, identity
+from agentkit.sandbox.interpreter import interpreter
+from agentkit.sandbox.ownership import handed_over, readable
+from agentkit.sandbox.process import held
+from agentkit.sandbox.rlimits import ENDED_BY, confine, first_to_go
+from agentkit.sandbox.sealed import sealed
+from agentkit.sandbox.watch import watch
+from agentkit.sandbox.work import WorkFolder, lent
+
+
+class BubblewrapSandbox:
+    """See `ports.Sandbox`.  Holds nothing between two runs."""
+
+    def run(self, job: Job, cancel: CancelToken | None = None) -> JobResult:
+        """See `ports.Sandbox.run`."""
+        job = checked(job)
+        bwrap, filters = _means()
+        token = cancel or CancelToken()
+        try:
+            with ExitStack() as stack:
+                work = stack.enter_context(lent(job.work, token))
+                who = stack.enter_context(identity())
+                stack.enter_context(handed_over(work.descriptor, work.path, who.owner))
+                before = work.contents()
+                try:
+                    result = _run(bwrap, filters, job, work, who, token)
+                finally:
+                    left = work.settle(before)
+        except Cancelled:
+            return JobResult(-signal.SIGKILL, b"", b"", 0.0, "cancelled")
+        return replace(result, changed=left.changed, removed=left.removed)
+
+
+def _means() -> tuple[str, bytes]:
+    """Bubblewrap and the filter of system calls.  Raises `MachineError` without them."""
+    if fault := unsupported():
+        raise fault
+    bwrap = shutil.which("bwrap")
+    if bwrap is None:
+        raise no_bubblewrap()
+    try:
+        return bwrap, syscalls.program()
+    except (ImportError, RuntimeError, OSError):
+        raise no_seccomp() from None
+
+
+def _run(
+    bwrap: str, filters: bytes, job: Job, work: WorkFolder, who: Identity, token: CancelToken
+) -> JobResult:
+    """What came of a job, but for the files."""
+    python = interpreter()
+    program = view.locate(job, work.path, python)
+    becoming, command = who.start((program, *job.argv[1:]), view.environment(job, python))
+    with ExitStack() as stack:
+        inputs = stack.enter_context(readable(job.inputs, who.owner))
+        options, passed = view.options(job, inputs, work.path, python, who.number, stack)
+        calls = stack.enter_context(sealed(filters))
+        options += [*becoming, "--seccomp", str(calls)]
+        sandboxed = stack.enter_context(
+            held(bwrap, options, [*passed, calls], command, job.stdin, work.descriptor)
+        )
+        together = stack.enter_context(group(job.limits, sandboxed.pid))
+        confine(sandboxed.pid, job.limits, processes=who.processes(job.limits.processes))
+        first_to_go(sandboxed.pid)
+        sandboxed.release()
+        ending = watch(sandboxed, job.limits, token)
+        exit_code = sandboxed.exit_code(job.argv[0], ending)
+        starved = together is not None and together.ran_out_of_memory()
+    stopped = ending.stopped or ("memory" if starved else ENDED_BY.get(exit_code, ""))
+    return JobResult(exit_code, ending.stdout, ending.stderr, ending.seconds, stopped)

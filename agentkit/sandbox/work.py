@@ -1,0 +1,163 @@
+"""The work folder: lent to one program at a time, compared before and after, left clean.
+
+What a program leaves behind is read by others afterwards, with other rights than it had.  So
+nothing stays that would lead them astray: links that lead out of the folder, pipes that block who
+opens them, sockets, files that lend their owner's rights, folders too deep to be walked or closed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from agentkit.cancel import CancelToken
+from agentkit.errors import ToolError
+from agentkit.sandbox.tree import DEEPEST, Entry, change_mode, remove, unlock, walk
+
+TICK = 0.05
+"""How often one who waits for the folder looks whether it is free."""
+
+NOT_TO_BE_LENT = ("/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/opt", "/proc",
+                  "/root", "/run", "/sbin", "/srv", "/sys", "/tmp", "/usr", "/var")  # fmt: skip  # noqa: S108
+"""Folders that are not one program's."""
+
+Stamp = tuple[int, int, int, int]
+"""What tells one state of a file from another: inode, size, when it was written, when changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What lay in a folder, and which links of it led out."""
+
+    stamps: dict[str, Stamp]
+    astray: frozenset[str]
+    mode: int
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a program left behind: files that are new or other than before; what had to go."""
+
+    changed: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkFolder:
+    """An open folder that no other program works in."""
+
+    path: Path
+    descriptor: int
+
+    def contents(self) -> Contents:
+        """What is in it now.  Raises `ToolError` for a folder that goes too deep."""
+        stamps, astray = {}, set()
+        for entry in walk(self.descriptor):
+            if entry.deep:
+                raise ToolError(
+                    f"{self.path} has more than {DEEPEST} folders within folders: {entry.path}"
+                )
+            stamps[entry.path] = _stamp(entry)
+            if stat.S_ISLNK(entry.mode) and leads_out(entry.path, _target(entry)):
+                astray.add(entry.path)
+        return Contents(stamps, frozenset(astray), os.fstat(self.descriptor).st_mode)
+
+    def settle(self, before: Contents) -> Left:
+        """Clean up after a program of which nothing runs any more."""
+        os.chmod(self.descriptor, stat.S_IMODE(before.mode))  # noqa: PTH101
+        changed, removed = [], []
+        for entry in walk(self.descriptor, unlocking=True):
+            as_before = before.stamps.get(entry.path) == _stamp(entry)
+            if stat.S_ISLNK(entry.mode):
+                if leads_out(entry.path, _target(entry), before.astray) and not (
+                    as_before and entry.path in before.astray
+                ):
+                    os.unlink(entry.name, dir_fd=entry.parent)
+                    removed.append(entry.path)
+            elif as_before:
+                continue
+            elif stat.S_ISREG(entry.mode):
+                _make_plain(entry)
+                changed.append(entry.path)
+            elif not stat.S_ISDIR(entry.mode):
+                os.unlink(entry.name, dir_fd=entry.parent)
+                removed.append(entry.path)
+            elif entry.deep:
+                remove(entry.parent, entry.name)
+                removed.append(entry.path)
+            else:
+                unlock(entry.parent, entry.name)
+        return Left(tuple(sorted(changed)), tuple(sorted(removed)))
+
+
+@contextmanager
+def lent(path: Path, cancel: CancelToken) -> Iterator[WorkFolder]:
+    """The folder, as soon as no other program works in it, in whatever process.
+
+    Raises `ToolError` for what is no folder of its own, `Cancelled` while it waits.
+    """
+    place = path.resolve()
+    if not place.is_dir():
+        raise ToolError(f"{path} is not a folder: programs need one to work in")
+    if str(place) in NOT_TO_BE_LENT or Path.home().is_relative_to(place):
+        raise ToolError(f"{place} is not lent to programs: give them a folder of their own")
+    descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        _take_turn(descriptor, cancel)
+        yield WorkFolder(place, descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _take_turn(descriptor: int, cancel: CancelToken) -> None:
+    """Wait for a lock on the folder itself; it goes with the descriptor, or with the process."""
+    while True:
+        cancel.check()
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            time.sleep(TICK)
+
+
+def leads_out(path: str, target: str, astray: Collection[str] = ()) -> bool:
+    """Whether a link in a folder may lead out of it, or through one of those that do.
+
+    It may not if its target climbs first, no higher than to the folder, and then only descends: in
+    a folder where all links are like that, nobody gets out, whatever leads through what.
+    """
+    if target.startswith("/"):
+        return True
+    steps = [step for step in target.split("/") if step not in ("", ".")]
+    place = path.split("/")[:-1]
+    while steps and steps[0] == "..":
+        if not place:
+            return True
+        place.pop()
+        steps.pop(0)
+    if ".." in steps:
+        return True
+    return any("/".join(place + steps[:end]) in astray for end in range(1, len(steps) + 1))
+
+
+def _target(entry: Entry) -> str:
+    return os.readlink(entry.name, dir_fd=entry.parent)
+
+
+def _stamp(entry: Entry) -> Stamp:
+    status = entry.status
+    return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def _make_plain(entry: Entry) -> None:
+    """Readable for its owner, and lending nobody's rights."""
+    mode = stat.S_IMODE(entry.mode)
+    plain = mode & ~(stat.S_ISUID | stat.S_ISGID) | stat.S_IRUSR | stat.S_IWUSR
+    if plain != mode:
+        change_mode(entry.parent, entry.name, plain)
