@@ -1,0 +1,167 @@
+"""Replace a piece of a text file by another.  What was not named stays as it is, byte for byte.
+
+The piece has to stand in the file exactly once, or an edit would be a guess.  Where it does not,
+the answer shows what stands there, so that the next try can copy it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+from itertools import takewhile
+
+from agentkit import ToolContext, tool
+from agentkit.errors import ToolError, ToolRetry
+from agentkit.permissions import WritePath
+
+AROUND = 2
+"""Lines of the file that are shown before and after a change."""
+SHOWN = 60
+"""Lines of a diff that are shown."""
+SEARCHED = 20_000
+"""Lines of a file among which the nearest is looked for."""
+WIDEST = 300
+"""Characters of a line that are compared and shown."""
+COMPARED = 1000
+"""Lines of a change that are compared one by one."""
+LIKE = 0.6
+"""How like two lines are that may have been meant for each other, from 0 to 1."""
+
+
+@tool(effects=("writes",))
+def edit_file(
+    path: WritePath, old: str, new: str, all: bool = False, *, context: ToolContext
+) -> str:
+    """Change a text file: replace old by new.
+
+    Args:
+        path: The file.
+        old: The text to replace, copied exactly, with its spaces.
+        new: The text to put there.
+        all: Replace every occurrence.
+    """
+    text = _text(context.files.read(path), str(path))
+    old, new = _with_line_ends_of(text, old, new)
+    if not old:
+        raise ToolRetry("old is empty: copy the lines to replace; write_file writes a whole file")
+    if old == new:
+        raise ToolRetry("old and new are the same: nothing would change")
+    places = [found.start() for found in re.finditer(re.escape(old), text)]
+    if not places:
+        raise ToolRetry(_missing(text, old, str(path)))
+    if len(places) > 1 and not all:
+        lines = ", ".join(str(text.count("\n", 0, at) + 1) for at in places[:10])
+        raise ToolRetry(
+            f"old stands {len(places)} times in {str(path)!r}, in lines {lines}: add the lines "
+            "around the one that you mean to old and new, or say all=true"
+        )
+    changed = text.replace(old, new)
+    context.files.write(path, changed.encode("utf-8", "surrogateescape"))
+    times = "once" if len(places) == 1 else f"{len(places)} times"
+    return f"replaced {times} in {path}:\n{_diff(text, changed)}"
+
+
+def _text(data: bytes, path: str) -> str:
+    """Bytes that are no UTF-8 are kept as they are, in characters that no text has."""
+    if b"\0" in data:
+        raise ToolError(f"{path!r} is no UTF-8 text: run_python can change its bytes")
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _with_line_ends_of(text: str, old: str, new: str) -> tuple[str, str]:
+    """Models write plain line ends, also into files from Windows."""
+    if "\n" not in text or text.count("\n") > text.count("\r\n"):
+        return old, new
+    plain = [piece.replace("\r\n", "\n") for piece in (old, new)]
+    return plain[0].replace("\n", "\r\n"), plain[1].replace("\n", "\r\n")
+
+
+# -- what changed --------------------------------------------------------------------------------
+
+
+def _diff(before: str, after: str) -> str:
+    """The lines that changed, with a few around them, numbered as they are now."""
+    one, two = before.split("\n"), after.split("\n")
+    head = _common(one, two)
+    tail = _common(one[head:][::-1], two[head:][::-1])
+    start = max(0, head - AROUND)
+    one, two = (lines[start : len(lines) - max(0, tail - AROUND)] for lines in (one, two))
+    if len(one) + len(two) > COMPARED:
+        return f"lines {start + 1} to {start + len(two)}, too many to show"
+    rows = list[str]()
+    for group in SequenceMatcher(None, one, two, autojunk=False).get_grouped_opcodes(AROUND):
+        rows.append(f"@@ line {start + group[0][3] + 1} @@")
+        for kind, a, b, c, d in group:
+            if kind == "equal":
+                rows += [" " + line for line in one[a:b]]
+            else:
+                rows += ["-" + line for line in one[a:b]] + ["+" + line for line in two[c:d]]
+    cut = [f"[{len(rows) - SHOWN} more lines]"] if len(rows) > SHOWN else []
+    return "\n".join([*map(_clean, rows[:SHOWN]), *cut])
+
+
+def _common(one: Sequence[str], two: Sequence[str]) -> int:
+    """How many lines are the same at the beginning."""
+    pairs = zip(one, two, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _clean(line: str) -> str:
+    """A line that can be shown: not too wide, without bytes that are no text."""
+    shown = line if len(line) <= WIDEST else line[:WIDEST] + "…"
+    return shown.rstrip("\r").encode("utf-8", "replace").decode()
+
+
+# -- what stands there instead -------------------------------------------------------------------
+
+
+def _missing(text: str, old: str, path: str) -> str:
+    """Why old was not found, and what to copy."""
+    if not text.strip():
+        return f"{path!r} is empty: write_file writes a whole file"
+    written_out = old.replace("\\n", "\n").replace("\\t", "\t").replace('\\"', '"')
+    if written_out != old and written_out in text:
+        return (
+            "old has a backslash and a letter where the file has line ends, tabs or quotes: write "
+            "old and new with real ones"
+        )
+    if not old.strip():
+        return f"old is only space, and not the one in {path!r}: copy the lines around it, too"
+    if same_words := re.search(r"\s+".join(map(re.escape, old.split())), text):
+        return _to_copy(text, *same_words.span(), path, "which differ in spaces or line ends")
+    near = _nearest(text, old)
+    if near is None:
+        return f"old is not in {path!r}, and nothing like it: read_file shows what is"
+    return _to_copy(text, *near, path, "which come nearest")
+
+
+def _to_copy(text: str, start: int, end: int, path: str, why: str) -> str:
+    """The lines of a piece of the text, whole and as they are."""
+    first, last = (text.count("\n", 0, at) for at in (start, end))
+    lines = text.split("\n")[first : last + 1]
+    shown = "\n".join(map(_clean, lines[:SHOWN]))
+    return (
+        f"old is not in {path!r}. Copy it exactly from lines {first + 1} to {last + 1}, {why}:\n"
+        f"{shown}"
+    )
+
+
+def _nearest(text: str, old: str) -> tuple[int, int] | None:
+    """Where the lines are that are most like old: those around the one like its longest line."""
+    wanted = old.strip("\r\n").split("\n")
+    anchor = max(wanted, key=lambda line: len(line.strip()))
+    lines = text.split("\n")
+    matcher = SequenceMatcher(b=anchor.strip()[:WIDEST], autojunk=False)
+    best, found = LIKE, None
+    for number, line in enumerate(lines[:SEARCHED]):
+        matcher.set_seq1(line.strip()[:WIDEST])
+        if matcher.real_quick_ratio() > best and matcher.quick_ratio() > best:
+            ratio = matcher.ratio()
+            if ratio > best:
+                best, found = ratio, number
+    if found is None:
+        return None
+    first = max(0, found - wanted.index(anchor))
+    start = sum(len(line) + 1 for line in lines[:first])
+    return start, start + len("\n".join(lines[first : first + len(wanted)]))
