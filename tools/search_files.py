@@ -7,6 +7,8 @@ themselves.
 Expressions come from models, and some would keep Python's `re` busy for years, with no way to stop
 it.  They are matched by the engine that pydantic brings, Rust's `regex`, whose time grows with the
 length of the line and no faster; what it does not know (look-around, back-references) is said.
+Large expressions still cost seconds for each ten thousand characters: so they are not matched with
+very long lines, and between two lines there is a look at the clock.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import json
 import os
 import re
 import stat
+import time
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator
 from contextlib import suppress
@@ -38,6 +41,12 @@ LARGEST = 50_000_000
 """Bytes of a file that is searched."""
 SEARCHED = 20_000
 """Files that are searched."""
+SECONDS = 60.0
+"""How long that may take."""
+LONGEST = 20_000
+"""Characters of a line that an expression is matched with."""
+SPECIAL = frozenset(".^$*+?()[]{}|\\")
+"""What makes an expression of a text."""
 DEEPEST = 30
 """Folders in folders."""
 NOTES = 10
@@ -79,21 +88,31 @@ class _Pattern:
         self.text = text
         self.fault = ""
         """Why it is no regular expression; empty if it is one."""
+        self.long_lines = 0
+        """Lines that were too long for it."""
         self._any_case = not any(letter.isupper() for letter in re.sub(r"\\.", "", text))
         self._plain = text.lower() if self._any_case else text
-        self._expression: SchemaValidator | None = None
+        self._expression = self._compiled() if SPECIAL & set(text) else None
+
+    def _compiled(self) -> SchemaValidator | None:
         flags = "(?i)" if self._any_case else ""
-        schema = core_schema.str_schema(pattern=flags + text, regex_engine="rust-regex")
+        schema = core_schema.str_schema(pattern=flags + self.text, regex_engine="rust-regex")
         try:
-            self._expression = SchemaValidator(schema)
+            return SchemaValidator(schema)
         except SchemaError as error:
             self.fault = str(error).rpartition("rror: ")[2].strip()
+            return None
 
     def finds(self, line: str) -> bool:
         """Whether a line has it."""
         if self._plain in (line.lower() if self._any_case else line):
             return True
-        return self._expression is not None and self._expression.isinstance_python(line)
+        if self._expression is None:
+            return False
+        if len(line) > LONGEST:
+            self.long_lines += 1
+            return False
+        return self._expression.isinstance_python(line)
 
     def part_of(self, line: str) -> str:
         """As much of a line as can be shown."""
@@ -113,12 +132,12 @@ class _Search:
     lines: list[str] = field(default_factory=list)
     hidden: int = 0
     notes: list[str] = field(default_factory=list)
+    until: float = field(default_factory=lambda: time.monotonic() + SECONDS)
 
     def folder(self, place: Path, name: Path, files: str) -> None:
         """Search all text files of a folder whose names are like `files`."""
         for path, size in _files(place, files, self.context):
-            if self.searched == SEARCHED:
-                self.notes.append(f"stopped after {SEARCHED} files: choose with path and files")
+            if self.searched == SEARCHED or self._late():
                 return
             shown = name / path.relative_to(place)
             if size > LARGEST:
@@ -132,12 +151,11 @@ class _Search:
         text = _text(data)
         if text is None:
             return False
-        self.context.progress(self.searched, None, "files")
         self.searched += 1
         found = [
             f"{name}:{number}:{self.pattern.part_of(line.rstrip())}"
             for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1)
-            if self.pattern.finds(line)
+            if not self._late() and self.pattern.finds(line)
         ]
         shown = found[: min(OF_ONE, SHOWN - len(self.lines))]
         self.lines += shown
@@ -147,9 +165,18 @@ class _Search:
             self.hidden += len(found) - len(shown)
         return True
 
+    def _late(self) -> bool:
+        self.context.cancel.check()
+        return time.monotonic() > self.until
+
     def told(self, files: str) -> str:
         """What the caller reads."""
         notes = self.notes
+        if self.searched == SEARCHED or self._late():
+            stopped = f"stopped after {self.searched} files: choose with path and files"
+            notes = [stopped, *notes]
+        if self.pattern.long_lines:
+            notes = [*notes, f"{self.pattern.long_lines} lines are too long for an expression"]
         if self.hidden:
             notes = [*notes, f"{self.hidden} more lines in other files: choose with path and files"]
         if not self.searched:

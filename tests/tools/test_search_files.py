@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,27 @@ def test_an_expression_that_grows_too_large_is_a_plain_text(call: Call, context:
 
     assert call("search_files", pattern="x{999}{999}{999}") == "a.txt:1:x{999}{999}{999}"
     assert "exceeds size limit" in call("search_files", pattern="y{999}{999}{999}")
+
+
+def test_a_very_long_line_is_searched_for_texts_only(call: Call, context: Any) -> None:
+    (context.folder / "a.txt").write_text("x" * 21_000 + "needle7\n")
+
+    assert call("search_files", pattern="needle7").startswith("a.txt:1:…x")
+    assert call("search_files", pattern=r"needle\d").splitlines() == [
+        "[no line of 1 files has 'needle\\\\d']",
+        "[1 lines are too long for an expression]",
+    ]
+
+
+@pytest.mark.usefixtures("tree")
+def test_a_search_ends_when_its_time_is_over(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    (module,) = [m for name, m in sys.modules.items() if name.endswith("_search_files")
+                 and name.startswith("agentkit_tool_")]  # fmt: skip
+    monkeypatch.setattr(module, "SECONDS", -1.0)
+
+    assert call("search_files", pattern="area").splitlines()[1] == (
+        "[stopped after 0 files: choose with path and files]"
+    )
 
 
 # -- how much is shown ---------------------------------------------------------------------------
