@@ -134,7 +134,7 @@ class Connection:
                         self._opened.set()
                         await self._over.wait()
         except Exception as error:  # somebody else's program, over somebody else's network
-            self._fault = self._fault or _explained(_leaf(error))
+            self._fault = self._fault or self._way.refusal() or _explained(_leaf(error))
         finally:
             self._over.set()
             self._opened.set()
@@ -206,6 +206,7 @@ class Connection:
         from mcp.types import CONNECTION_CLOSED, INVALID_PARAMS
 
         if self._over.is_set() or getattr(error, "code", None) == CONNECTION_CLOSED:
+            self._fault = self._fault or self._way.refusal() or _explained(error)
             self._over.set()
             await asyncio.wait({self._life}, timeout=PATIENCE)
             return Trouble(self._why())
@@ -288,8 +289,10 @@ def _explained(error: BaseException) -> str:
         case Trouble() | CannotStart() | httpx2.StreamError():
             return str(error)
         case MCPError(code=code):
-            said = plain(error.message, MAX_WORDS)
-            return "" if code == CONNECTION_CLOSED else f"it says: {said}"
+            said = line(error.message, MAX_WORDS)
+            if code == CONNECTION_CLOSED:  # of the SDK's own making
+                return "" if said == "Connection closed" else f"its answer broke off: {said}"
+            return f"it says: {said}"
         case httpx2.ConnectError() | httpx2.ConnectTimeout():
             said = str(error).split("] ")[-1].lower() or "it took too long"
             return f"it cannot be reached: {line(said, 200)}"

@@ -119,11 +119,17 @@ class McpServer:
     def _way(self) -> Way:
         settings = self._settings
         if settings.url is not None:
-            token = self._variable(settings.token_env) if settings.token_env else None
+            token = self._token(settings.token_env) if settings.token_env else None
             return Address(settings.url, token, settings.timeout)
         assert settings.command is not None
         passed = {name: self._variable(name) for name in settings.pass_environment}
         return Program(settings.command, {**passed, **settings.environment})
+
+    def _token(self, name: str) -> str:
+        token = self._variable(name).strip()
+        if not token.isascii() or not token.isprintable() or " " in token:
+            raise Trouble(f"the variable {name} holds what is no token")
+        return token
 
     def _variable(self, name: str) -> str:
         value = os.environ.get(name)
@@ -153,6 +159,6 @@ class McpServer:
         if "longer than" in said or "within" in said:
             return f"more time for it: {key}.timeout in settings"
         if "401" in said or "403" in said:
-            return f"its token comes from the variable that {key}.token_env in settings names"
+            return f"its token comes from the variable that {key}.token_env names"
         what = "command" if self._settings.command else "url"
         return f"is {key}.{what} in settings right?"

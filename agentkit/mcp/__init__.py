@@ -1,0 +1,18 @@
+"""Our tools and workflows for other programs, over the Model Context Protocol.
+
+offers   what is offered: tools and workflows as a client sees them
+calls    one call, from its arguments to what the client is told
+progress events of a run as a number that grows
+threads  calls in threads of their own, which a client can cancel
+server   offers and calls in the words of the SDK
+pipes    served over stdin and stdout, which then carry nothing else
+web      served over HTTP on this machine
+gate     who may come in over HTTP
+token    the secret that lets one in, kept in the home
+"""
+
+from agentkit.mcp.pipes import serve_pipes
+from agentkit.mcp.token import token_in
+from agentkit.mcp.web import PATH, serve_web
+
+__all__ = ["PATH", "serve_pipes", "serve_web", "token_in"]
