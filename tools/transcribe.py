@@ -6,15 +6,15 @@ reader should know (a damaged file, a stretch that stayed unclear).
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from agentkit import ToolContext, tool
+from agentkit.permissions import ReadPath
 
 
 @tool(effects=("reads",), roles=("transcribe",))
 def transcribe(
-    audio: Path, *, language: str | None = None, words: bool = False, context: ToolContext
+    audio: ReadPath, *, language: str | None = None, words: bool = False, context: ToolContext
 ) -> dict[str, Any]:
     """Write down what is said in a sound or video file.
 
@@ -23,8 +23,9 @@ def transcribe(
         language: ISO 639-1 code such as "en" or "de"; left out, it is detected.
         words: Whether to list every word with its times, too.
     """
+    place = context.files.locate(audio)
     transcript = context.transcriber.transcribe(
-        audio, language=language, progress=context.progress, cancel=context.cancel
+        place, language=language, progress=context.progress, cancel=context.cancel
     )
     for warning in transcript.warnings:
         context.warn(warning)
