@@ -60,7 +60,7 @@ class Notes(BaseModel):
 
 @tool
 def verify_notes(lines: list[Line], notes: list[Notes | None]) -> dict[str, Any]:
-    """Keep the notes that the transcript supports, each with its verbatim quote and time.
+    """Keep the notes that a transcript supports, each with its quote and time.
 
     Args:
         lines: The numbered lines, as `number_lines` makes them.
