@@ -7,15 +7,20 @@ to be held is read from the line that was asked for, and no further.
 from __future__ import annotations
 
 import io
-import logging
+import json
 import os
 import re
 import stat
+import subprocess
+import sys
+import time
 import zipfile
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from tempfile import TemporaryFile
+from typing import IO, BinaryIO
 from xml.etree import ElementTree
 
 from agentkit import ToolContext, tool
@@ -155,30 +160,44 @@ KINDS = (
 # -- PDF -----------------------------------------------------------------------------------------
 
 
-def _of_pdf(data: bytes, path: Path, context: ToolContext) -> str:
-    import pypdf  # takes a third of a second, and few calls need it
+READER = Path(__file__).with_name("_read_document.py")
+SECONDS = 120.0
+"""For a PDF, whose author may have meant it to take for ever."""
+TICK = 0.1
+"""How often there is a look whether the call was cancelled."""
 
-    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it tells each flaw that it got over
+
+def _of_pdf(data: bytes, path: Path, context: ToolContext) -> str:
+    with TemporaryFile() as document:
+        document.write(data)
+        document.seek(0)
+        told = _read_out(document, path, context)
     try:
-        pages = pypdf.PdfReader(io.BytesIO(data)).pages
-        count = len(pages)
-    except (pypdf.errors.FileNotDecryptedError, pypdf.errors.DependencyError):
-        raise ToolError(f"{str(path)!r} is a PDF that is locked with a password") from None
-    except Exception as error:  # pypdf raises all kinds of errors for a damaged file
-        raise ToolError(f"{str(path)!r} is a damaged PDF: {error}") from None
-    texts = []
-    for number in range(count):
-        context.progress(number, count, "pages")
+        found: dict[str, str] = json.loads(told)
+    except ValueError:
+        found = {"fault": "its reader broke, or needed too much memory"}
+    if "fault" in found:
+        raise ToolError(f"{str(path)!r} cannot be read: {found['fault']}")
+    if not found["text"].strip():
+        raise ToolError(f"{str(path)!r} is a PDF without text: its pages are pictures, maybe")
+    return found["text"]
+
+
+def _read_out(document: IO[bytes], path: Path, context: ToolContext) -> bytes:
+    """What the reader of PDFs writes: a process of its own, which can be ended."""
+    command = [sys.executable, "-P", str(READER), "pdf"]  # -P: the files beside it are no modules
+    with subprocess.Popen(  # noqa: S603 - our own program
+        command, stdin=document, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
         try:
-            texts.append(pages[number].extract_text().strip())
-        except Exception as error:
-            texts.append("")
-            context.warn(f"{path}: page {number + 1} cannot be read: {error}")
-    if not any(texts):
-        raise ToolError(f"{str(path)!r} is a PDF with {count} pages, but no text: pictures, maybe")
-    if count == 1:
-        return texts[0]
-    return "\n\n".join(f"[page {n}]\n{text}" for n, text in enumerate(texts, start=1))
+            end = time.monotonic() + SECONDS
+            while time.monotonic() < end:
+                context.cancel.check()
+                with suppress(subprocess.TimeoutExpired):
+                    return process.communicate(timeout=TICK)[0]
+        finally:
+            process.kill()
+    raise ToolError(f"{str(path)!r} cannot be read in {SECONDS:g} s")
 
 
 # -- Word ----------------------------------------------------------------------------------------
