@@ -84,7 +84,7 @@ def _can_divide(folder: Path) -> bool:
 
 
 def _mounted(system: Path) -> Path | None:
-    """Where the v2 hierarchy is to be found.  A group outside of what is mounted is not."""
+    """Where the v2 hierarchy is to be found, if it is there as a whole."""
     with suppress(OSError):
         for line in (system / "proc/self/mountinfo").read_text("utf-8", "replace").splitlines():
             place, _, kind = line.partition(" - ")
@@ -94,9 +94,10 @@ def _mounted(system: Path) -> Path | None:
 
 
 def _own(system: Path) -> str | None:
+    """The group that we are in; none if it lies outside of what is mounted."""
     with suppress(OSError):
         for line in (system / "proc/self/cgroup").read_text("utf-8", "replace").splitlines():
-            if line.startswith("0::/"):
+            if line.startswith("0::/") and ".." not in line.split("/"):
                 return line.removeprefix("0::/")
     return None
 

@@ -43,6 +43,7 @@ APPARMOR = (
 )
 """Allows user namespaces to bubblewrap, and to nothing else."""
 
+SWITCHES_FOLDER = Path("/proc/sys")
 SWITCHES = {
     "kernel/apparmor_restrict_unprivileged_userns": ("1", APPARMOR),
     "kernel/unprivileged_userns_clone": ("0", "sudo sysctl -w kernel.unprivileged_userns_clone=1"),
@@ -109,7 +110,7 @@ def _hints(said: str) -> Iterator[str]:
         yield f"a newer bubblewrap is needed, 0.7 at least; {WITHOUT}"
     if os.geteuid() != 0:
         for name, (value, command) in SWITCHES.items():
-            switch = Path("/proc/sys", name)
+            switch = SWITCHES_FOLDER / name
             if switch.exists() and switch.read_text(encoding="ascii").strip() == value:
                 yield f"{command}; {WITHOUT}"
     if in_container():

@@ -70,7 +70,8 @@ class Sandboxed:
         if self.inside is None:
             if time.monotonic() > self.began + PATIENCE:
                 raise MachineError("a sandbox cannot be looked into, so its limits cannot be kept")
-            return Use()
+            disk = self.growth.now(None)
+            return Use(disk=disk.bytes, files=disk.entries, deep=disk.deep)
         processes = self.inside.processes
         disk = self.growth.now(processes)
         in_memory, files = self.inside.memory_files()

@@ -86,11 +86,13 @@ class _Watch:
                     if self._stopped:
                         self._program.kill()
         assert self._ended is not None
+        if not self._stopped:  # it may have been quicker than a look
+            self._stopped = "output" if self._left < 0 else self._exceeded()
         return Ending(
             bytes(self._output[self._program.stdout]),
             bytes(self._output[self._program.stderr]),
             self._ended - self._began,
-            self._stopped or ("output" if self._left < 0 else ""),
+            self._stopped,
         )
 
     def _take(self, descriptor: int) -> bool:
@@ -114,10 +116,13 @@ class _Watch:
             return "wall"
         if now < self._next_look:
             return ""
-        use = self._program.use(self._limits)
+        stopped = self._exceeded()
         done = time.monotonic()
         self._next_look = done + max(TICK, 10 * (done - now))
-        return exceeded(use, self._limits)
+        return stopped
+
+    def _exceeded(self) -> Stopped:
+        return exceeded(self._program.use(self._limits), self._limits)
 
     def _pause(self) -> float:
         if self._ended:

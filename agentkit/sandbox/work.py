@@ -105,7 +105,7 @@ def lent(path: Path, cancel: CancelToken) -> Iterator[WorkFolder]:
     place = path.resolve()
     if not place.is_dir():
         raise ToolError(f"{path} is not a folder: programs need one to work in")
-    if str(place) in NOT_TO_BE_LENT or Path.home().is_relative_to(place):
+    if str(place) in NOT_TO_BE_LENT or _is_home(place):
         raise ToolError(f"{place} is not lent to programs: give them a folder of their own")
     descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
@@ -113,6 +113,14 @@ def lent(path: Path, cancel: CancelToken) -> Iterator[WorkFolder]:
         yield WorkFolder(place, descriptor)
     finally:
         os.close(descriptor)
+
+
+def _is_home(place: Path) -> bool:
+    """Whether it is our home, or our home is in it."""
+    try:
+        return Path.home().is_relative_to(place)
+    except RuntimeError:  # we have none
+        return False
 
 
 def _take_turn(descriptor: int, cancel: CancelToken) -> None:

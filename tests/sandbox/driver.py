@@ -1,0 +1,66 @@
+"""Runs jobs in the sandbox, as whoever starts it: a line of JSON for each, and one for its end."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from agentkit.cancel import CancelToken
+from agentkit.errors import AgentkitError
+from agentkit.jobs import Job, JobResult, Limits
+from agentkit.ports import Sandbox
+from agentkit.sandbox import BubblewrapSandbox, NoSandbox
+
+SANDBOXES: dict[str, Sandbox] = {"bubblewrap": BubblewrapSandbox(), "none": NoSandbox()}
+
+
+def main() -> None:
+    print(os.getpid(), flush=True)
+    for line in sys.stdin:
+        print(json.dumps(answer(json.loads(line))), flush=True)
+
+
+def answer(asked: dict[str, Any]) -> dict[str, Any]:
+    cancel = CancelToken()
+    sandbox = SANDBOXES[asked.pop("sandbox")]
+    timer = threading.Timer(asked.pop("cancel_after") or 1e6, cancel.cancel)
+    timer.daemon = True
+    timer.start()
+    try:
+        return {"result": plain(sandbox.run(job(asked), cancel))}
+    except AgentkitError as error:
+        return {"error": type(error).__name__, "message": error.message, "hint": error.hint}
+    finally:
+        timer.cancel()
+
+
+def job(asked: dict[str, Any]) -> Job:
+    return Job(
+        argv=tuple(asked["argv"]),
+        work=Path(asked["work"]),
+        inputs={name: Path(path) for name, path in asked["inputs"].items()},
+        stdin=base64.b64decode(asked["stdin"]),
+        environment=asked["environment"],
+        limits=Limits(**asked["limits"]),
+    )
+
+
+def plain(result: JobResult) -> dict[str, Any]:
+    return {
+        "exit_code": result.exit_code,
+        "stdout": base64.b64encode(result.stdout).decode(),
+        "stderr": base64.b64encode(result.stderr).decode(),
+        "seconds": result.seconds,
+        "stopped": result.stopped,
+        "changed": result.changed,
+        "removed": result.removed,
+    }
+
+
+if __name__ == "__main__":
+    main()
