@@ -47,10 +47,18 @@ def read_file(path: ReadPath, start: int = 1, lines: int = 0, *, context: ToolCo
         lines: How many lines; 0 is all.
     """
     place = context.files.locate(path)
-    if place.is_file() and place.stat().st_size > WHOLE:
+    if _size(place) > WHOLE:
         return _part_of_huge(path, place, start, lines, context)
     text = _text(context.files.read(path, limit=WHOLE), path, context)
     return _part(text, path, start, lines)
+
+
+def _size(place: Path) -> int:
+    """0 where there is nothing: reading says why."""
+    try:
+        return place.stat().st_size
+    except OSError:
+        return 0
 
 
 def _part(text: str, path: Path, start: int, lines: int) -> str:
@@ -84,14 +92,14 @@ def _text(data: bytes, path: Path, context: ToolContext) -> str:
     if data.startswith(ZIP):
         return _of_word(data, path)
     encoding = _encoding(data[:SNIFFED], path)
-    try:
+    with suppress(UnicodeDecodeError):
         return data.decode(encoding)
-    except UnicodeDecodeError:
-        pass
-    if encoding == "utf-8":
+    text = data.decode(encoding, "replace")
+    if encoding == "utf-8" and text.count("\ufffd") > len(NO_ASCII.findall(text)):
         encoding = "cp1252"
+        text = data.decode(encoding, "replace")
     context.warn(f"{path} is no clean text: it was read as {encoding}")
-    return data.decode(encoding, "replace")
+    return text
 
 
 MARKS = {
@@ -101,6 +109,9 @@ MARKS = {
     BOM_UTF16_LE: "utf-16",
     BOM_UTF16_BE: "utf-16",
 }
+
+NO_ASCII = re.compile("[^\\x00-\\x7f\\ufffd]")
+"""Letters that were read well, and would not have been if the encoding were another."""
 
 CONTROL = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f]")
 """What no text has: not the tabs, line ends, backspaces and colours of logs."""

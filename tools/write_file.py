@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ def write_file(path: WritePath, content: str, *, context: ToolContext) -> dict[s
         path: The file; missing folders are made.
         content: The whole text.
     """
-    if (context.folder / path.expanduser()).is_dir():
-        inside = str(path / "NAME.txt")
-        raise ToolRetry(f"{str(path)!r} is a folder: name a file in it, such as {inside!r}")
+    with suppress(OSError):  # a name that cannot be: writing says why
+        if (context.folder / path.expanduser()).is_dir():
+            inside = str(path / "NAME.txt")
+            raise ToolRetry(f"{str(path)!r} is a folder: name a file in it, such as {inside!r}")
     try:
         written = content.encode("utf-8")
     except UnicodeEncodeError as error:

@@ -124,6 +124,15 @@ def test_a_text_with_some_wrong_bytes_is_read_with_a_warning(
     assert context.warnings == ["a.txt is no clean text: it was read as utf-16"]
 
 
+def test_a_text_that_was_cut_within_a_letter_is_still_what_it_was(
+    call: Call, write: Write, context: Any
+) -> None:
+    write("a.txt", "Größe €".encode()[:-1])
+
+    assert call("read_file", path="a.txt") == "Größe \ufffd"
+    assert context.warnings == ["a.txt is no clean text: it was read as utf-8"]
+
+
 @pytest.mark.parametrize("text", ["ID3 tags\n", "BZh is magic\n", "GGUF, a format\n", "GIF8\n"])
 def test_a_text_that_begins_like_something_else_is_a_text(
     call: Call, write: Write, text: str
@@ -319,6 +328,11 @@ def test_a_file_that_is_not_there(call: Call, write: Write) -> None:
 
     with pytest.raises(ToolRetry, match=r"there is no file 'note.txt'\. did you mean"):
         call("read_file", path="note.txt")
+
+
+def test_a_text_is_no_path(call: Call) -> None:
+    with pytest.raises(ToolError, match="cannot be read: File name too long"):
+        call("read_file", path="a text " * 50)
 
 
 def test_a_folder_is_no_file(call: Call) -> None:

@@ -86,6 +86,11 @@ def test_a_file_where_a_folder_should_be_is_an_error_of_the_tool(call: Call) -> 
         call("write_file", path="a/b", content="x")
 
 
+def test_a_text_is_no_path(call: Call) -> None:
+    with pytest.raises(ToolError, match="cannot be written: File name too long"):
+        call("write_file", path="a text " * 50, content="x")
+
+
 def test_half_a_character_is_not_written(call: Call, context: Any) -> None:
     with pytest.raises(ToolRetry, match=r"\\ud83d in content is half of a character"):
         call("write_file", path="a", content="smile \ud83d")
