@@ -9,7 +9,7 @@
 
 They keep the contracts of `agentkit.ports` and pass the suites in `tests/contract/`.  Where a test
 itself is at fault (no answer left, an answer that was not asked for) they raise `AssertionError`,
-which nothing in agentkit catches.
+which nothing in agentkit catches but the call of a tool: it has failed, with these words.
 """
 
 from __future__ import annotations
@@ -391,36 +391,51 @@ class ScriptedDesk:
 
     def __init__(self, *rules: Rule) -> None:
         self.requests: dict[str, Request] = {}
-        self._rules = {(rule.tool, rule.effect, rule.pattern): rule for rule in rules}
+        self._rules: dict[tuple[str, str, str], Rule] = {}
+        self._lock = threading.Lock()
+        self.remember(rules)
 
     def file(self, request: Request) -> Request:
         """See `ports.Desk.file`."""
-        for one in self.requests.values():
-            if (one.run, one.key, one.used) == (request.run, request.key, False):
-                return one
-        self.requests[request.id] = request
-        return request
+        with self._lock:
+            for one in self.requests.values():
+                if (one.run, one.key, one.used) == (request.run, request.key, False):
+                    return one
+            self.requests[request.id] = request
+            return request
 
     def answer(self, request: str, answer: str) -> None:
         """See `ports.Desk.answer`."""
-        before = self.requests[request]
-        if before.answer is not None:
-            raise UserError(f"{request} has an answer already: {before.answer}")
-        self.requests[request] = replace(before, answer=answer, answered=datetime.now(UTC))
+        with self._lock:
+            before = self._find(request)
+            if before.answer is not None:
+                raise UserError(f"{request} has an answer already: {before.answer}")
+            self.requests[request] = replace(before, answer=answer, answered=datetime.now(UTC))
 
     def use(self, request: str) -> None:
         """See `ports.Desk.use`."""
-        self.requests[request] = replace(self.requests[request], used=True)
+        with self._lock:
+            before = self._find(request)
+            if before.used:
+                raise UserError(f"the answer to {request} was acted upon already")
+            self.requests[request] = replace(before, used=True)
 
     def rules(self) -> list[Rule]:
         """See `ports.Desk.rules`."""
-        return list(reversed(self._rules.values()))
+        with self._lock:
+            return list(reversed(self._rules.values()))
 
     def remember(self, rules: Sequence[Rule]) -> None:
         """See `ports.Desk.remember`."""
-        for rule in rules:
-            self._rules.pop((rule.tool, rule.effect, rule.pattern), None)
-            self._rules[rule.tool, rule.effect, rule.pattern] = rule
+        with self._lock:
+            for rule in rules:
+                self._rules.pop((rule.tool, rule.effect, rule.pattern), None)
+                self._rules[rule.tool, rule.effect, rule.pattern] = rule
+
+    def _find(self, name: str) -> Request:
+        if name not in self.requests:
+            raise UnknownName("request", name, self.requests, hint=f"there are {[*self.requests]}")
+        return self.requests[name]
 
 
 class ScriptedMemory:
@@ -433,7 +448,9 @@ class ScriptedMemory:
         """See `ports.Memory.search`."""
         asked = set(query.lower().split())
         found = [
-            Recollection(key, text, source, len(asked & set(text.lower().split())) / len(asked))
+            Recollection(
+                key, text, source, len(asked & set(text.lower().split())) / (len(asked) or 1)
+            )
             for key, (text, source) in self.entries.items()
         ]
         hits = sorted((hit for hit in found if hit.score), key=lambda hit: -hit.score)

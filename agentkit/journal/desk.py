@@ -36,6 +36,7 @@ class JournalDesk:
             .limit(1)
         )
         with self._database.write() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # nobody asks between look and question
             row = connection.execute(same).first()
             if row is not None:
                 return _request(row)
@@ -47,7 +48,7 @@ class JournalDesk:
                     arguments=json.dumps(request.arguments),
                     key=request.key,
                     accesses=json.dumps([[a.effect, a.what] for a in request.accesses]),
-                    question=request.question,
+                    question=_storable(request.question),
                     choices=json.dumps(request.choices),
                     asked=request.asked.isoformat(),
                     used=False,
@@ -61,7 +62,7 @@ class JournalDesk:
             done = connection.execute(
                 update(t.requests)
                 .where(t.requests.c.id == request, t.requests.c.answer.is_(None))
-                .values(answer=answer, answered=datetime.now(UTC).isoformat())
+                .values(answer=_storable(answer), answered=datetime.now(UTC).isoformat())
             )
             if done.rowcount:
                 return
@@ -70,10 +71,12 @@ class JournalDesk:
 
     def use(self, request: str) -> None:
         """See `ports.Desk.use`."""
+        unused = (t.requests.c.id == request) & t.requests.c.used.is_(False)
         with self._database.write() as connection:
-            connection.execute(
-                update(t.requests).where(t.requests.c.id == request).values(used=True)
-            )
+            if connection.execute(update(t.requests).where(unused).values(used=True)).rowcount:
+                return
+            self._find(connection, request)
+        raise UserError(f"the answer to {request} was acted upon already")
 
     def find(self, name: str) -> Request:
         """A question by its id.  Raises `UnknownName`."""
@@ -108,7 +111,8 @@ class JournalDesk:
         now = datetime.now(UTC).isoformat()
         with self._database.write() as connection:
             for rule in rules:
-                key = {"tool": rule.tool, "effect": rule.effect, "pattern": rule.pattern}
+                pattern = _storable(rule.pattern)
+                key = {"tool": rule.tool, "effect": rule.effect, "pattern": pattern}
                 changed = {"verdict": rule.verdict, "made": now}
                 connection.execute(
                     insert(t.rules)
@@ -120,6 +124,11 @@ class JournalDesk:
         """Forget what is remembered about a tool, and say how many answers that was."""
         with self._database.write() as connection:
             return connection.execute(t.rules.delete().where(t.rules.c.tool == tool)).rowcount
+
+
+def _storable(text: str) -> str:
+    """A text without bytes that are no characters: a rule about such a file covers no other."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _request(row: Row[Any]) -> Request:

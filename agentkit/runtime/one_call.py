@@ -10,10 +10,11 @@ from typing import Any
 
 from agentkit import events as ev
 from agentkit.cancel import CancelToken
-from agentkit.errors import Cancelled
+from agentkit.errors import Cancelled, MachineError
 from agentkit.messages import Usage
 from agentkit.outcomes import Failed, NeedsApproval, Outcome, Retry, Returned
 from agentkit.toolbox.caller import Caller
+from agentkit.toolbox.plain import on_record, readable
 from agentkit.workflow.report import Publish, StepReport
 
 STEP = "call"
@@ -27,17 +28,23 @@ def one_call(
     publish: Publish,
     cancel: CancelToken,
 ) -> Outcome:
-    """Make a call as a run with one step.  Raises `Cancelled`."""
-    began = time.perf_counter()
-    caller.folder.mkdir(parents=True, exist_ok=True)
+    """Make a call as a run with one step.
+
+    Raises `Cancelled`, and `MachineError` where the run cannot have a folder.
+    """
+    began, name, inputs = time.perf_counter(), readable(name), on_record(arguments)
+    try:
+        caller.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise MachineError(f"{caller.folder} cannot be made: {fault.strerror}") from None
     publish(
-        ev.RunStarted(run=run, workflow=f"tool:{name}", source="", definition="", inputs=arguments)
+        ev.RunStarted(run=run, workflow=f"tool:{name}", source="", definition="", inputs=inputs)
     )
     report = StepReport(publish, run, STEP)
-    report.started(f"uses {name}", arguments)
+    report.started(f"uses {name}", inputs)
     status: ev.RunStatus = "failed"
     outputs: dict[str, Any] = {}
-    error = "it was interrupted"
+    error = ""
     try:
         outcome = caller.call(name, arguments, report, cancel)
         match outcome:
@@ -54,6 +61,10 @@ def one_call(
     except (Cancelled, KeyboardInterrupt) as stop:
         status, error = "cancelled", str(stop) or "interrupted"
         report.failed(error, status="cancelled")
+        raise
+    except BaseException as bug:
+        error = f"{type(bug).__name__}: {bug}"
+        report.failed(error)
         raise
     finally:
         publish(

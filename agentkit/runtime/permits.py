@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentkit.config import Settings
+from agentkit.errors import ToolRetry, UserError
 from agentkit.permissions import Effect, Profile, Verdict
 from agentkit.toolbox.grants import Grants, Narrowing
+from agentkit.toolbox.paths import full_path, real_path
 
 if TYPE_CHECKING:
     from agentkit.workflow.load import LoadedWorkflow
@@ -31,7 +33,7 @@ def grants(
     safe: dict[Effect, Verdict] = {"executes": "allow"} if settings.sandbox != "none" else {}
     read = allowed.read
     if read is None:
-        read = [Path.cwd()] if profile == "interactive" and Path.cwd() != Path("/") else []
+        read = _here() if profile == "interactive" else []
     return Grants(
         tools=allowed.tools,
         read=tuple(path.resolve() for path in read),
@@ -45,15 +47,27 @@ def grants(
     )
 
 
+def _here() -> list[Path]:
+    """The current folder; not the whole machine, and nothing where it was removed."""
+    try:
+        return [Path.cwd()] if Path.cwd() != Path("/") else []
+    except FileNotFoundError:
+        return []
+
+
 def narrowing(workflow: LoadedWorkflow) -> Narrowing:
-    """What a workflow file leaves of the grants; its folders are relative to where it is run."""
+    """What a workflow file leaves of the grants; its folders are relative to where it is run.
+
+    Raises `UserError` for what cannot be a folder.
+    """
     said = workflow.spec.permissions
+    source = f"`permissions` in {workflow.path}"
 
     def folders(given: list[str] | None) -> tuple[Path, ...] | None:
-        return None if given is None else tuple(Path(path).expanduser().resolve() for path in given)
+        return None if given is None else tuple(_folder(path, source) for path in given)
 
     return Narrowing(
-        f"`permissions` in {workflow.path}",
+        source,
         tools=said.tools,
         read=folders(said.read),
         write=folders(said.write),
@@ -61,9 +75,33 @@ def narrowing(workflow: LoadedWorkflow) -> Narrowing:
     )
 
 
-def handed(workflow: LoadedWorkflow, given: Mapping[str, Any]) -> Iterator[Path]:
-    """The files and folders among the inputs that the caller gave, and that are no defaults."""
+def _folder(path: str, source: str) -> Path:
+    try:
+        return real_path(full_path(Path.cwd(), path))
+    except ToolRetry as error:
+        raise UserError(f"{source}: {error}") from None
+
+
+def handed(workflow: LoadedWorkflow, inputs: Mapping[str, Any]) -> Iterator[Path]:
+    """The files and folders among the inputs of a run that a person gave.
+
+    What a workflow file brings as a default nobody has handed over.
+    """
     for name, declared in workflow.spec.inputs.items():
-        value = given.get(name)
-        if declared.type in ("file", "folder") and value and value != declared.default:
+        value = inputs.get(name)
+        if declared.type in ("file", "folder") and value and not _leads_to(declared.default, value):
             yield Path(value)
+
+
+def _leads_to(default: object, value: str) -> bool:
+    """Whether a full path has come of a default.
+
+    A run may be resumed in another folder than the one that a relative default began in; then one
+    that climbs or is hidden is known by how it ends.
+    """
+    if not isinstance(default, str):
+        return False
+    path = Path(default).expanduser()
+    if not path.is_absolute() and any(part.startswith(".") for part in path.parts):
+        return Path(value).parts[-len(path.parts) :] == path.parts
+    return Path(value) == path.absolute()

@@ -6,6 +6,7 @@ The history is only appended to, so that no prompt is read twice.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -22,7 +23,12 @@ MAX_TURNS = 8
 """Turns with calls; after so many, the model has to answer."""
 
 SHARE = 4
-"""A result gets this part of the context."""
+"""A result gets this part of the context at most, and the answer is left as much."""
+
+LEAST = 64
+"""Tokens that a result gets; where there is room for fewer, the model has to answer."""
+
+PAGER = "read_more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +51,14 @@ def answer(
 ) -> Answer:
     """Ask, make the calls that the model asks for, and ask again until it answers.
 
-    Raises `ApprovalNeeded` when a call waits for a person, `Cancelled`, and what the model raises.
+    Tools that the request does not offer are not there, whatever the model writes.  Raises
+    `ApprovalNeeded` when a call waits for a person, `Cancelled`, `ModelError` for a model that
+    calls and calls, and what the model raises.
     """
-    messages, usage = request.messages, Usage()
+    caller = replace(caller, offered=tuple(tool.name for tool in request.tools))
+    messages, usage, room = request.messages, Usage(), model.context_tokens
     for turn in range(max_turns + 1):
-        last = turn == max_turns
+        last = turn == max_turns or room < LEAST
         asked = replace(request, messages=messages)
         if last:
             asked = replace(asked, tool_choice="none")
@@ -57,9 +66,12 @@ def answer(
             asked = replace(asked, tool_choice="auto")  # a forced call would be forced for ever
         completion = _complete(model, asked, cancel)
         usage += completion.usage
+        if last and completion.tool_calls and not completion.text.strip():
+            raise ModelError(f"{model.name} calls tools and gives no answer, after {turn} turns")
         if last or not completion.tool_calls:
             return Answer(completion, usage, (*messages, completion.message))
-        results = _results(model, completion.tool_calls, caller, report, cancel)
+        room = _room(model, request, completion)
+        results = _Results(model, caller, report, cancel, room).of(completion.tool_calls)
         messages = (*messages, completion.message, *results)
     raise AssertionError("the last turn returns")
 
@@ -76,43 +88,64 @@ def _complete(model: ChatModel, request: ChatRequest, cancel: CancelToken) -> Co
     return completion
 
 
-def _results(
-    model: ChatModel,
-    calls: Sequence[ToolCall],
-    caller: Caller,
-    report: Report,
-    cancel: CancelToken,
-) -> list[Message]:
-    """The outcomes as turns of the conversation; a call that stands there twice is made once."""
-    told: dict[tuple[str, str], str] = {}
-    results = []
-    for call in calls:
-        same = (call.name, call.arguments)
-        if same not in told:
-            told[same] = _told(model, call, caller, report, cancel)
-        results.append(Message("tool", told[same], tool_call_id=call.id))
-    return results
+def _room(model: ChatModel, request: ChatRequest, completion: Completion) -> int:
+    """Tokens that the results of a turn may have together: half of what is left.
+
+    The other half is for the turns that follow, so that there is always a next half.
+    """
+    written = completion.usage.prompt_tokens + completion.usage.completion_tokens
+    answer = request.max_tokens or model.context_tokens // SHARE
+    return (model.context_tokens - written - answer) // 2
 
 
-def _told(
-    model: ChatModel, call: ToolCall, caller: Caller, report: Report, cancel: CancelToken
-) -> str:
-    cancel.check()
-    number = new_call_id()
-    outcome = caller.call(call.name, call.arguments, report, cancel, call=number)
-    if isinstance(outcome, NeedsApproval):
-        raise ApprovalNeeded(outcome.request, outcome.reason)
-    shown = show(
-        outcome,
-        call.name,
-        number,
-        budget=model.context_tokens // SHARE,
-        count=counter(model),
-        folder=caller.folder,
-    )
-    if shown.spilled:
-        report.artifact(shown.spilled, caller.folder)
-    return shown.text
+@dataclass(frozen=True, slots=True)
+class _Results:
+    """The calls of one turn, made one after the other."""
+
+    model: ChatModel
+    caller: Caller
+    report: Report
+    cancel: CancelToken
+    room: int
+
+    def of(self, calls: Sequence[ToolCall]) -> list[Message]:
+        """The outcomes as turns of the conversation; a call that is there twice is made once."""
+        made: set[str] = set()
+        results = []
+        for call in calls:
+            same = _what(call)
+            again = f"{call.name} was called with these arguments above: that is its result, too."
+            told = again if same in made else self._told(call, self.room // len(calls))
+            made.add(same)
+            results.append(Message("tool", told, tool_call_id=call.id))
+        return results
+
+    def _told(self, call: ToolCall, room: int) -> str:
+        self.cancel.check()
+        number = new_call_id()
+        outcome = self.caller.call(call.name, call.arguments, self.report, self.cancel, call=number)
+        if isinstance(outcome, NeedsApproval):
+            raise ApprovalNeeded(outcome.request, outcome.reason)
+        shown = show(
+            outcome,
+            call.name,
+            number,
+            budget=max(LEAST, min(self.model.context_tokens // SHARE, room)),
+            count=counter(self.model),
+            folder=self.caller.folder,
+            can_page=PAGER in (self.caller.offered or ()),
+        )
+        if shown.spilled:
+            self.report.artifact(shown.spilled, self.caller.folder)
+        return shown.text
+
+
+def _what(call: ToolCall) -> str:
+    """The same for calls that ask for the same, in whatever order and with whatever blanks."""
+    try:
+        return json.dumps([call.name, json.loads(call.arguments)], sort_keys=True)
+    except (ValueError, RecursionError):
+        return json.dumps([call.name, call.arguments])
 
 
 def counter(model: ChatModel) -> Callable[[str], int]:

@@ -9,16 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from agentkit.cancel import CancelToken
-from agentkit.errors import ApprovalNeeded, UserError, did_you_mean
+from agentkit.errors import ApprovalNeeded, ToolError, UserError, did_you_mean
 from agentkit.permissions import Access, Request, Rule
 from agentkit.ports import Desk
 from agentkit.toolbox.grants import rules_for
+from agentkit.toolbox.plain import plain, readable
 
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
@@ -35,11 +38,12 @@ def nobody(request: Request, cancel: CancelToken) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Approvals:
-    """Asks on behalf of one run."""
+    """Asks on behalf of one run, one question at a time.  May be used from any thread."""
 
     desk: Desk
     approver: Approver
     run: str
+    turn: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def rules(self) -> Sequence[Rule]:
         """The answers that are remembered."""
@@ -52,41 +56,70 @@ class Approvals:
         accesses: Sequence[Access],
         cancel: CancelToken,
     ) -> bool:
-        """Whether a person allows a call.  Raises `ApprovalNeeded` while nobody has answered."""
-        return self._answer(self._request(tool, arguments, tuple(accesses)), cancel) in YES
+        """Whether a person allows a call with these arguments, and no other.
+
+        Raises `ApprovalNeeded` while nobody has answered, `ToolError` for arguments that cannot be
+        shown to a person.
+        """
+        try:
+            shown = plain(arguments)
+        except ValueError as error:
+            raise ToolError(f"its arguments cannot be shown to a person: {error}") from None
+        return self._answer(self._request(tool, shown, tuple(accesses)), cancel) in YES
 
     def text(self, tool: str, question: str, choices: Sequence[str], cancel: CancelToken) -> str:
         """What a person says to a question.  Raises `ApprovalNeeded` while nobody has answered."""
-        request = self._request(tool, {"question": question}, (), question, tuple(choices))
-        return self._answer(request, cancel)
+        if not question.strip():
+            raise ToolError("a question has words in it")
+        question, offered = readable(question), tuple(map(readable, choices))
+        arguments = {"question": question, "choices": list(offered)}
+        return self._answer(self._request(tool, arguments, (), question, offered), cancel)
 
     def _answer(self, request: Request, cancel: CancelToken) -> str:
-        """The answer, which is used up by being given: the next same call asks again."""
-        filed = self.desk.file(request)
-        answer = filed.answer
+        """The answer, which is used up by being given: the next same call asks again.
+
+        Whoever else asks the same (another thread, another process) needs an answer of its own.
+        """
+        with self._in_turn(cancel):
+            while True:
+                cancel.check()
+                filed = self.desk.file(request)
+                answer = filed.answer or self._asked(filed, cancel)
+                with suppress(UserError):  # somebody else was faster, and this answer is theirs
+                    self.desk.use(filed.id)
+                    return answer
+
+    def _asked(self, filed: Request, cancel: CancelToken) -> str:
+        answer = self.approver(filed, cancel)
         if answer is None:
-            answer = self.approver(filed, cancel)
-            if answer is None:
-                raise ApprovalNeeded(filed.id, _sentence(filed))
-            settle(self.desk, filed, answer)
-        self.desk.use(filed.id)
+            raise ApprovalNeeded(filed.id, _sentence(filed))
+        settle(self.desk, filed, answer)
         return answer
+
+    @contextmanager
+    def _in_turn(self, cancel: CancelToken) -> Iterator[None]:
+        while not self.turn.acquire(timeout=0.1):
+            cancel.check()
+        try:
+            yield
+        finally:
+            self.turn.release()
 
     def _request(
         self,
         tool: str,
-        arguments: Mapping[str, Any],
+        arguments: dict[str, Any],
         accesses: tuple[Access, ...],
         question: str = "",
         choices: tuple[str, ...] = (),
     ) -> Request:
-        plain = json.loads(json.dumps(arguments, default=str))
-        about = json.dumps([tool, plain, [str(access) for access in accesses]], sort_keys=True)
+        touched = [(access.effect, access.what) for access in accesses]
+        about = json.dumps([tool, arguments, touched, question], sort_keys=True)
         return Request(
             id="".join(secrets.choice(ALPHABET) for _ in range(6)),
             run=self.run,
             tool=tool,
-            arguments=plain,
+            arguments=arguments,
             key=hashlib.sha256(about.encode()).hexdigest(),
             accesses=accesses,
             asked=datetime.now(UTC),

@@ -7,12 +7,12 @@ file is reported by its name and stops nothing else.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from agentkit.errors import UnknownName
-from agentkit.toolbox.sources import BadTool, FolderSource, Source
+from agentkit.toolbox.sources import BadTool, FolderSource, Scan, Source
 from agentkit.toolbox.tool import Tool
 
 __all__ = ["BadTool", "Toolbox"]
@@ -20,8 +20,12 @@ __all__ = ["BadTool", "Toolbox"]
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What was found; replaced as a whole, so that readers need no lock."""
+    """What was found; replaced as a whole, so that readers need no lock.
 
+    `scans` are those of the sources that were asked, by their position.
+    """
+
+    scans: Mapping[int, Scan] = field(default_factory=dict)
     tools: Mapping[str, Tool] = field(default_factory=dict)
     origins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     bad: tuple[BadTool, ...] = ()
@@ -38,10 +42,9 @@ class Toolbox(Mapping[str, Tool]):
         self._sources: list[Source] = [
             FolderSource(source) if isinstance(source, Path) else source for source in sources
         ]
-        self._asked = {id(source) for source in self._sources if not source.prefix}
         self._lock = threading.Lock()
         self._state = _State()
-        self.refresh()
+        self._ask(lambda source: not source.prefix)
 
     def refresh(self) -> None:
         """Look again: files that were edited, added or removed count from now on.
@@ -49,25 +52,7 @@ class Toolbox(Mapping[str, Tool]):
         A call that is being made goes on with the tool that it began with.
         """
         with self._lock:
-            asked = [source for source in self._sources if id(source) in self._asked]
-            tools: dict[str, Tool] = {}
-            origins: dict[str, tuple[str, ...]] = {}
-            bad: list[BadTool] = []
-            for source in asked:
-                scan = source.scan()
-                bad += scan.bad
-                here: dict[str, Tool] = {}
-                for tool in scan.tools:
-                    if tool.name in here:
-                        first = here[tool.name].source.name
-                        reason = f"there is a tool {tool.name!r} already, in {first}"
-                        bad.append(BadTool(tool.source, reason))
-                        continue
-                    here[tool.name] = tool
-                for name in here:
-                    origins[name] = (*origins.get(name, ()), source.label)
-                tools |= here
-            self._state = _State(tools, origins, tuple(bad))
+            self._scan(self._state.scans)
 
     @property
     def bad(self) -> list[BadTool]:
@@ -100,15 +85,50 @@ class Toolbox(Mapping[str, Tool]):
             return False
 
     def __iter__(self) -> Iterator[str]:
-        self._ask(lambda source: True)
-        return iter(sorted(self._state.tools))
+        return iter(self._all())
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return len(self._all())
+
+    def values(self) -> ValuesView[Tool]:
+        """All tools as they are now, by name: a refresh changes nothing about these."""
+        return self._all().values()
+
+    def items(self) -> ItemsView[str, Tool]:
+        """The same with their names."""
+        return self._all().items()
+
+    def _all(self) -> dict[str, Tool]:
+        self._ask(lambda source: True)
+        return dict(sorted(self._state.tools.items()))
 
     def _ask(self, wanted: Callable[[Source], bool]) -> None:
         """Scan the sources that are wanted and were not asked yet."""
-        new = [s for s in self._sources if id(s) not in self._asked and wanted(s)]
-        if new:
-            self._asked |= {id(source) for source in new}
-            self.refresh()
+        numbers = [number for number, source in enumerate(self._sources) if wanted(source)]
+        if not self._state.scans.keys() >= set(numbers):
+            with self._lock:
+                self._scan([number for number in numbers if number not in self._state.scans])
+
+    def _scan(self, numbers: Iterable[int]) -> None:
+        """Scan some sources, and put what they have between what the others had."""
+        new = {number: self._sources[number].scan() for number in numbers}
+        self._state = _merged(self._sources, dict(sorted({**self._state.scans, **new}.items())))
+
+
+def _merged(sources: Sequence[Source], scans: Mapping[int, Scan]) -> _State:
+    tools: dict[str, Tool] = {}
+    origins: dict[str, tuple[str, ...]] = {}
+    bad: list[BadTool] = []
+    for number, scan in scans.items():
+        bad += scan.bad
+        here: dict[str, Tool] = {}
+        for tool in scan.tools:
+            if tool.name in here:
+                reason = f"there is a tool {tool.name!r} already, in {here[tool.name].source.name}"
+                bad.append(BadTool(tool.source, reason))
+                continue
+            here[tool.name] = tool
+        for name in here:
+            origins[name] = (*origins.get(name, ()), sources[number].label)
+        tools |= here
+    return _State(scans, tools, origins, tuple(bad))

@@ -20,8 +20,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic_core import PydanticSerializationError, to_jsonable_python
-
 from agentkit.cancel import CancelToken
 from agentkit.errors import (
     AgentkitError,
@@ -39,6 +37,7 @@ from agentkit.toolbox.box import Toolbox
 from agentkit.toolbox.context import CallContext, Report, ToolServices
 from agentkit.toolbox.files import GrantedFiles
 from agentkit.toolbox.grants import Grants
+from agentkit.toolbox.plain import described, on_record, plain, readable
 from agentkit.toolbox.tool import Tool
 
 
@@ -49,13 +48,17 @@ def new_call_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Makes calls in one run, whose files lie in `folder`.  May be used from any thread."""
+    """Makes calls in one run, whose files lie in `folder`.  May be used from any thread.
+
+    `offered` are the only tools that there are for this caller; None: all of the toolbox.
+    """
 
     tools: Toolbox
     grants: Grants
     approvals: Approvals
     services: ToolServices
     folder: Path
+    offered: tuple[str, ...] | None = None
 
     def call(
         self,
@@ -71,8 +74,8 @@ class Caller:
         Raises `Cancelled`, and for a mistake of ours anything; for nothing that the caller or the
         tool did.
         """
-        call = call or new_call_id()
-        report.called(call, name, arguments)
+        call, name = call or new_call_id(), readable(name)
+        report.called(call, name, on_record(arguments))
         outcome: Outcome = Failed("it was interrupted: what it did is not known")
         status = "cancelled"
         try:
@@ -80,37 +83,39 @@ class Caller:
             status = outcome.status
         finally:
             told = _told(outcome)
-            size = len(json.dumps(told, ensure_ascii=False).encode("utf-8", "replace"))
+            size = len(json.dumps(told, ensure_ascii=False).encode())
             report.returned(call, name, status, size, told)
         return outcome
 
     def _outcome(
         self, name: str, arguments: Mapping[str, Any] | str, report: Report, cancel: CancelToken
     ) -> Outcome:
-        tool = self.tools.get(name)
+        tool = self.tools.get(name) if self.offered is None or name in self.offered else None
         if tool is None:
-            return Retry(_unknown(name, self.tools.names()))
+            return Retry(_unknown(name, self.offered or self.tools.names()))
         try:
-            bound = tool.bind(_parsed(arguments))
+            given = _parsed(arguments)
+            bound = tool.bind(given)
             accesses = tool.accesses(bound, self.folder)
         except (InvalidInput, ToolRetry) as error:
-            return Retry(str(error))
+            return Retry(readable(str(error)))
         except Exception as error:  # an argument that breaks the check must not pass it
-            return Failed(f"what {name!r} would touch cannot be told: {error}")
+            return Failed(f"this call of {name!r} cannot be checked: {readable(described(error))}")
         try:
-            return self._decided(tool, bound, accesses, report, cancel)
+            return self._decided(tool, given, bound, accesses, report, cancel)
         except ApprovalNeeded as need:
-            return NeedsApproval(need.request, str(need))
+            return NeedsApproval(need.request, readable(str(need)))
         except ToolRetry as error:
-            return Retry(str(error))
+            return Retry(readable(str(error)))
         except Cancelled:
             raise
         except AgentkitError as error:
-            return Failed(str(error), error)
+            return Failed(readable(str(error)), error)
 
     def _decided(
         self,
         tool: Tool,
+        given: Mapping[str, Any],
         bound: Mapping[str, Any],
         accesses: Sequence[Access],
         report: Report,
@@ -120,10 +125,12 @@ class Caller:
         decision = grants.decide(tool.name, accesses, self.approvals.rules())
         if decision.verdict == "deny":
             return Failed(f"not allowed: {decision.reason}")
-        if decision.verdict == "ask" and not self.approvals.allows(
-            tool.name, bound, decision.open, cancel
-        ):
-            return Failed(f"a person said no: {decision.reason}")
+        if decision.verdict == "ask":
+            written = {name: value for name, value in given.items() if value is not None}
+            whole = {**bound, **written}  # what is left out, too; what is written, as it is written
+            if not self.approvals.allows(tool.name, whole, decision.open, cancel):
+                return Failed(f"a person said no: {decision.reason}")
+        cancel.check()
         grants = grants.plus(accesses)
         context = CallContext(
             tool=tool.name,
@@ -131,7 +138,7 @@ class Caller:
             files=GrantedFiles(
                 self.folder, grants, lambda path: report.artifact(path, self.folder)
             ),
-            http=self.services.http(tuple(grants.hosts)),
+            http=self.services.http(grants.reachable),
             cancel=cancel,
             services=self.services,
             approvals=self.approvals,
@@ -145,33 +152,42 @@ class Caller:
         return replace(self.grants, hosts=(*self.grants.hosts, *named)) if named else self.grants
 
 
-def _parsed(arguments: Mapping[str, Any] | str) -> Mapping[str, Any]:
-    if not isinstance(arguments, str):
-        return arguments
+def _parsed(arguments: Mapping[str, Any] | str) -> dict[str, Any]:
+    """The arguments as a copy of our own; null is none at all."""
     try:
-        parsed = json.loads(arguments or "{}")
+        parsed = _read(arguments) if isinstance(arguments, str) else plain(arguments)
+    except UnicodeEncodeError:
+        raise ToolRetry("the arguments have half of a character in them: write it whole") from None
     except ValueError as error:
-        raise ToolRetry(f"the arguments are not JSON: {error}") from None
-    if not isinstance(parsed, dict):
+        what = "JSON" if isinstance(arguments, str) else "plain data"
+        raise ToolRetry(f"the arguments are not {what}: {error}") from None
+    if not isinstance(parsed, dict | None):
         raise ToolRetry("the arguments are no JSON object")
+    return parsed or {}
+
+
+def _read(text: str) -> Any:
+    """JSON proper, of whole characters: what a person may have to allow is what is done."""
+    parsed = json.loads(text.strip() or "{}", parse_constant=_refuse)
+    json.dumps(parsed, ensure_ascii=False).encode()
     return parsed
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no number")
 
 
 def _returned(name: str, value: Any) -> Outcome:
     try:
-        return Returned(json.loads(json.dumps(to_jsonable_python(value))))
-    except (PydanticSerializationError, ValueError) as error:
-        return Failed(f"tool {name!r} gave back what is not plain data: {error}")
+        return Returned(plain(value))
+    except ValueError as error:
+        return Failed(f"tool {name!r} gave back what is not plain data: {readable(str(error))}")
 
 
 def _unknown(name: str, known: Sequence[str]) -> str:
-    near = did_you_mean(name, known)
-    listed = ", ".join(known[:40])
-    return (
-        f"there is no tool {name!r}.{near}"
-        if near
-        else (f"there is no tool {name!r}. There are: {listed}")
-    )
+    near = did_you_mean(name[:100], known)
+    there = near or f" There are: {', '.join(known[:40])}." if known else " There are none."
+    return f"there is no tool {name[:100]!r}.{there}"
 
 
 def _told(outcome: Outcome) -> Any:

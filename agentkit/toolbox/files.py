@@ -1,22 +1,31 @@
 """Files, within what is granted.
 
-A path is checked on the file that was opened, not on the name: between a look and an opening, a
-script may turn a file into a link that leads elsewhere.
+A path is checked on the file that was opened, not only on the name: between a look and an opening,
+a script may turn a file into a link that leads elsewhere.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import secrets
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from agentkit.errors import ToolError, ToolRetry, did_you_mean, human_bytes
 from agentkit.toolbox.grants import Grants
+from agentkit.toolbox.paths import full_path, real_path
+
+READING = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+"""Without waiting at a pipe for somebody to write, or taking over a terminal."""
+
+HOLDING = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+MANY = 2000
+"""Names of a folder that are looked at for one that is near."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,68 +38,50 @@ class GrantedFiles:
 
     def locate(self, path: Path | str) -> Path:
         """See `ports.Files.locate`."""
-        place = self._full(path).resolve()
+        place = real_path(full_path(self.folder, path))
         if not self.grants.reads(place):
             raise _not_granted("read", path)
         return place
 
     def read(self, path: Path | str, *, limit: int = 50_000_000) -> bytes:
         """See `ports.Files.read`."""
-        full = self._full(path)
+        place = self.locate(path)  # to open a device, or to be told of a name, is something already
         try:
-            handle = os.open(full, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            with _opened(place) as (handle, real):
+                if not self.grants.reads(real):
+                    raise _not_granted("read", path)
+                return _content(handle, path, limit)
+        except (FileNotFoundError, NotADirectoryError):
+            raise ToolRetry(f"there is no file {str(path)!r}.{self._instead(place)}") from None
         except OSError as error:
-            raise self._no_file(path, error) from None
-        with os.fdopen(handle, "rb") as file:
-            if not self.grants.reads(_opened(handle, full)):
-                raise _not_granted("read", path)
-            about = os.fstat(handle)
-            if stat.S_ISDIR(about.st_mode):
-                raise ToolRetry(f"{str(path)!r} is a folder: list_files shows what is in it")
-            if not stat.S_ISREG(about.st_mode):
-                raise ToolError(f"{str(path)!r} is no plain file")
-            if about.st_size > limit:
-                raise ToolError(
-                    f"{str(path)!r} has {human_bytes(about.st_size)}; "
-                    f"{human_bytes(limit)} can be read at once"
-                )
-            return file.read(limit)
+            raise ToolError(f"{str(path)!r} cannot be read: {_said(error)}") from None
 
     def write(self, path: Path | str, content: bytes) -> Path:
         """See `ports.Files.write`."""
-        full = self._full(path)
-        target = full.parent.resolve() / full.name
-        if full.name in ("", "..") or not self.grants.writes(target) or target == self.folder:
+        full = full_path(self.folder, path)
+        target, home = real_path(full.parent) / full.name, real_path(self.folder)
+        if full.name in ("", "..") or not self.grants.writes(target) or target == home:
             raise _not_granted("written", path)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with _folder(target.parent) as (handle, place):
-                if not self.grants.writes(place / target.name):
+            with _held(target.parent) as (handle, real):
+                if not self.grants.writes(real / target.name):
                     raise _not_granted("written", path)
                 _replace(handle, target.name, content)
         except OSError as error:
-            raise ToolError(f"{str(path)!r} cannot be written: {error.strerror}") from None
-        if target.is_relative_to(self.folder.resolve()):
+            raise ToolError(f"{str(path)!r} cannot be written: {_said(error)}") from None
+        if target.is_relative_to(home):
             self.artifact(target)
         return target
 
-    def _full(self, path: Path | str) -> Path:
-        if "\0" in str(path):
-            raise ToolRetry("a path has no NUL character in it")
-        return self.folder / Path(path).expanduser()
-
-    def _no_file(self, path: Path | str, error: OSError) -> ToolError:
-        """Why there is nothing to read, without telling more of a place than may be read."""
-        place = self._full(path).resolve()
-        if not self.grants.reads(place):
-            return _not_granted("read", path)
-        if error.errno not in (errno.ENOENT, errno.ENOTDIR):
-            return ToolError(f"{str(path)!r} cannot be read: {error.strerror}")
-        parent = place.parent
-        there = sorted(entry.name for entry in parent.iterdir()) if parent.is_dir() else []
+    def _instead(self, place: Path) -> str:
+        """What there is, of what may be read: no more is told."""
+        try:
+            entries = list(islice(place.parent.iterdir(), MANY))
+        except OSError:
+            return ""
+        there = sorted(entry.name for entry in entries if self.grants.reads(entry))
         near = did_you_mean(place.name, there)
-        listed = f" There is: {', '.join(there[:20])}." if there and not near else ""
-        return ToolRetry(f"there is no file {str(path)!r}.{near}{listed}")
+        return near or (f" There is: {', '.join(map(repr, there[:20]))}." if there else "")
 
 
 def _not_granted(what: str, path: Path | str) -> ToolError:
@@ -101,37 +92,92 @@ def _not_granted(what: str, path: Path | str) -> ToolError:
     )
 
 
-def _opened(handle: int, path: Path) -> Path:
-    """Where an open file really lies."""
-    try:
-        return Path(f"/proc/self/fd/{handle}").readlink()
-    except OSError:  # no /proc: the name is the next best
-        return path.resolve()
+def _said(error: OSError) -> str:
+    return error.strerror or type(error).__name__
 
 
 @contextmanager
-def _folder(path: Path) -> Iterator[tuple[int, Path]]:
-    """A folder held open, and where it really lies."""
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _opened(path: Path) -> Iterator[tuple[int, Path]]:
+    """A file to be read, and where it really lies."""
+    handle = os.open(path, READING)
     try:
-        yield handle, _opened(handle, path)
+        yield handle, _place(handle, path)
     finally:
         os.close(handle)
 
 
+@contextmanager
+def _held(path: Path) -> Iterator[tuple[int, Path]]:
+    """A folder, made where it is missing, and where it really lies.
+
+    The path has no links in it; whoever has put one there since gets an error.
+    """
+    handle = os.open(path.anchor, HOLDING)
+    try:
+        for part in path.parts[1:]:
+            try:
+                inner = os.open(part, HOLDING, dir_fd=handle)
+            except FileNotFoundError:
+                with suppress(FileExistsError):  # somebody else was faster
+                    os.mkdir(part, dir_fd=handle)
+                inner = os.open(part, HOLDING, dir_fd=handle)
+            os.close(handle)
+            handle = inner
+        yield handle, _place(handle, path)
+    finally:
+        os.close(handle)
+
+
+def _place(handle: int, path: Path) -> Path:
+    try:
+        return Path(f"/proc/self/fd/{handle}").readlink()
+    except OSError:  # no /proc: the name is the next best
+        return real_path(path)
+
+
+def _content(handle: int, path: Path | str, limit: int) -> bytes:
+    mode = os.fstat(handle).st_mode
+    if stat.S_ISDIR(mode):
+        raise ToolRetry(f"{str(path)!r} is a folder: list_files shows what is in it")
+    if not stat.S_ISREG(mode):
+        raise ToolError(f"{str(path)!r} is no plain file")
+    with os.fdopen(handle, "rb", closefd=False) as file:
+        size = os.fstat(handle).st_size
+        content = file.read(limit + 1) if size <= limit else b""
+    if size > limit or len(content) > limit:  # some files say 0 and go on and on
+        raise ToolError(
+            f"{str(path)!r} has {human_bytes(max(size, len(content)))}; "
+            f"{human_bytes(limit)} can be read at once"
+        )
+    return content
+
+
 def _replace(folder: int, name: str, content: bytes) -> None:
     """Put a file in place as a whole; one that was there leaves its permissions."""
-    try:
-        mode = stat.S_IMODE(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode) & 0o777
-    except FileNotFoundError:
-        mode = 0o644
     aside = f".{secrets.token_hex(6)}.part"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    handle = os.open(aside, flags, mode, dir_fd=folder)
+    mode = _mode(folder, name)
+    handle = os.open(aside, flags, 0o644, dir_fd=folder)
     try:
         with os.fdopen(handle, "wb") as file:
+            if mode is not None:
+                os.fchmod(handle, mode)
             file.write(content)
+            file.flush()
+            os.fsync(
+                handle
+            )  # before it has its name: after a power cut it is whole, or the old one
         os.replace(aside, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
-        os.unlink(aside, dir_fd=folder)
+        with suppress(OSError):
+            os.unlink(aside, dir_fd=folder)
         raise
+
+
+def _mode(folder: int, name: str) -> int | None:
+    """The permissions of a file that is there."""
+    try:
+        about = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    return about.st_mode & 0o777 if stat.S_ISREG(about.st_mode) else None

@@ -1,48 +1,75 @@
-"""A Python file, or a module of an installed package, as tools: its functions with `@tool`."""
+"""A Python file, or a module of an installed package, as tools: its functions with `@tool`.
+
+A file is compiled from its text each time.  A cache of bytecode tells an edit by size and whole
+seconds, and in a folder from elsewhere it may hold other code than the file that somebody read.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
 import inspect
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stdout
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any, get_args, get_type_hints
 
-from agentkit.errors import ToolError
+from agentkit.errors import ToolError, human_bytes
 from agentkit.permissions import Effect, Touches
 from agentkit.ports import ModelRole, ToolContext
 from agentkit.schema import INJECTED, signature_of
 from agentkit.toolbox.tool import MARK, Tool, check_name, check_words
 
+MAX_BYTES = 5_000_000
+
+
+class _FromText(SourceFileLoader):
+    """Without a cache."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Compiled from the text of now."""
+        return self.source_to_code(self.get_data(self.path), self.path)
+
 
 def load_module(path: Path) -> ModuleType:
     """Run a file as a module of its own.  Raises whatever the file raises."""
-    unique = hashlib.sha256(str(path).encode()).hexdigest()[:8]
+    unique = hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
     name = f"agentkit_tool_{unique}_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
+    if path.stat().st_size > MAX_BYTES:
+        raise ToolError(
+            f"is larger than {human_bytes(MAX_BYTES)}: no program that somebody wrote is"
+        )
+    loader = _FromText(name, str(path))
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     assert spec is not None, path
-    assert spec.loader is not None, path
     module = importlib.util.module_from_spec(spec)
+    before = sys.modules.get(name)
     sys.modules[name] = module  # where pydantic looks up the names in type hints
     try:
         with redirect_stdout(sys.stderr):  # what it prints must not mix with our results
-            spec.loader.exec_module(module)
+            loader.exec_module(module)
     except BaseException:
-        del sys.modules[name]
+        sys.modules.pop(name, None)
+        if before is not None:  # its tools go on
+            sys.modules[name] = before
         raise
     return module
 
 
 def marked(module: ModuleType) -> Iterator[Callable[..., Any]]:
-    """The functions of a module that are tools; those it imported are some other file's."""
+    """The functions of a module that are tools; those of other modules are some other file's.
+
+    What a package gathers from its own modules is its own.
+    """
     seen: set[int] = set()
-    for value in vars(module).values():
-        own = inspect.isfunction(value) and value.__module__ == module.__name__
-        if own and hasattr(value, MARK) and id(value) not in seen:
+    for value in list(vars(module).values()):
+        if not inspect.isfunction(value) or not hasattr(value, MARK) or id(value) in seen:
+            continue
+        if f"{value.__module__}.".startswith(f"{module.__name__}."):
             seen.add(id(value))
             yield value
 
@@ -57,7 +84,7 @@ def tool_of(function: Callable[..., Any], source: Path) -> Tool:
     check_name(name)
     check_words("effect", effects, Effect)
     check_words("role", roles, ModelRole)
-    if inspect.iscoroutinefunction(function):
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         raise ToolError(f"{name!r} is async; a tool is a plain function")
     signature = signature_of(function)
     signature.json_schema  # noqa: B018  # a type without a schema is found here, not in a run
@@ -75,8 +102,14 @@ def tool_of(function: Callable[..., Any], source: Path) -> Tool:
 
 def _touched(function: Callable[..., Any]) -> dict[str, Effect]:
     """The arguments that an effect is about."""
+    touched: dict[str, Effect] = {}
     hints = get_type_hints(function, include_extras=True)
-    return {argument: mark.effect for argument, hint in hints.items() for mark in _marks(hint)}
+    hints.pop("return", None)
+    for argument, hint in hints.items():
+        for mark in _marks(hint):
+            if touched.setdefault(argument, mark.effect) != mark.effect:
+                raise ToolError(f"the argument {argument!r} is about two effects: one is enough")
+    return touched
 
 
 def _marks(hint: Any) -> Iterator[Touches]:

@@ -21,19 +21,21 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 
 from agentkit.errors import AgentkitError, InvalidFile, ToolError, ToolRetry
 from agentkit.jobs import INPUTS, WORK, Job, JobResult, Limits
 from agentkit.permissions import Effect, ReadPath
 from agentkit.ports import ToolContext
 from agentkit.schema import Signature
+from agentkit.toolbox.plain import readable
 from agentkit.toolbox.tool import Tool, check_name
 from agentkit.validation import problems_from
 from agentkit.yamlfile import Document, load
@@ -46,7 +48,10 @@ ENVIRONMENT_BYTES = 100_000
 
 TRY_AGAIN = 75
 
-_BEGIN = re.compile(r"^(?P<comment>#|//|--|;|%)[ \t]*/// tool[ \t]*$", re.MULTILINE)
+PROGRAM = "the-tool"
+"""The script among its inputs: a name that no argument can have."""
+
+_BEGIN = re.compile(r"^(?P<comment>#|//|--|;|%)[ \t]*/// tool[ \t\r]*$", re.MULTILINE)
 
 Kind = Literal["string", "integer", "number", "boolean", "file", "folder", "list", "object"]
 
@@ -71,6 +76,13 @@ class Argument(BaseModel):
     enum: list[Any] | None = Field(None, min_length=1)
     minimum: float | None = None
     maximum: float | None = None
+
+    @model_validator(mode="after")
+    def _only_numbers_have_bounds(self) -> Argument:
+        bounded = self.minimum is not None or self.maximum is not None
+        if bounded and (self.enum or self.type not in ("integer", "number")):
+            raise ValueError("minimum and maximum are for an integer or a number")
+        return self
 
 
 class Header(BaseModel):
@@ -108,7 +120,7 @@ def _document(path: Path, head: str, begin: re.Match[str]) -> Document:
     """The header as YAML, with every character where it stands in the file."""
     comment = begin["comment"]
     lines = ["" for _ in range(head.count("\n", 0, begin.end()) + 1)]
-    for line in head[begin.end() + 1 :].splitlines():
+    for line in head[begin.end() + 1 :].split("\n"):
         if not line.startswith(comment):
             break
         if line[len(comment) :].strip() == "///":
@@ -117,7 +129,7 @@ def _document(path: Path, head: str, begin: re.Match[str]) -> Document:
             except InvalidFile as error:
                 said = "\n".join(problem.headline() for problem in error.problems)
                 raise BadHeader(said) from None
-        lines.append(" " * len(comment) + line[len(comment) :])
+        lines.append(" " * len(comment) + line[len(comment) :].rstrip("\r"))
     raise BadHeader(f"{path}:{len(lines)}: the header does not end: close it with {comment} ///")
 
 
@@ -126,12 +138,17 @@ def tool_of(path: Path, header: Header) -> Tool:
     name = header.name or path.stem
     check_name(name)
     if not path.stat().st_mode & 0o111:
-        raise ToolError(f"has a header, but cannot be executed: chmod +x {path}")
+        command = f"chmod +x {shlex.quote(str(path))}"
+        raise ToolError(f"has a header, but cannot be executed: {command}")
     signature = Signature(header.description.strip(), _arguments(name, header), False)
+    for argument, declared in header.arguments.items():
+        for fault in signature.faults({argument: declared.default}):
+            if declared.default is not None and fault.path[:1] == (argument,):
+                raise ToolError(f"the default of {argument!r}: {fault.message}")
     touches: dict[str, Effect] = {
         argument: "reads"
-        for argument, about in header.arguments.items()
-        if about.type in ("file", "folder")
+        for argument, declared in header.arguments.items()
+        if declared.type in ("file", "folder")
     }
     effects: tuple[Effect, ...] = ("reads", "executes") if touches else ("executes",)
 
@@ -139,7 +156,8 @@ def tool_of(path: Path, header: Header) -> Tool:
         job = _job(path, bound, context, tuple(touches), header.timeout)
         return _result(name, header, context.sandbox.run(job, context.cancel), context)
 
-    return Tool(name, signature.description, signature, effects, (), path, call, touches)
+    about = signature.description
+    return Tool(name, about, signature, effects, (), path, call, touches, lasts=False)
 
 
 def _arguments(name: str, header: Header) -> type[BaseModel]:
@@ -174,7 +192,7 @@ def _job(
     paths: tuple[str, ...],
     timeout: float,
 ) -> Job:
-    program = f"tool{path.suffix}"
+    program = PROGRAM + path.suffix
     inputs = {program: path}
     given = dict(bound)
     for argument in paths:
@@ -185,8 +203,8 @@ def _job(
         if value is None:
             continue
         text = value if isinstance(value, str) else json.dumps(value, default=_plain)
-        if len(text.encode()) <= ENVIRONMENT_BYTES and "\0" not in text:
-            environment[argument] = text
+        if len(text.encode("utf-8", "replace")) <= ENVIRONMENT_BYTES and "\0" not in text:
+            environment[argument] = readable(text)
     return Job(
         argv=(f"{INPUTS}/{program}",),
         work=context.folder,

@@ -7,13 +7,14 @@ against the schema that it gave, and their names begin with the server's own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
 from jsonschema import Draft202012Validator, SchemaError
+from referencing import Registry
 
 from agentkit.errors import AgentkitError, InvalidInput, ToolError, did_you_mean
 from agentkit.messages import ToolSchema
@@ -24,6 +25,10 @@ from agentkit.toolbox.sources import BadTool, Scan
 from agentkit.toolbox.tool import Tool, check_name
 
 SEPARATOR = "__"
+
+OPENING = {"patternProperties", "unevaluatedProperties", "propertyNames", "allOf", "anyOf", "oneOf",
+           "if", "$ref", "$dynamicRef", "dependentSchemas"}  # fmt: skip
+"""Keywords by which an object may have more than its `properties`."""
 
 ALL_EFFECTS: tuple[Effect, ...] = get_args(Effect)
 
@@ -47,21 +52,38 @@ class SchemaParameters:
         return dict(given)
 
     def faults(self, given: Mapping[str, Any]) -> list[Fault]:
-        """See `schema.Parameters.faults`."""
-        faults = [
-            Fault((name,), "unknown-argument", f'unknown argument "{name}"',
-                  did_you_mean(name, self.names).strip())
-            for name in given
-            if name not in self.names and self.json_schema.get("additionalProperties") is not True
-        ]  # fmt: skip
-        for error in Draft202012Validator(self.json_schema).iter_errors(dict(given)):
+        """See `schema.Parameters.faults`.
+
+        Many servers do not say that there are no other arguments than those they list; there are
+        not.
+        """
+        unknown = [name for name in given if self._is_closed and name not in self.names]
+        faults = [_unknown(name, self.names) for name in unknown]
+        # Never fetch a schema that this one refers to: the address is the server's idea.
+        checked = Draft202012Validator(self.json_schema, registry=Registry())
+        for error in checked.iter_errors(dict(given)):
             if error.validator == "required" and not error.path:
                 missing = [name for name in error.validator_value if name not in given]
-                message = f'the argument "{missing[0]}" is missing'
-                faults.append(Fault((), "missing-argument", message))
-            elif error.validator != "additionalProperties":
+                faults += [_missing(name) for name in missing]
+            elif error.validator != "additionalProperties" or error.path or not unknown:
                 faults.append(Fault(tuple(error.path), "wrong-type", error.message))
         return list(dict.fromkeys(faults))
+
+    @property
+    def _is_closed(self) -> bool:
+        """Whether the properties are all the arguments that there are."""
+        says_more = self.json_schema.keys() & OPENING
+        return not says_more and self.json_schema.get("additionalProperties", False) is False
+
+
+def _unknown(name: str, known: Sequence[str]) -> Fault:
+    near = did_you_mean(name, known).strip()
+    listed = "it takes: " + ", ".join(known) if known else "it takes none"
+    return Fault((name,), "unknown-argument", f'unknown argument "{name}"', near or listed)
+
+
+def _missing(name: str) -> Fault:
+    return Fault((), "missing-argument", f'the argument "{name}" is missing')
 
 
 @dataclass
@@ -106,6 +128,9 @@ class ServerSource:
                 tools.append(self._tool(schema))
             except ToolError as error:
                 bad.append(BadTool(Path(self.label), str(error)))
+            except Exception as error:  # a schema that not even its check survives
+                reason = f"{schema.name!r} cannot be used: {type(error).__name__}"
+                bad.append(BadTool(Path(self.label), reason))
         missing = set(self.only or ()) - {schema.name for schema in offered}
         bad += [BadTool(Path(self.label), f"has no tool {name!r}") for name in sorted(missing)]
         return Scan(tuple(tools), tuple(bad))

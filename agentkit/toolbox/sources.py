@@ -1,12 +1,18 @@
 """Where tools come from.  A source is scanned again and again: what did not change is not loaded
-again, and of a file that was broken by an edit the version from before goes on.
+again, and of a Python file that was broken by an edit the version from before goes on.  (Of a
+script there is no such version: what runs is the file.)
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 import inspect
+import os
+import stat
+import sys
 import traceback
+from collections.abc import Iterable
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +20,10 @@ from typing import Protocol
 
 from agentkit.errors import ToolError
 from agentkit.toolbox import python, script
+from agentkit.toolbox.plain import described
 from agentkit.toolbox.tool import MARK, Tool
+
+State = tuple[int, ...]
 
 ENTRY_POINTS = "agentkit.tools"
 """The group in which installed packages name modules or functions with tools."""
@@ -63,32 +72,48 @@ class FolderSource:
     folder: Path
     label: str = ""
     prefix: str = ""
-    _known: dict[Path, tuple[tuple[int, ...], Scan]] = field(default_factory=dict)
+    _known: dict[Path, tuple[State, Scan]] = field(default_factory=dict)
 
     def scan(self) -> Scan:
         """See `Source.scan`."""
-        before, self._known = self._known, {}
+        known: dict[Path, tuple[State, Scan]] = {}
         for path in sorted(self.folder.glob("*")):
-            if path.name[0] in "._" or not path.is_file():
+            if path.name[0] in "._":
                 continue
-            stat = path.stat()
-            state = (stat.st_mtime_ns, stat.st_size, stat.st_ino, stat.st_mode)
-            old_state, old = before.get(path, (None, Scan()))
-            found = old if state == old_state else _with_what_was(_load(path), old)
-            self._known[path] = (state, found)
-        found_here = [found for _, found in self._known.values()]
-        return Scan(
-            tuple(tool for found in found_here for tool in found.tools),
-            tuple(bad for found in found_here for bad in found.bad),
-        )
+            state = _state(path)
+            if state is None:
+                continue
+            before, old = self._known.get(path, (None, Scan()))
+            known[path] = state, old if state == before else _with_what_was(_load(path), old)
+        self._known = known
+        return joined(scan for _, scan in known.values())
+
+
+def joined(scans: Iterable[Scan]) -> Scan:
+    """Several as one."""
+    found = list(scans)
+    return Scan(
+        tuple(tool for scan in found for tool in scan.tools),
+        tuple(bad for scan in found for bad in scan.bad),
+    )
+
+
+def _state(path: Path) -> State | None:
+    """What changes when a file does; None for a folder, and for what has just gone."""
+    try:
+        about = path.stat()
+    except OSError:  # a link that leads nowhere is reported when it is loaded
+        return () if os.path.lexists(path) else None
+    if not stat.S_ISREG(about.st_mode):
+        return None
+    return about.st_mtime_ns, about.st_size, about.st_ino, about.st_mode
 
 
 def _with_what_was(found: Scan, old: Scan) -> Scan:
-    """A file that broke keeps the tools that it had."""
-    if not found.bad or not old.tools:
-        return found
+    """A Python file that broke keeps the tools that it had."""
     names = {tool.name for tool in found.tools}
-    kept = tuple(tool for tool in old.tools if tool.name not in names)
+    lasting = (tool for tool in old.tools if tool.lasts and tool.name not in names)
+    kept = tuple(lasting) if found.bad else ()
     note = " (the version from before goes on)" if kept else ""
     bad = tuple(BadTool(one.source, one.reason + note, one.detail) for one in found.bad)
     return Scan(found.tools + kept, bad)
@@ -96,16 +121,20 @@ def _with_what_was(found: Scan, old: Scan) -> Scan:
 
 def _load(path: Path) -> Scan:
     try:
+        if not path.exists():
+            raise ToolError("is a link that leads nowhere")
         header = script.header_of(path)
         if header is not None:
             return Scan((script.tool_of(path, header),))
         if path.suffix == ".py":
             return _functions(python.load_module(path), path)
-    except (Exception, SystemExit) as error:  # a broken file must not take the others with it
-        return Scan(bad=(_bad(path, error),))
-    if path.stat().st_mode & 0o111:
-        reason = "has no header that says its arguments: see `agentkit tools --help`"
-        return Scan(bad=(BadTool(path, reason),))
+        if path.stat().st_mode & 0o111:
+            raise ToolError("has no header that says its arguments: see `agentkit tools --help`")
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a broken file must not take the others with it
+        if os.path.lexists(path):  # and one that has just gone is none
+            return Scan(bad=(_bad(path, error),))
     return Scan()
 
 
@@ -133,11 +162,8 @@ class PackageSource:
     def scan(self) -> Scan:
         """See `Source.scan`."""
         if self._found is None:
-            parts = [_entry(entry) for entry in importlib.metadata.entry_points(group=ENTRY_POINTS)]
-            self._found = Scan(
-                tuple(tool for part in parts for tool in part.tools),
-                tuple(bad for part in parts for bad in part.bad),
-            )
+            entries = importlib.metadata.entry_points(group=ENTRY_POINTS)
+            self._found = joined(_entry(entry) for entry in entries)
         return self._found
 
 
@@ -145,19 +171,21 @@ def _entry(entry: importlib.metadata.EntryPoint) -> Scan:
     package = entry.dist.name if entry.dist else "?"
     place = Path(f"{package}: {entry.name} = {entry.value}")
     try:
-        loaded = entry.load()
-        path = Path(inspect.getfile(loaded))
+        with redirect_stdout(sys.stderr):
+            loaded = entry.load()
         if isinstance(loaded, ModuleType):
-            return _functions(loaded, path)
-        if not hasattr(loaded, MARK):
+            return _functions(loaded, Path(inspect.getfile(loaded)))
+        if not inspect.isfunction(loaded) or not hasattr(loaded, MARK):
             raise ToolError("is no module and no function marked with @tool")
-        return Scan((python.tool_of(loaded, path),))
-    except (Exception, SystemExit) as error:  # somebody else's package
+        return Scan((python.tool_of(loaded, Path(inspect.getfile(loaded))),))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # somebody else's package
         return Scan(bad=(_bad(place, error),))
 
 
 def _bad(source: Path, error: BaseException) -> BadTool:
-    kind = "" if isinstance(error, ToolError) else f"{type(error).__name__}: "
-    if isinstance(error, script.BadHeader):
-        kind = ""
-    return BadTool(source, f"{kind}{error}".rstrip(": "), traceback.format_exc())
+    ours = isinstance(error, ToolError | script.BadHeader)
+    kind = "" if ours else f"{type(error).__name__}: "
+    reason = f"{kind}{described(error)}".rstrip(": ")
+    return BadTool(source, reason, "".join(traceback.format_exception(error)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, get_args, overload
@@ -14,6 +14,8 @@ from agentkit.messages import ToolSchema
 from agentkit.permissions import Access, Effect
 from agentkit.ports import ModelRole, ToolContext
 from agentkit.schema import Parameters
+from agentkit.toolbox.paths import full_path, real_path
+from agentkit.toolbox.plain import described
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -26,7 +28,8 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 class Tool:
     """One tool: what models, workflows and people see of it, and how it is done.
 
-    `touches` says which arguments an effect is about; `call` takes checked arguments.
+    `touches` says which arguments an effect is about; `call` takes checked arguments.  A tool that
+    `lasts` can be called though its file has changed or gone.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Tool:
     source: Path
     call: Callable[[Mapping[str, Any], ToolContext], Any]
     touches: Mapping[str, Effect] = field(default_factory=dict)
+    lasts: bool = True
 
     @property
     def schema(self) -> ToolSchema:
@@ -44,9 +48,16 @@ class Tool:
         return ToolSchema(self.name, self.description, self.parameters.json_schema)
 
     def bind(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments in their types.  Raises `InvalidInput` that names the tool."""
+        """The arguments in their types.  Raises `InvalidInput` that names the tool.
+
+        A null where there can be none is an argument that was left out: small models write so.
+        """
+        given = dict(arguments)
+        if any(value is None for value in given.values()):
+            refused = {fault.path for fault in self.parameters.faults(given)}
+            given = {n: v for n, v in given.items() if v is not None or (n,) not in refused}
         try:
-            return self.parameters.bind(arguments)
+            return self.parameters.bind(given)
         except InvalidInput as error:
             hint = f"agentkit tools show {self.name}"
             raise InvalidInput(f"tool {self.name!r}: {error}", hint=hint) from None
@@ -54,11 +65,13 @@ class Tool:
     def run(self, bound: Mapping[str, Any], context: ToolContext) -> Any:
         """Do it.  Raises the `AgentkitError` that it raises, `ToolError` for anything else."""
         try:
-            return self.call(bound, context)
-        except AgentkitError:
+            value = self.call(bound, context)
+            return list(value) if isinstance(value, Iterator) else value  # a generator works here
+        except (AgentkitError, KeyboardInterrupt):
             raise
-        except (Exception, SystemExit) as error:  # somebody else's code: its faults are its own
-            raise ToolError(f"tool {self.name!r} broke: {type(error).__name__}: {error}") from error
+        except BaseException as error:  # somebody else's code: its faults are its own
+            said = f"{type(error).__name__}: {described(error)}".removesuffix(": ")
+            raise ToolError(f"tool {self.name!r} broke: {said}") from error
 
     def accesses(self, bound: Mapping[str, Any], folder: Path) -> tuple[Access, ...]:
         """What a call would touch; paths are relative to the folder of the run.
@@ -68,16 +81,15 @@ class Tool:
         found: list[Access] = []
         for argument, effect in self.touches.items():
             values = bound.get(argument)
-            for value in values if isinstance(values, list | tuple) else [values]:
-                if value is not None:
-                    found.append(Access(effect, _thing(effect, value, folder)))
+            several = values if isinstance(values, list | tuple | set | frozenset) else [values]
+            found += [Access(effect, _thing(effect, v, folder)) for v in several if v is not None]
         told = {access.effect for access in found} | set(self.touches.values())
         return (*found, *(Access(effect) for effect in self.effects if effect not in told))
 
 
 def _thing(effect: Effect, value: Any, folder: Path) -> str:
     if effect in ("reads", "writes"):
-        return str((folder / Path(value).expanduser()).resolve())
+        return str(real_path(full_path(folder, value)))
     return Location.of(str(value)).place
 
 

@@ -1,0 +1,54 @@
+"""Values as plain data: what JSON can hold, in Unicode that can be written anywhere.
+
+What a tool gives back, and what it is called with, is kept, sent and shown in this form and no
+other.  It is a copy: nobody can change it from afar.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic_core import to_jsonable_python
+
+
+def plain(value: Any) -> Any:
+    """A value as data: models and dates as JSON has them, no number (NaN) as null.
+
+    Raises `ValueError` for what is no data.
+    """
+    if type(value) is str:
+        return readable(value)
+    try:
+        data = to_jsonable_python(value, inf_nan_mode="null")
+        return json.loads(readable(json.dumps(data, ensure_ascii=False, allow_nan=False)))
+    except Exception as error:  # a serializer of somebody else's model may raise anything
+        raise ValueError(described(error)) from None
+
+
+def on_record(arguments: Mapping[Any, Any] | str) -> Any:
+    """Arguments as data, those that are none by their kind: a record is written in any case."""
+    if isinstance(arguments, str):
+        return readable(arguments)
+    return {readable(described(key)): _or_kind(value) for key, value in arguments.items()}
+
+
+def _or_kind(value: Any) -> Any:
+    try:
+        return plain(value)
+    except ValueError:
+        return f"<{type(value).__name__}>"
+
+
+def readable(text: str) -> str:
+    """A text without halves of surrogate pairs, which no file and no database would take."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def described(thing: object) -> str:
+    """What it says of itself; somebody else's object may not even do that."""
+    try:
+        return str(thing)
+    except Exception:
+        return f"<{type(thing).__name__}>"
