@@ -87,17 +87,16 @@ class Calls:
         asked = json.dumps([offer.workflow, arguments], sort_keys=True)
         with self._lock:
             parked = self._parked.pop(asked, None)
-        watch = _Watch()
+        workflow, watch = self.runtime.workflow(offer.workflow), _Watch()
         given: dict[str, Any] = {
             "profile": "unattended",
             "cancel": cancel,
-            "subscribers": (watch, Gauge(tell, offer.steps)),
+            "subscribers": (watch, Gauge(tell, len(workflow.spec.steps))),
         }
         try:
             if parked is not None:
                 outputs = self.runtime.resume(parked, **given)
             else:
-                workflow = self.runtime.workflow(offer.workflow)
                 outputs = self.runtime.run(workflow, arguments, **given)
         except ApprovalNeeded as need:
             with self._lock:

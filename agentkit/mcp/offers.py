@@ -7,7 +7,7 @@ itself, and two programs that offer each other's tools would never be done.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
@@ -36,8 +36,13 @@ class Offer:
     effects: tuple[Effect, ...] | None = None
     workflow: str = ""
     """The name of the workflow; empty for a tool."""
-    steps: int | None = None
-    """Of the workflow."""
+
+
+class NotOffered(UnknownName):
+    """A name that was not in the list."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        super().__init__("tool", name, known, hint="list the tools again")
 
 
 class Input(Protocol):
@@ -70,42 +75,49 @@ class Offers:
 
     def all(self) -> list[Offer]:
         """All of them, tools first.  Files are looked at again each time."""
-        found = {offer.name: offer for offer in self._tools()}
-        for offer in self._workflows():
-            found.setdefault(offer.name, offer)
-        return list(found.values())
+        self.runtime.toolbox.refresh()
+        tools = [self._tool(name) for name in self._tool_names()]
+        return [*tools, *self._workflows()]
 
     def find(self, name: str) -> Offer:
-        """One by its name.  Raises `UnknownName`, also for what is not offered."""
-        offers = {offer.name: offer for offer in self.all()}
-        if name not in offers:
-            raise UnknownName("tool", name, offers, hint="list the tools again")
-        return offers[name]
+        """One by its name, without looking at the others.  Raises `NotOffered`."""
+        if name in self._tool_names():
+            return self._tool(name)
+        workflows = self._workflow_names()
+        if name in workflows:
+            return Offer(name, "", {}, workflow=workflows[name])
+        raise NotOffered(name, [*self._tool_names(), *workflows])
 
-    def _tools(self) -> Iterator[Offer]:
-        self.runtime.toolbox.refresh()
-        for name, tool in self.runtime.toolbox.items():
-            if self._covers(name) and (not self._is_passed_on(name) or self._is_named(name)):
-                yield Offer(name, tool.description, tool.parameters.json_schema, tool.effects)
+    def _tool_names(self) -> list[str]:
+        return [name for name in self.runtime.toolbox if self._covers(name)]
+
+    def _tool(self, name: str) -> Offer:
+        tool = self.runtime.toolbox[name]
+        return Offer(name, tool.description, tool.parameters.json_schema, tool.effects)
+
+    def _workflow_names(self) -> dict[str, str]:
+        """The names of workflows, by what they are called here."""
+        names = {WORKFLOW + workflow: workflow for workflow in self.runtime.workflow_names()}
+        return {
+            name: workflow
+            for name, workflow in names.items()
+            if NAME.fullmatch(name) and self._covers(name) and name not in self.runtime.toolbox
+        }
 
     def _workflows(self) -> Iterator[Offer]:
-        for workflow in self.runtime.workflow_names():
-            name = WORKFLOW + workflow
-            if not self._covers(name) or not NAME.fullmatch(name):
-                continue
+        for name, workflow in self._workflow_names().items():
             try:
                 spec = self.runtime.workflow(workflow).spec
             except AgentkitError:  # `agentkit check` says what is wrong with it
                 continue
-            schema = inputs_schema(spec.inputs)
             about = spec.description or f"The workflow {workflow}."
-            yield Offer(name, about, schema, None, workflow, len(spec.steps))
+            yield Offer(name, about, inputs_schema(spec.inputs), workflow=workflow)
 
     def _covers(self, name: str) -> bool:
-        return not self.patterns or self._is_named(name)
-
-    def _is_named(self, name: str) -> bool:
-        return any(fnmatchcase(name, pattern) for pattern in self.patterns if pattern != "*")
+        named = any(fnmatchcase(name, pattern) for pattern in self.patterns)
+        if self._is_passed_on(name):
+            return named and "*" not in self.patterns
+        return named or not self.patterns
 
     def _is_passed_on(self, name: str) -> bool:
         return any(name.startswith(f"{server}__") for server in self.runtime.settings.mcp)

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from agentkit import __version__
 from agentkit.cancel import CancelToken
-from agentkit.errors import UnknownName
 from agentkit.mcp.calls import Calls, Told
-from agentkit.mcp.offers import Offer, Offers
+from agentkit.mcp.offers import NotOffered, Offer, Offers
 from agentkit.mcp.progress import Tell
 from agentkit.mcp.threads import Threads
 from agentkit.runtime import Runtime
@@ -81,7 +80,7 @@ class Service:
 
             try:
                 told = await self._threads.run(make)
-            except UnknownName as error:
+            except NotOffered as error:
                 raise MCPError(INVALID_PARAMS, str(error)) from None
         return CallToolResult(
             content=[TextContent(text=text) for text in told.texts],

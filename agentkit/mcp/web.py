@@ -37,16 +37,19 @@ def serve_web(
     Raises `MachineError` for a port that cannot be had.
     """
     with _listening(port) as listening:
-        actual = listening.getsockname()[1]
-        ready(actual)
-        asyncio.run(_serve(runtime, patterns, listening, token, actual))
+        asyncio.run(_serve(runtime, patterns, listening, token, ready))
 
 
 async def _serve(
-    runtime: Runtime, patterns: Sequence[str], listening: socket.socket, token: str, port: int
+    runtime: Runtime,
+    patterns: Sequence[str],
+    listening: socket.socket,
+    token: str,
+    ready: Callable[[int], None],
 ) -> None:
     import uvicorn
 
+    port = listening.getsockname()[1]
     service = Service(runtime, patterns)
     app = service.sdk_server().streamable_http_app(streamable_http_path=PATH, host=HOST)
     config = uvicorn.Config(
@@ -59,6 +62,7 @@ async def _serve(
     server = uvicorn.Server(config)
     try:
         with _signals(server):
+            ready(port)
             await server.serve([listening])
     finally:
         service.end()

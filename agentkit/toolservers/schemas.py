@@ -87,7 +87,7 @@ class _Cleaner:
             if part is not None:
                 made[key] = part
         if "patternProperties" in given:  # what they would allow, the rest must not forbid
-            made.pop("additionalProperties", None)
+            made["additionalProperties"] = True
             made.pop("unevaluatedProperties", None)
         if isinstance(given.get("pattern"), str):
             told = f"{made.get('description', '')} (pattern: {given['pattern']})"
