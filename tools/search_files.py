@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import SchemaError, SchemaValidator, core_schema
 
 from agentkit import ToolContext, tool
@@ -41,8 +42,6 @@ LARGEST = 50_000_000
 """Bytes of a file that is searched."""
 SEARCHED = 20_000
 """Files that are searched."""
-SECONDS = 60.0
-"""How long that may take."""
 LONGEST = 20_000
 """Characters of a line that an expression is matched with."""
 SPECIAL = frozenset(".^$*+?()[]{}|\\")
@@ -53,6 +52,14 @@ NOTES = 10
 """Notes on what is not shown."""
 SNIFFED = 8192
 """Bytes at the beginning that tell text from anything else."""
+
+
+class Options(BaseModel):
+    """What settings can say: `tools: {options: {search_files: {seconds: 300}}}`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    seconds: float = Field(60.0, gt=0)
 
 
 @tool(effects=("reads",))
@@ -72,7 +79,8 @@ def search_files(
     if "/" in files:
         folder, _, name = files.rpartition("/")
         raise ToolRetry(f"files is for names: path={str(path / folder)!r}, files={name!r}")
-    search = _Search(_Pattern(pattern), context)
+    end = time.monotonic() + context.options(Options).seconds
+    search = _Search(_Pattern(pattern), context, end)
     place = context.files.locate(path)
     if place.is_dir():
         search.folder(place, path, files)
@@ -128,11 +136,11 @@ class _Search:
 
     pattern: _Pattern
     context: ToolContext
+    end: float
     searched: int = 0
     lines: list[str] = field(default_factory=list)
     hidden: int = 0
     notes: list[str] = field(default_factory=list)
-    until: float = field(default_factory=lambda: time.monotonic() + SECONDS)
 
     def folder(self, place: Path, name: Path, files: str) -> None:
         """Search all text files of a folder whose names are like `files`."""
@@ -167,7 +175,7 @@ class _Search:
 
     def _late(self) -> bool:
         self.context.cancel.check()
-        return time.monotonic() > self.until
+        return time.monotonic() > self.end
 
     def told(self, files: str) -> str:
         """What the caller reads."""

@@ -149,7 +149,12 @@ def call(context: Context) -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
-def call_anywhere(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+def anywhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of `call_anywhere`."""
+    return tmp_path_factory.mktemp("anywhere")
+
+
+@pytest.fixture(scope="session")
+def call_anywhere(anywhere: Path) -> Callable[..., Any]:
     """The same for hypothesis, which wants one fixture for all its examples."""
-    folder = tmp_path_factory.mktemp("run")
-    return _calling(Context(folder, folder))
+    return _calling(Context(anywhere, anywhere))

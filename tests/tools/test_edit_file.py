@@ -229,7 +229,7 @@ PIECES = st.text("ab \né", max_size=6)
 @given(PIECES, PIECES, PIECES.filter(bool), PIECES, st.sampled_from(["\n", "\r\n"]))
 def test_an_edit_is_a_replacement_or_changes_nothing(
     call_anywhere: Call,
-    tmp_path_factory: pytest.TempPathFactory,
+    anywhere: Path,
     head: str,
     tail: str,
     old: str,
@@ -237,7 +237,7 @@ def test_an_edit_is_a_replacement_or_changes_nothing(
     line_end: str,
 ) -> None:
     """With the line ends of the file, whichever they are."""
-    path = next(tmp_path_factory.getbasetemp().glob("run*")) / "edited.txt"
+    path = anywhere / "edited.txt"
     text = head + old + tail
     path.write_bytes(text.replace("\n", line_end).encode())
 

@@ -84,9 +84,9 @@ def test_a_line_that_does_not_exist(call: Call, write: Write, text: str, count: 
 @given(st.lists(st.text(st.characters(blacklist_characters="\n", codec="utf-8"), min_size=1),
                 min_size=1, max_size=20), st.integers(1, 7))  # fmt: skip
 def test_the_parts_together_are_the_whole(
-    call_anywhere: Call, tmp_path_factory: pytest.TempPathFactory, rows: list[str], step: int
+    call_anywhere: Call, anywhere: Path, rows: list[str], step: int
 ) -> None:
-    path = next(tmp_path_factory.getbasetemp().glob("run*")) / "parts.txt"
+    path = anywhere / "parts.txt"
     path.write_bytes(("\ufeff" + "\n".join(rows)).encode())
 
     read, start = list[str](), 1

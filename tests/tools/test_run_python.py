@@ -102,19 +102,18 @@ def hint(call: Call, code: str) -> str:
 def test_an_error_is_told_by_the_lines_of_the_code(call: Call) -> None:
     code = "import json\n\ndef load(text):\n    return json.loads(text)\n\nprint('go')\nload('{')"
 
-    assert hint(call, code) == (
-        "it ended with exit code 1\n"
-        "Traceback (most recent call last):\n"
-        '  File "code.py", line 7, in <module>\n'
-        "    load('{')\n"
-        '  File "code.py", line 4, in load\n'
-        "    return json.loads(text)\n"
-        "           ^^^^^^^^^^^^^^^^\n"
-        "json.decoder.JSONDecodeError: Expecting property name enclosed in double quotes: "
-        "line 1 column 2 (char 1)\n"
-        "it had printed:\n"
-        "go"
-    )
+    told = [line for line in hint(call, code).splitlines() if line.strip(" ~^")]
+
+    assert told[:-3] == [
+        "it ended with exit code 1",
+        "Traceback (most recent call last):",
+        '  File "code.py", line 7, in <module>',
+        "    load('{')",
+        '  File "code.py", line 4, in load',
+        "    return json.loads(text)",
+    ]
+    assert told[-3].startswith("json.decoder.JSONDecodeError: Expecting property name")
+    assert told[-2:] == ["it had printed:", "go"]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -121,10 +120,8 @@ def test_a_very_long_line_is_searched_for_texts_only(call: Call, context: Any) -
 
 
 @pytest.mark.usefixtures("tree")
-def test_a_search_ends_when_its_time_is_over(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    (module,) = [m for name, m in sys.modules.items() if name.endswith("_search_files")
-                 and name.startswith("agentkit_tool_")]  # fmt: skip
-    monkeypatch.setattr(module, "SECONDS", -1.0)
+def test_a_search_ends_when_its_time_is_over(call: Call, context: Any) -> None:
+    context.settings = {"seconds": 1e-9}
 
     assert call("search_files", pattern="area").splitlines()[1] == (
         "[stopped after 0 files: choose with path and files]"
@@ -233,11 +230,9 @@ def test_searching_can_be_cancelled(call: Call, context: Any) -> None:
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp"]), min_size=1))
-def test_every_text_is_found_as_it_is(
-    call_anywhere: Call, tmp_path_factory: pytest.TempPathFactory, text: str
-) -> None:
+def test_every_text_is_found_as_it_is(call_anywhere: Call, anywhere: Path, text: str) -> None:
     """Whatever it would mean as an expression."""
-    path = next(tmp_path_factory.getbasetemp().glob("run*")) / "searched.txt"
+    path = anywhere / "searched.txt"
     path.write_text(f"one\nbefore {text} after\n")
 
     if text.strip():
