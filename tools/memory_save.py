@@ -7,10 +7,7 @@ can ask about it by name: `tools: {memory_save: ask}`.
 from __future__ import annotations
 
 from agentkit import ToolContext, tool
-from agentkit.errors import ToolRetry
-
-LONGEST = 20_000
-"""Characters of one note: more is a document, and nobody finds a sentence in it by its meaning."""
+from agentkit.errors import ToolRetry, UserError
 
 
 @tool
@@ -23,9 +20,7 @@ def memory_save(text: str, source: str = "", *, context: ToolContext) -> dict[st
     """
     if not text.strip():
         raise ToolRetry("text is empty: write what should be remembered")
-    if len(text) > LONGEST:
-        raise ToolRetry(
-            f"text has {len(text)} characters, a note has {LONGEST} at most: save the facts one by "
-            "one, and long texts with write_file"
-        )
-    return {"id": context.memory.save(text.strip(), source=source.strip())}
+    try:
+        return {"id": context.memory.save(text.strip(), source=source.strip())}
+    except UserError as error:
+        raise ToolRetry(f"{error}; save facts one by one, and long texts with write_file") from None

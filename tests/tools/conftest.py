@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import pytest
 
 from agentkit.cancel import CancelToken
 from agentkit.config import shipped
-from agentkit.errors import ApprovalNeeded, ToolError
+from agentkit.errors import ApprovalNeeded, ToolError, UserError
 from agentkit.ports import (
     Files,
     HttpRequest,
@@ -27,6 +27,8 @@ from agentkit.toolbox.files import GrantedFiles
 from agentkit.toolbox.grants import Grants
 
 TOOLS = Toolbox([shipped("tools")])
+LONGEST = 1000
+"""Characters of a note in the memory of these tests."""
 
 
 @dataclass
@@ -35,7 +37,9 @@ class Shelf:
 
     entries: list[tuple[str, str]] = field(default_factory=list)
 
-    def search(self, query: str, *, limit: int = 5) -> list[Recollection]:
+    def search(
+        self, query: str, *, limit: int = 5, where: Sequence[Any] = ()
+    ) -> list[Recollection]:
         asked = set(query.lower().split())
         found = [
             Recollection(f"m{n}", text, source, len(asked & set(text.lower().split())) / len(asked))
@@ -44,12 +48,17 @@ class Shelf:
         near = sorted(found, key=lambda entry: entry.score, reverse=True)
         return [entry for entry in near if entry.score][:limit]
 
-    def save(self, text: str, *, source: str) -> str:
+    def save(self, text: str, *, source: str, metadata: Mapping[str, Any] | None = None) -> str:
+        if len(text) > LONGEST:
+            raise UserError(f"the text is too long for a note: {LONGEST} characters at most")
         texts = [kept for kept, _ in self.entries]
         if text not in texts:
             self.entries.append((text, source))
             return f"m{len(texts)}"
         return f"m{texts.index(text)}"
+
+    def forget(self, where: Sequence[Any]) -> int:
+        raise AssertionError("no tool forgets")
 
 
 @dataclass

@@ -27,7 +27,8 @@ def test_the_same_text_is_kept_once(call: Call, context: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "hint"), [(" \n", "text is empty"), ("x" * 20_001, "20001 characters.*one by one")]
+    ("text", "hint"),
+    [(" \n", "text is empty"), ("x" * 1001, "too long for a note.*save facts one by one")],
 )
 def test_what_is_no_note_is_not_kept(call: Call, context: Any, text: str, hint: str) -> None:
     with pytest.raises(ToolRetry, match=hint):
