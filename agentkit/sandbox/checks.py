@@ -11,9 +11,8 @@ from pathlib import Path
 from agentkit.errors import ToolError
 from agentkit.jobs import Job
 
-MOST_ARGUMENTS = 4_000
-MOST_VARIABLES = 1_000
-"""Bubblewrap takes 9,000 words on its command line, ours among them."""
+MOST_WORDS = 8_000
+"""Bubblewrap takes 9,000 on its command line, ours among them; a variable or an input is three."""
 
 LONGEST = 131_000
 """Bytes in one argument or variable: the kernel takes no more."""
@@ -23,10 +22,10 @@ def checked(job: Job) -> Job:
     """The job with its inputs where they really are.  Raises `ToolError` for what cannot be."""
     if not job.argv or not job.argv[0]:
         raise ToolError("there is no program to run")
-    if len(job.argv) > MOST_ARGUMENTS or len(job.environment) > MOST_VARIABLES:
+    if len(job.argv) + 3 * len(job.environment) + 3 * len(job.inputs) > MOST_WORDS:
         raise ToolError(
-            f"{len(job.argv)} arguments and {len(job.environment)} variables are too many: "
-            "hand them over in a file, or on stdin"
+            f"{len(job.argv)} arguments, {len(job.environment)} variables and {len(job.inputs)} "
+            "inputs are too many: hand them over in a file, on stdin, or in a folder"
         )
     for name in job.environment:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):

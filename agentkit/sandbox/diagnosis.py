@@ -10,9 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agentkit.errors import MachineError
+from agentkit.sandbox.rlimits import kernel
 
 PROCESSORS = ("x86_64", "aarch64")
 """The ones whose system calls were looked at."""
+
+OLDEST = (5, 3)
+"""The kernel that first let us wait for a process that is not our child."""
 
 WITHOUT = "or run such code with your own rights: `sandbox: none` in settings"
 
@@ -69,6 +73,11 @@ def unsupported() -> MachineError | None:
     if sys.platform != "linux":
         return MachineError(
             f"programs are kept apart by Linux only, and this is {platform.system()}", hint=WITHOUT
+        )
+    if kernel() < OLDEST:
+        needed = ".".join(map(str, OLDEST))
+        return MachineError(
+            f"the sandbox needs Linux {needed}, and this is {platform.release()}", hint=WITHOUT
         )
     if platform.machine() not in PROCESSORS:
         return MachineError(

@@ -144,7 +144,8 @@ def _lease(numbers: Sequence[int]) -> Iterator[int]:
     The claim is an abstract socket: it is there or not, and goes with its process.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as claim:
-        for number in random.sample(numbers, len(numbers)):
+        first = random.randrange(len(numbers))  # noqa: S311 (it only has to be another one)
+        for number in (*numbers[first:], *numbers[:first]):
             try:
                 claim.bind(f"\0agentkit-sandbox-{number}")
             except OSError:

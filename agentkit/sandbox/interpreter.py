@@ -7,6 +7,7 @@ since where it really is may be a place that means something else inside.
 
 from __future__ import annotations
 
+import re
 import sys
 import sysconfig
 from collections.abc import Iterator
@@ -64,13 +65,11 @@ def _base(executable: Path) -> Iterator[Path]:
     yield executable
     base = {"installed_base": sys.base_prefix, "platbase": sys.base_exec_prefix}
     yield from {Path(sysconfig.get_path(name, vars=base)) for name in ("stdlib", "platstdlib")}
-    libraries = Path(sys.base_prefix, "lib")
     if Path(sys.base_prefix, "conda-meta").exists():
-        yield libraries  # conda's Python takes everything from there, not from the system
+        yield Path(sys.base_prefix, "lib")  # conda takes everything from there, not from the system
         return
-    own = str(sysconfig.get_config_var("INSTSONAME"))
-    if ".so" in own and (libraries / own).exists():
-        yield libraries / own
+    maps = Path("/proc/self/maps").read_text(encoding="utf-8", errors="surrogateescape")
+    yield from {Path(path) for path in re.findall(r"/\S.*/libpython[^/\n]*\.so[^/\n]*", maps)}
 
 
 def _environment() -> Iterator[Path]:

@@ -36,7 +36,7 @@ def handed_over(folder: int, path: Path, number: int | None) -> Iterator[None]:
     try:
         try:
             handover.give()
-        except PermissionError as error:
+        except OSError as error:
             raise MachineError(
                 f"{path} cannot be handed to the user that its programs run as: {error.strerror}",
                 hint="have the runs on a disk with owners: AGENTKIT_HOME=/other/folder",

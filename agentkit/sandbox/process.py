@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -115,7 +116,7 @@ class Sandboxed:
             raise (
                 _not_started(program, said) if said.startswith("bwrap: execvp ") else refused(said)
             )
-        if code in NO_START and said.startswith("setpriv: "):
+        if code in NO_START and re.match(r"setpriv: (?!failed to execute)", said):
             raise refused(said)
         if code in NO_START and said.startswith(f"{RESTORER}: "):
             raise _not_started(program, said)

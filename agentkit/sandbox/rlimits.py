@@ -20,7 +20,8 @@ ADDRESSES = 4
 bounds what one process can take between two looks at it."""
 
 NO_CORE = 1
-"""A limit of 0 still starts the system's crash handler, 1 is the kernel's word for not at all."""
+"""A limit of 0 still starts the system's crash handler, 1 is the kernel's word for not at all.  The
+filter of system calls keeps it so."""
 
 ENDED_BY: dict[int, Stopped] = {-signal.SIGXCPU: "cpu", -signal.SIGXFSZ: "disk"}
 """Exit codes of programs that the kernel has ended at such a limit."""
@@ -61,6 +62,11 @@ def first_to_go(pid: int) -> None:
 
 
 def counts_by_namespace() -> bool:
-    """Whether the kernel counts a user's processes in each user namespace apart (Linux 5.14)."""
+    """Whether the kernel counts a user's processes in each user namespace apart."""
+    return kernel() >= (5, 14)
+
+
+def kernel() -> tuple[int, int]:
+    """The version of Linux."""
     major, minor = re.findall(r"\d+", os.uname().release)[:2]
-    return (int(major), int(minor)) >= (5, 14)
+    return int(major), int(minor)

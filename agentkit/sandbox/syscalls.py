@@ -80,6 +80,10 @@ OPENS = {"open": (1, 2), "openat": (2, 3)}
 MAKES_A_FILE = {"O_CREAT": 0o100, "__O_TMPFILE": 0o20_000_000}
 """Flags without which the mode is not looked at, and may be anything."""
 
+CORE_LIMIT = {"setrlimit": (0, 1), "prlimit64": (1, 2)}
+"""Calls that set limits: the arguments that are the limit and its new value."""
+RLIMIT_CORE = 4
+
 WORD = 0xFFFF_FFFF
 """The kernel looks at the lower half of these arguments only."""
 
@@ -123,6 +127,9 @@ def refuse(rules: Any) -> None:
         same = seccomp.Arg(1, seccomp.MASKED_EQ, WORD, request)
         rules.add_rule(forbidden, _number("ioctl"), same)
     rules.add_rule(forbidden, _number("personality"), seccomp.Arg(0, seccomp.NE, 0))
+    for name, (limit, value) in CORE_LIMIT.items():  # done, it is said: see rlimits.NO_CORE
+        core = seccomp.Arg(limit, seccomp.MASKED_EQ, WORD, RLIMIT_CORE)
+        rules.add_rule(seccomp.ERRNO(0), _number(name), core, seccomp.Arg(value, seccomp.NE, 0))
     elsewhere = seccomp.Arg(0, seccomp.NE, socket.AF_UNIX)
     for name in ("socket", "socketpair"):
         rules.add_rule(seccomp.ERRNO(errno.EAFNOSUPPORT), _number(name), elsewhere)

@@ -84,7 +84,7 @@ class Processes:
         own = shared = 0
         for process, resident in most.items():
             shares = dict(_SHARES.findall(self._read(process, "smaps_rollup")))
-            if shares:
+            if b"Pss_Anon" in shares:  # of another's process, or on an older kernel, it is not
                 own += 1024 * (int(shares[b"Pss_Anon"]) + int(shares[b"SwapPss"]))
                 shared += 1024 * int(shares[b"Pss_Shmem"])
             else:

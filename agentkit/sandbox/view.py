@@ -52,13 +52,13 @@ def options(
     """
     users = files.enter_context(sealed(USERS.format(number, WORK).encode()))
     groups = files.enter_context(sealed(GROUPS.format(number).encode()))
-    made = [*NAMESPACES, *_folders(python), *_system()]
-    made += ["--perms", "0444", "--file", str(users), "/etc/passwd"]
-    made += ["--perms", "0444", "--file", str(groups), "/etc/group"]
-    made += ["--proc", "/proc", "--dev", "/dev"]
+    made = [*NAMESPACES, "--proc", "/proc", "--dev", "/dev"]
     for folder in IN_MEMORY:
         size = str(max(1, job.limits.memory // 2))
         made += ["--perms", "1777", "--size", size, "--tmpfs", folder]
+    made += [*_folders(python), *_system()]
+    made += ["--perms", "0444", "--file", str(users), "/etc/passwd"]
+    made += ["--perms", "0444", "--file", str(groups), "/etc/group"]
     for inside, outside in python.shown.items():
         made += ["--ro-bind", str(outside), str(inside)]
     for link, target in python.links.items():
@@ -73,9 +73,8 @@ def _folders(python: Interpreter) -> Iterator[str]:
     """What other things lie in.  Left to itself, bubblewrap closes some of them to all but root."""
     inside = [*python.shown, *python.links]
     parents = {parent for path in inside for parent in path.parents} - {Path("/")}
-    for folder in sorted({Path("/etc"), Path(INPUTS)} | parents):
-        if not folder.is_relative_to(IN_MEMORY[0]):
-            yield from ("--perms", "0755", "--dir", str(folder))
+    for folder in sorted({Path("/etc"), Path(INPUTS)} | parents - set(map(Path, IN_MEMORY))):
+        yield from ("--perms", "0755", "--dir", str(folder))
 
 
 def _system() -> Iterator[str]:

@@ -12,7 +12,7 @@ import os
 import stat
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,7 +70,8 @@ class WorkFolder:
 
     def settle(self, before: Contents) -> Left:
         """Clean up after a program of which nothing runs any more."""
-        os.chmod(self.descriptor, stat.S_IMODE(before.mode))  # noqa: PTH101
+        if os.fstat(self.descriptor).st_mode != before.mode:
+            os.chmod(self.descriptor, stat.S_IMODE(before.mode))  # noqa: PTH101
         changed, removed = [], []
         for entry in walk(self.descriptor, unlocking=True):
             as_before = before.stamps.get(entry.path) == _stamp(entry)
@@ -83,8 +84,9 @@ class WorkFolder:
             elif as_before:
                 continue
             elif stat.S_ISREG(entry.mode):
-                _make_plain(entry)
                 changed.append(entry.path)
+                with suppress(PermissionError):  # it is not ours, and lends no rights of ours
+                    _make_plain(entry)
             elif not stat.S_ISDIR(entry.mode):
                 os.unlink(entry.name, dir_fd=entry.parent)
                 removed.append(entry.path)
@@ -92,7 +94,8 @@ class WorkFolder:
                 remove(entry.parent, entry.name)
                 removed.append(entry.path)
             else:
-                unlock(entry.parent, entry.name)
+                with suppress(PermissionError):
+                    unlock(entry.parent, entry.name)
         return Left(tuple(sorted(changed)), tuple(sorted(removed)))
 
 
@@ -107,7 +110,10 @@ def lent(path: Path, cancel: CancelToken) -> Iterator[WorkFolder]:
         raise ToolError(f"{path} is not a folder: programs need one to work in")
     if str(place) in NOT_TO_BE_LENT or _is_home(place):
         raise ToolError(f"{place} is not lent to programs: give them a folder of their own")
-    descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise ToolError(f"{place} cannot be worked in: {error.strerror}") from None
     try:
         _take_turn(descriptor, cancel)
         yield WorkFolder(place, descriptor)

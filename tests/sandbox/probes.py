@@ -353,7 +353,7 @@ def raise_priority() -> object:
 @probe
 def raise_limits() -> object:
     found = {}
-    for name in ("CPU", "AS", "FSIZE", "NOFILE", "NPROC", "CORE"):
+    for name in ("CPU", "AS", "FSIZE", "NOFILE", "NPROC"):
         limit = getattr(resource, f"RLIMIT_{name}")
         try:
             resource.setrlimit(limit, (resource.getrlimit(limit)[1] + 1,) * 2)
@@ -365,6 +365,9 @@ def raise_limits() -> object:
 
 @probe
 def core_dump() -> object:
+    """Neither allowed, nor forbidden in a way that starts a crash handler all the same."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.prlimit(0, resource.RLIMIT_CORE, (2, 2))
     return resource.getrlimit(resource.RLIMIT_CORE)
 
 

@@ -66,6 +66,15 @@ def test_on_another_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert error.hint == SETTINGS
 
 
+def test_on_an_old_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diagnosis, "kernel", lambda: (4, 18))
+    monkeypatch.setattr(platform, "release", lambda: "4.18.0-553.el8.x86_64")
+
+    assert refusal(tmp_path).message == (
+        "the sandbox needs Linux 5.3, and this is 4.18.0-553.el8.x86_64"
+    )
+
+
 def test_on_another_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
 

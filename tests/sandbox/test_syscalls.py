@@ -174,6 +174,13 @@ def test_a_personality_is_the_usual_one(ask: Callable[..., int]) -> None:
     assert ask("personality", 0x0040000) == ask("personality", 8) == REFUSED
 
 
+def test_the_limit_on_core_dumps_stays_as_it_is(ask: Callable[..., int]) -> None:
+    done = pyseccomp.ERRNO(0)
+
+    assert ask("prlimit64", 0, 4, 0x1234, 0) == ask("setrlimit", 4, 0x1234) == done
+    assert ask("prlimit64", 0, 4, 0, 0x1234) == ask("prlimit64", 0, 7, 0x1234, 0) == ALLOWED
+
+
 def test_calls_that_nobody_has_looked_at_do_not_exist() -> None:
     for number in (syscalls.NEWEST + 1, 480, syscalls.BEYOND - 1):
         assert verdict(syscalls.program(), pyseccomp.system_arch(), number, ()) == ABSENT
