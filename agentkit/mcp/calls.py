@@ -85,8 +85,7 @@ class Calls:
         self, offer: Offer, arguments: Mapping[str, Any], cancel: CancelToken, tell: Tell
     ) -> Told:
         asked = json.dumps([offer.workflow, arguments], sort_keys=True)
-        with self._lock:
-            parked = self._parked.pop(asked, None)
+        parked = self._waiting(asked)
         workflow, watch = self.runtime.workflow(offer.workflow), _Watch()
         given: dict[str, Any] = {
             "profile": "unattended",
@@ -103,6 +102,12 @@ class Calls:
                 self._parked[asked] = watch.run
             return self._waits(need.request, str(need))
         return self._told(outputs, watch)
+
+    def _waiting(self, asked: str) -> str | None:
+        """The run that waits for the answer to this very call, if nobody went on with it."""
+        with self._lock:
+            run = self._parked.pop(asked, None)
+        return run if run and self.runtime.journal.run(run).status == "parked" else None
 
     # -- what the client is told -----------------------------------------------------------------
 

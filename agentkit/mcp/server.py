@@ -35,7 +35,7 @@ class Service:
     def __init__(self, runtime: Runtime, patterns: Sequence[str]) -> None:
         self._offers = Offers(runtime, patterns)
         self._calls = Calls(runtime)
-        self._threads = Threads()
+        self._making, self._looking = Threads(), Threads()
 
     def sdk_server(self) -> Server[Any]:
         """The SDK's server, which asks this one."""
@@ -51,12 +51,13 @@ class Service:
 
     def end(self) -> None:
         """Ask all calls to stop, and wait for them a while."""
-        self._threads.end()
+        self._looking.end()
+        self._making.end()
 
     async def _list(self, context: Context, params: object) -> ListToolsResult:
         from mcp.types import ListToolsResult, Tool
 
-        offers = await self._threads.run(lambda cancel: self._offers.all())
+        offers = await self._looking.run(lambda cancel: self._offers.all())
         tools = [
             Tool(
                 name=offer.name,
@@ -79,7 +80,7 @@ class Service:
                 return self._calls.make(offer, params.arguments or {}, cancel, tell)
 
             try:
-                told = await self._threads.run(make)
+                told = await self._making.run(make)
             except NotOffered as error:
                 raise MCPError(INVALID_PARAMS, str(error)) from None
         return CallToolResult(

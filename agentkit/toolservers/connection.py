@@ -35,7 +35,9 @@ MAX_WORDS = 600
 PATIENCE = 3.0
 """Seconds to learn why a connection is over."""
 
-NOT_FOUND = "it answers 404 Not Found"
+FORGOTTEN = "Session terminated"
+STAND_INS = {FORGOTTEN, "Not Found", "Server returned an error response"}
+"""What the SDK says in place of a server that answered with a status of HTTP and nothing else."""
 
 T = TypeVar("T")
 
@@ -134,7 +136,7 @@ class Connection:
                         self._opened.set()
                         await self._over.wait()
         except Exception as error:  # somebody else's program, over somebody else's network
-            self._fault = self._fault or self._way.refusal() or _explained(_leaf(error))
+            self._fault = self._fault or self._explained(_leaf(error))
         finally:
             self._over.set()
             self._opened.set()
@@ -206,20 +208,25 @@ class Connection:
         from mcp.types import CONNECTION_CLOSED, INVALID_PARAMS
 
         if self._over.is_set() or getattr(error, "code", None) == CONNECTION_CLOSED:
-            self._fault = self._fault or self._way.refusal() or _explained(error)
+            self._fault = self._fault or self._explained(error)
             self._over.set()
             await asyncio.wait({self._life}, timeout=PATIENCE)
             return Trouble(self._why())
-        if isinstance(error, MCPError):
-            refusal = self._way.refusal()
-            if refusal == NOT_FOUND:
-                self._retired = True
-                return Forgotten(refusal)
-            if refusal:
-                return Trouble(refusal)
-            words = plain(error.message, MAX_WORDS) or f"error {error.code}"
-            return Refused(words, invalid=error.code == INVALID_PARAMS)
-        return Trouble(_explained(error))
+        if not isinstance(error, MCPError):
+            return Trouble(self._explained(error))
+        if error.message == FORGOTTEN:
+            self._retired = True
+            return Forgotten(self._explained(error))
+        if error.message in STAND_INS:
+            return Trouble(self._explained(error))
+        words = plain(error.message, MAX_WORDS) or f"error {error.code}"
+        return Refused(words, invalid=error.code == INVALID_PARAMS)
+
+    def _explained(self, error: BaseException) -> str:
+        """An error as a sentence; where the SDK hides the status of an answer, that status."""
+        stands_in = getattr(error, "message", "") in STAND_INS
+        hidden = stands_in or isinstance(error, httpx2.StreamError)
+        return (self._way.refusal() if hidden else "") or _explained(error)
 
 
 async def _list(session: ClientSession) -> tuple[list[Tool], bool]:

@@ -8,6 +8,7 @@ is gone when it is closed.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -26,6 +27,8 @@ from agentkit.toolservers.plain import plain
 if TYPE_CHECKING:
     from mcp.client._transport import TransportStreams
     from mcp.shared.message import SessionMessage
+
+log = logging.getLogger(__name__)
 
 MAX_MESSAGE = 16_000_000
 """Bytes of one message."""
@@ -204,9 +207,10 @@ async def _end(process: subprocess.Popen[bytes]) -> None:
         _signal(process, signal.SIGTERM)
         await _ends_within(GRACE, process)
     _signal(process, signal.SIGKILL)  # while its number is still its own
-    while not await _ends_within(GRACE, process):
-        pass
-    process.wait()
+    if await _ends_within(10 * GRACE, process):
+        process.wait()
+    else:
+        log.warning("%s does not end: process %d", process.args, process.pid)
 
 
 async def _ends_within(seconds: float, process: subprocess.Popen[bytes]) -> bool:

@@ -10,7 +10,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from agentkit.cancel import CancelToken
 from agentkit.config import ServerSettings
@@ -19,12 +19,9 @@ from agentkit.messages import ToolSchema
 from agentkit.toolservers.address import Address
 from agentkit.toolservers.connection import Connection, Forgotten, Refused, Trouble, Way
 from agentkit.toolservers.loop import LOOP
-from agentkit.toolservers.offered import Listed, Offered, read
+from agentkit.toolservers.offered import Offered, read
 from agentkit.toolservers.program import Program
 from agentkit.toolservers.results import value_of
-
-if TYPE_CHECKING:
-    from mcp.types import CallToolResult
 
 T = TypeVar("T")
 
@@ -55,7 +52,7 @@ class McpServer:
     def tools(self) -> tuple[ToolSchema, ...]:
         """See `ports.ToolServer.tools`."""
         try:
-            listed = self._run(self._list)
+            listed = self._run(lambda connection: connection.tools())
         except Trouble as trouble:
             said = f"{self._who} cannot be used: {trouble}"
             raise MachineError(said, hint=self._hint(trouble)) from None
@@ -69,7 +66,7 @@ class McpServer:
         except (TypeError, ValueError) as error:
             raise ToolRetry(f"the arguments cannot be sent as JSON: {error}") from None
         try:
-            result = self._run(lambda: self._call(tool, arguments), cancel)
+            result = self._run(lambda connection: connection.call(tool, arguments), cancel)
         except Refused as no:
             kind = ToolRetry if no.invalid else ToolError
             raise kind(f"{self._who} says: {no}") from None
@@ -88,17 +85,13 @@ class McpServer:
 
     # -- on the loop -----------------------------------------------------------------------------
 
-    async def _list(self) -> Listed:
-        connection = await self._open()
-        return await connection.tools()
-
-    async def _call(self, tool: str, arguments: Mapping[str, Any]) -> CallToolResult:
+    async def _ask(self, question: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
         connection = await self._open()
         try:
-            return await connection.call(tool, arguments)
+            return await question(connection)
         except Forgotten:  # it was started anew in between, and has done nothing
             connection = await self._open()
-            return await connection.call(tool, arguments)
+            return await question(connection)
 
     async def _open(self) -> Connection:
         """The connection that there is, or a new one.  Raises `Trouble`."""
@@ -140,7 +133,9 @@ class McpServer:
     # -- from outside ----------------------------------------------------------------------------
 
     def _run(
-        self, work: Callable[[], Coroutine[Any, Any, T]], cancel: CancelToken | None = None
+        self,
+        question: Callable[[Connection], Coroutine[Any, Any, T]],
+        cancel: CancelToken | None = None,
     ) -> T:
         with self._lock:
             if self._closed:
@@ -148,7 +143,7 @@ class McpServer:
             if not self._entered:
                 LOOP.enter()
                 self._entered = True
-        return LOOP.run(work(), cancel)
+        return LOOP.run(self._ask(question), cancel)
 
     @property
     def _who(self) -> str:

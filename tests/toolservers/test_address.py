@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import json
 import socket
 from collections.abc import Iterator
 from functools import partial
 
 import pytest
 
-from agentkit.errors import MachineError, ToolError
+from agentkit.errors import MachineError, ToolError, ToolRetry
 
 from .conftest import Start
 from .wild import JSON, STREAM, Message, WildServer, honest
@@ -51,6 +52,17 @@ def test_a_refusal_is_told_with_its_status(start: Start) -> None:
     ):
         start(url=wild.url).tools()
     assert caught.value.hint == "its token comes from the variable that mcp.away.token_env names"
+
+
+def test_the_words_of_a_server_count_more_than_its_status(start: Start) -> None:
+    for status in (400, 404, 500):
+        error = {"code": -32602, "message": "the city is not known"}
+        said = json.dumps({"jsonrpc": "2.0", "id": 3, "error": error}).encode()
+        with (
+            calls((status, JSON, said)) as wild,
+            pytest.raises(ToolRetry, match="the server 'away' says: the city is not known"),
+        ):
+            start(url=wild.url).call("speak", {}, None)
 
 
 def test_a_redirect_to_another_host_is_not_followed(

@@ -125,6 +125,8 @@ def nested(depth: int) -> dict[str, Any]:
         ({"properties": {"a": 5}}, "is none: '5' stands where a schema should"),
         ({"properties": [1]}, r"is none: '\[1\]' stands under 'properties'"),
         ({"allOf": {}}, "stands under 'allOf'"),
+        ({"$ref": "#/anyOf/7", "anyOf": [True]}, "refers to a part that it does not have"),
+        ({"description": "x" * 2_000_000}, "is too large: 2 MB of JSON, 1 MB may be"),
         ({"enum": ["x" * 70_000]}, "is too large: 70 kB of JSON, 60 kB may be"),
     ],
 )  # fmt: skip
