@@ -133,9 +133,7 @@ class GuardedHttp:
 @functools.cache
 def trusted_authorities() -> ssl.SSLContext:
     """Those that browsers trust and those of this machine, where a home has its own."""
-    context = httpcore.default_ssl_context()
-    context.load_default_certs()
-    return context
+    return httpcore.default_ssl_context()
 
 
 def _wire_url(location: Location) -> httpcore.URL:
