@@ -73,9 +73,10 @@ class Signature:
     def json_schema(self) -> dict[str, Any]:
         """JSON Schema of the arguments as one object."""
         schema = self.arguments.model_json_schema()
-        schema.pop("title", None)
-        for argument in schema.get("properties", {}).values():
-            argument.pop("title", None)
+        for nested in (schema, *schema.get("$defs", {}).values()):  # a model pays for each word
+            nested.pop("title", None)
+            for argument in nested.get("properties", {}).values():
+                argument.pop("title", None)
         return schema
 
     @property

@@ -55,8 +55,8 @@ def doctor(context: click.Context) -> None:
 
 def _examine(runtime: Runtime) -> Iterator[Finding]:
     checks: tuple[Callable[[Runtime], Iterator[Finding]], ...] = (
-        _python, _cpu, _gpu, _engine, _memory, _disk, _models, _tools, _workflows, _journal,
-        _programs,
+        _python, _cpu, _gpu, _engine, _memory, _disk, _models, _tools, _sandbox, _workflows,
+        _journal, _programs,
     )  # fmt: skip
     for check in checks:
         try:
@@ -153,6 +153,11 @@ def _tools(runtime: Runtime) -> Iterator[Finding]:
     yield Finding("good", "tools", ", ".join(runtime.toolbox.names()))
     for bad in runtime.toolbox.bad:
         yield Finding("bad", "tools", f"{bad.source}: {bad.reason}", f"edit {bad.source}")
+
+
+def _sandbox(runtime: Runtime) -> Iterator[Finding]:
+    works, text, mend = runtime.sandbox_state()
+    yield Finding("good" if works else "note", "sandbox", text, mend)
 
 
 def _workflows(runtime: Runtime) -> Iterator[Finding]:

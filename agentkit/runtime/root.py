@@ -247,6 +247,15 @@ class Runtime:
                 )
             return self._remotes[name]
 
+    def sandbox_state(self) -> tuple[bool, str, str]:
+        """Whether code can be kept apart here, in words, and the command that mends it."""
+        if self.settings.sandbox == "none":
+            return False, "off: code runs with your rights", "take `sandbox: none` out of settings"
+        from agentkit.sandbox import availability
+
+        found = availability()
+        return found.works, found.reason or "code runs in bubblewrap", found.hint
+
     def engine_build(self) -> str:
         """What llama.cpp was built with: its instruction sets and accelerators.
 
