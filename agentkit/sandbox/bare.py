@@ -144,9 +144,9 @@ class _Bare:
         """Let it begin."""
         os.kill(self.process.pid, signal.SIGCONT)
 
-    def use(self, limits: Limits) -> Use:
+    def use(self, limits: Limits, *, last: bool = False) -> Use:
         """See `watch.Program.use`.  Where there is no /proc, it is the disk only."""
-        disk = self.growth.now(self.processes)
+        disk = self.growth.now(self.processes, exactly=last)
         if self.processes is None:
             return Use(disk=disk.bytes, files=disk.entries, deep=disk.deep)
         return Use(

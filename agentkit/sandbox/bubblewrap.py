@@ -8,6 +8,7 @@ that nothing is left that could meddle with the work folder while it is cleaned 
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from contextlib import ExitStack
@@ -84,6 +85,9 @@ def _run(
         together = stack.enter_context(group(job.limits, sandboxed.pid))
         confine(sandboxed.pid, job.limits, processes=who.processes(job.limits.processes))
         first_to_go(sandboxed.pid)
+        if who.owner is not None:  # or it could not open /dev/stdout
+            for pipe in (sandboxed.stdout, sandboxed.stderr):
+                os.fchown(pipe, who.owner, who.owner)
         sandboxed.release()
         ending = watch(sandboxed, job.limits, token)
         exit_code = sandboxed.exit_code(job.argv[0], ending)

@@ -21,7 +21,7 @@ OLDEST = (5, 3)
 WITHOUT = "or run such code with your own rights: `sandbox: none` in settings"
 
 IN_A_CONTAINER = (
-    "start the container with --cap-add SYS_ADMIN --cap-add NET_ADMIN "
+    "start the container with --cap-add SYS_ADMIN --cap-add NET_ADMIN --cap-add SYS_PTRACE "
     f"--security-opt apparmor=unconfined --security-opt seccomp=unconfined; {WITHOUT}"
 )
 

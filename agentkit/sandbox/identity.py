@@ -132,9 +132,9 @@ def identity() -> Iterator[Identity]:
         yield Leased(number, setpriv)
 
 
-def is_leased(number: int) -> bool:
-    """Whether a file's owner is such a user: one that a crash has left it to."""
-    return any(number in numbers for numbers in NUMBERS)
+def is_like(number: int, leased: int) -> bool:
+    """Whether a file's owner is such a user as this one: somebody whom a crash has left it to."""
+    return any(number in numbers and leased in numbers for numbers in NUMBERS)
 
 
 @contextmanager
@@ -192,7 +192,7 @@ def _hide(environment: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     """
     prefix = "_" * (1 + max(map(len, environment), default=0))  # longer than any name: no clash
     hidden = {f"{prefix}{count}": name for count, name in enumerate(environment)}
-    script = [f"cd {WORK}", "unset OLDPWD"]
+    script = [f"cd {WORK} || exit 126", "unset OLDPWD"]
     script += [f'export {name}="${one}"; unset {one}' for one, name in hidden.items()]
     return (
         {one: environment[name] for one, name in hidden.items()},

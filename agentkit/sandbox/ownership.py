@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agentkit.errors import MachineError
-from agentkit.sandbox.identity import is_leased
+from agentkit.sandbox.identity import is_like
 from agentkit.sandbox.tree import grip, walk
 
 Owner = tuple[int, int]
@@ -63,7 +63,7 @@ class _Handover:
 
     def _give(self, status: os.stat_result, path: str) -> None:
         owner = (status.st_uid, status.st_gid)
-        if is_leased(status.st_uid):  # a crash left it so
+        if is_like(status.st_uid, self.number):  # a crash left it so
             owner = (os.geteuid(), os.getegid())
         if not stat.S_ISDIR(status.st_mode) and status.st_nlink > 1:
             return

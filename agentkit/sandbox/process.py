@@ -64,17 +64,17 @@ class Sandboxed:
         """Let it begin."""
         os.write(self.hold, b"!")
 
-    def use(self, limits: Limits) -> Use:
+    def use(self, limits: Limits, *, last: bool = False) -> Use:
         """See `watch.Program.use`.  Raises `MachineError` where it cannot be told."""
         if self.inside is None:
             self.inside = look_inside(self.pid)
         if self.inside is None:
             if time.monotonic() > self.began + PATIENCE:
                 raise MachineError("a sandbox cannot be looked into, so its limits cannot be kept")
-            disk = self.growth.now(None)
+            disk = self.growth.now(None, exactly=last)
             return Use(disk=disk.bytes, files=disk.entries, deep=disk.deep)
         processes = self.inside.processes
-        disk = self.growth.now(processes)
+        disk = self.growth.now(processes, exactly=last)
         in_memory, files = self.inside.memory_files()
         return Use(
             cpu=processes.cpu(),
@@ -102,6 +102,8 @@ class Sandboxed:
 
     def exit_code(self, program: str, ending: Ending) -> int:
         """What it ended with: of its own, or of a signal.  To be asked when it has ended.
+
+        Bubblewrap tells both alike: who exits with 128 + n is taken for ended by signal n.
 
         Raises `ToolError` if the program could not be started, `MachineError` if there was no
         sandbox to start it in.
@@ -154,11 +156,11 @@ def held(
             )
         with process:
             try:
-                pid = _first_process(status, process)
+                pid, ended = _first_process(status, process)
             except BaseException:
                 process.kill()
                 raise
-            ended = stack.enter_context(_closing(os.pidfd_open(pid)))
+            stack.enter_context(_closing(ended))
             sandboxed = Sandboxed(process, pid, ended, hold, status, growth)
             try:
                 yield sandboxed
@@ -186,15 +188,22 @@ def _spawn(command: list[str], stdin: int, passed: tuple[int, ...]) -> subproces
         raise
 
 
-def _first_process(status: int, process: subprocess.Popen[bytes]) -> int:
-    """The process that is number 1 inside.  Raises `MachineError` if bubblewrap has none."""
+def _first_process(status: int, process: subprocess.Popen[bytes]) -> tuple[int, int]:
+    """The process that is number 1 inside, and a descriptor of it.
+
+    Raises `MachineError` if bubblewrap has none, or has it no more.
+    """
     said = b""
     while b"\n" not in said:
         block = os.read(status, 4096)
         if not block:
             raise refused(process.communicate()[1].decode("utf-8", "replace"))
         said += block
-    return int(json.loads(said.partition(b"\n")[0])["child-pid"])
+    pid = int(json.loads(said.partition(b"\n")[0])["child-pid"])
+    try:
+        return pid, os.pidfd_open(pid)
+    except ProcessLookupError:
+        raise refused(process.communicate()[1].decode("utf-8", "replace")) from None
 
 
 def _not_started(program: str, said: str) -> ToolError:

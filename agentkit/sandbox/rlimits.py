@@ -31,7 +31,7 @@ SIGNALS = 1024
 
 
 def confine(pid: int, limits: Limits, *, processes: int | None) -> None:
-    """Set the limits of a process that waits to begin.
+    """Set the limits of a process that waits to begin; one that is no more needs none.
 
     `processes` is the limit on processes of its user, None where others count as well.
     """
@@ -48,11 +48,12 @@ def confine(pid: int, limits: Limits, *, processes: int | None) -> None:
     }
     if processes is not None:
         wanted[resource.RLIMIT_NPROC] = (processes, processes)
-    for limit, (soft, hard) in wanted.items():
-        _, most = resource.prlimit(pid, limit)
-        if most != resource.RLIM_INFINITY:
-            soft, hard = min(soft, most), min(hard, most)
-        resource.prlimit(pid, limit, (soft, hard))
+    with suppress(ProcessLookupError):
+        for limit, (soft, hard) in wanted.items():
+            _, most = resource.prlimit(pid, limit)
+            if most != resource.RLIM_INFINITY:
+                soft, hard = min(soft, most), min(hard, most)
+            resource.prlimit(pid, limit, (soft, hard))
 
 
 def first_to_go(pid: int) -> None:

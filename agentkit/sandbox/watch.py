@@ -16,7 +16,7 @@ from agentkit.jobs import Limits, Stopped
 from agentkit.sandbox.usage import Use, exceeded
 
 TICK = 0.05
-"""Seconds between two looks.  A look that takes long is taken more rarely: it may cost a tenth."""
+"""Seconds between two looks."""
 
 PATIENCE = 1.0
 """Seconds that output may still come after the end: somebody may have got away with the pipe."""
@@ -39,8 +39,8 @@ class Program(Protocol):
     def ended(self) -> int:
         """Can be read from when nothing of it runs any more."""
 
-    def use(self, limits: Limits) -> Use:
-        """What it uses now."""
+    def use(self, limits: Limits, *, last: bool = False) -> Use:
+        """What it uses now, or what it has left when it has ended."""
 
     def kill(self) -> None:
         """End it with all its processes, at once.  Idempotent."""
@@ -87,7 +87,7 @@ class _Watch:
                         self._program.kill()
         assert self._ended is not None
         if not self._stopped:  # it may have been quicker than a look
-            self._stopped = "output" if self._left < 0 else self._exceeded()
+            self._stopped = "output" if self._left < 0 else self._exceeded(last=True)
         return Ending(
             bytes(self._output[self._program.stdout]),
             bytes(self._output[self._program.stderr]),
@@ -117,12 +117,11 @@ class _Watch:
         if now < self._next_look:
             return ""
         stopped = self._exceeded()
-        done = time.monotonic()
-        self._next_look = done + max(TICK, 10 * (done - now))
+        self._next_look = time.monotonic() + TICK
         return stopped
 
-    def _exceeded(self) -> Stopped:
-        return exceeded(self._program.use(self._limits), self._limits)
+    def _exceeded(self, *, last: bool = False) -> Stopped:
+        return exceeded(self._program.use(self._limits, last=last), self._limits)
 
     def _pause(self) -> float:
         if self._ended:

@@ -106,8 +106,6 @@ def lent(path: Path, cancel: CancelToken) -> Iterator[WorkFolder]:
     Raises `ToolError` for what is no folder of its own, `Cancelled` while it waits.
     """
     place = path.resolve()
-    if not place.is_dir():
-        raise ToolError(f"{path} is not a folder: programs need one to work in")
     if str(place) in NOT_TO_BE_LENT or _is_home(place):
         raise ToolError(f"{place} is not lent to programs: give them a folder of their own")
     try:
@@ -138,6 +136,8 @@ def _take_turn(descriptor: int, cancel: CancelToken) -> None:
             return
         except BlockingIOError:
             time.sleep(TICK)
+        except OSError:  # some network disks have no locks: there, programs are not kept apart
+            return
 
 
 def leads_out(path: str, target: str, astray: Collection[str] = ()) -> bool:

@@ -12,7 +12,15 @@ import pytest
 
 from agentkit.errors import MachineError
 from agentkit.jobs import Job
-from agentkit.sandbox import Availability, BubblewrapSandbox, availability, diagnosis, syscalls
+from agentkit.sandbox import (
+    Availability,
+    BubblewrapSandbox,
+    availability,
+    bubblewrap,
+    diagnosis,
+    syscalls,
+)
+from agentkit.sandbox.interpreter import Interpreter
 
 from .runner import Runner
 
@@ -117,6 +125,18 @@ def test_bubblewrap_that_says_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
     fake_bwrap(tmp_path, monkeypatch, "exit 1")
 
     assert refusal(tmp_path).message.endswith("here: no word why")
+
+
+def test_a_sandbox_that_cannot_be_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bubblewrap dies at once, before or after we hear of it: it is the same to us."""
+    shown = {Path("/opt/x"): Path("/no/such/file")}
+    monkeypatch.setattr(bubblewrap, "interpreter", lambda: Interpreter(Path("/usr/bin"), shown, {}))
+
+    for _ in range(20):
+        assert refusal(tmp_path).message == (
+            "bubblewrap cannot keep programs apart here: "
+            "Can't find source path /no/such/file: No such file or directory"
+        )
 
 
 def test_in_a_container_it_is_said_how_to_start_it(monkeypatch: pytest.MonkeyPatch) -> None:

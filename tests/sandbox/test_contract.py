@@ -49,6 +49,14 @@ def test_input_of_any_size(sandbox: Sandbox, work: Path, size: int) -> None:
     assert int(sandbox.run(job).stdout) == size
 
 
+def test_the_three_have_names(sandbox: Sandbox, work: Path) -> None:
+    script = "cat /dev/stdin > /dev/stdout; echo err > /dev/stderr; cat < /proc/self/fd/0"
+
+    result = sandbox.run(Job(("sh", "-c", script), work, stdin=b"in\n"))
+
+    assert (result.stdout, result.stderr) in ((b"in\n", b"err\n"), (b"in\nin\n", b"err\n"))
+
+
 def test_input_that_nobody_reads(sandbox: Sandbox, work: Path) -> None:
     assert sandbox.run(Job(("true",), work, stdin=b"x" * 5_000_000)).exit_code == 0
 
