@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -12,7 +13,10 @@ import pytest
 from agentkit.config import shipped
 from agentkit.errors import InvalidInput, ToolError, UnknownName
 from agentkit.ports import ToolContext
-from agentkit.toolbox import Toolbox
+from agentkit.toolbox import Tool, Toolbox, tool
+from agentkit.toolbox.sources import Scan
+
+from .calls import Given, made
 
 HEAD = "from __future__ import annotations\nfrom agentkit import ToolContext, tool\n"
 GOOD = (
@@ -207,3 +211,142 @@ def test_arguments_are_not_changed(tmp_path: Path) -> None:
 
     assert call(tools, "x", given, CONTEXT) == 1
     assert given == {"a": []}
+
+
+# -- several sources, several threads --------------------------------------------------------------
+
+
+@tool
+def here() -> str:
+    """Here."""
+    return "here"
+
+
+def far(name: str, says: str = "far") -> Tool:
+    @tool(name=name)
+    def away() -> str:
+        """Away."""
+        return says
+
+    return made(away)
+
+
+def test_a_source_with_a_prefix_is_asked_when_one_of_its_tools_is_wanted() -> None:
+    near, files, mail = (
+        Given([made(here)]),
+        Given([far("files__read")], prefix="files__"),
+        Given([far("mail__send")], prefix="mail__"),
+    )
+    tools = Toolbox([near, files, mail])
+    assert tools.get("here") is not None
+    assert tools.get("file") is None
+    assert (near.scans, files.scans, mail.scans) == (1, 0, 0)
+    assert tools.get("files__nothing") is None
+    assert tools["files__read"].name == "files__read"
+    assert (near.scans, files.scans, mail.scans) == (1, 1, 0)
+    assert tools.names() == ["files__read", "here", "mail__send"]
+    assert (near.scans, files.scans, mail.scans) == (1, 1, 1)
+    tools.refresh()
+    assert (near.scans, files.scans, mail.scans) == (2, 2, 2)
+
+
+def test_a_refresh_does_not_ask_who_was_not_asked_before() -> None:
+    server = Given([far("files__read")], prefix="files__")
+    Toolbox([server]).refresh()
+    assert server.scans == 0
+
+
+def test_a_source_that_is_asked_late_keeps_its_place() -> None:
+    late = Given([far("x__tool", "early in line")], prefix="x__", label="late")
+    last = Given([far("x__tool", "last in line")], label="last")
+    tools = Toolbox([late, last])
+    assert tools["x__tool"].run({}, CONTEXT) == "last in line"
+    assert tools.origins("x__tool") == ("late", "last")
+
+
+def test_two_threads_that_want_the_same_server_both_wait_for_it() -> None:
+    """The second one must not find a toolbox in which the server was asked, and nothing is."""
+    entered, go = threading.Event(), threading.Event()
+
+    class Slow(Given):
+        def scan(self) -> Scan:
+            entered.set()
+            assert go.wait(10)
+            return super().scan()
+
+    slow = Slow([far("slow__tool")], prefix="slow__")
+    tools = Toolbox([Given([made(here)]), slow])
+    found: list[str] = []
+
+    def look() -> None:
+        found.append(tools["slow__tool"].name)
+
+    first = threading.Thread(target=look)
+    first.start()
+    assert entered.wait(10)
+    second = threading.Thread(target=look)
+    second.start()
+    assert tools["here"].name == "here"  # and nobody else waits with them
+    second.join(0.05)
+    go.set()
+    first.join()
+    second.join()
+    assert (found, slow.scans) == (["slow__tool", "slow__tool"], 1)
+
+
+def test_a_scan_that_was_interrupted_is_made_again() -> None:
+    class Interrupted(Given):
+        def scan(self) -> Scan:
+            super().scan()
+            if self.scans == 1:
+                raise KeyboardInterrupt
+            return Scan(tuple(self.tools))
+
+    tools = Toolbox([Interrupted([far("x__tool")], prefix="x__")])
+    with pytest.raises(KeyboardInterrupt):
+        tools.get("x__tool")
+    assert tools["x__tool"].name == "x__tool"
+
+
+def test_going_through_all_tools_is_not_disturbed_by_a_refresh() -> None:
+    source = Given([made(here), far("there")])
+    tools = Toolbox([source])
+    seen = []
+    for name, one in tools.items():
+        source.tools = []
+        tools.refresh()
+        seen.append((name, one.name))
+    assert seen == [("here", "here"), ("there", "there")]
+    assert len(tools) == 0
+
+
+def test_a_call_goes_on_with_the_tool_that_it_began_with(tmp_path: Path) -> None:
+    entered, go = threading.Event(), threading.Event()
+
+    @tool
+    def slow() -> str:
+        """Wait."""
+        entered.set()
+        assert go.wait(10)
+        return "old"
+
+    source = Given([made(slow)])
+    tools = Toolbox([source])
+    came: list[object] = []
+    thread = threading.Thread(target=lambda: came.append(tools["slow"].run({}, CONTEXT)))
+    thread.start()
+    assert entered.wait(10)
+    source.tools = [far("slow", "new")]
+    tools.refresh()
+    assert tools["slow"].run({}, CONTEXT) == "new"
+    go.set()
+    thread.join()
+    assert came == ["old"]
+
+
+def test_what_no_name_can_be_is_not_in_it() -> None:
+    tools = Toolbox([Given([made(here)])])
+    assert "3" not in tools
+    assert None not in tools
+    assert "" not in tools
+    assert "here" in tools
