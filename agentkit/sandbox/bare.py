@@ -126,7 +126,7 @@ class _Bare:
     process: subprocess.Popen[bytes]
     ended: int
     growth: Growth
-    processes: Processes | None
+    proc: int | None
 
     @property
     def stdout(self) -> int:
@@ -146,13 +146,16 @@ class _Bare:
 
     def use(self, limits: Limits, *, last: bool = False) -> Use:
         """See `watch.Program.use`.  Where there is no /proc, it is the disk only."""
-        disk = self.growth.now(self.processes, exactly=last)
-        if self.processes is None:
+        if self.proc is None:
+            disk = self.growth.now(None, exactly=last)
             return Use(disk=disk.bytes, files=disk.entries, deep=disk.deep)
+        members = family(self.process.pid)
+        processes = Processes(self.proc, lambda: members)
+        disk = self.growth.now(processes, exactly=last)
         return Use(
-            cpu=self.processes.cpu(),
-            memory=self.processes.memory(0, limits.memory),
-            processes=self.processes.count(),
+            cpu=processes.cpu(),
+            memory=processes.memory(0, limits.memory),
+            processes=processes.count(),
             disk=disk.bytes,
             files=disk.entries,
             deep=disk.deep,
@@ -186,17 +189,16 @@ def _held(job: Job, growth: Growth) -> Iterator[_Bare]:
                 start_new_session=True,
             )
         )
-        processes = None
+        proc = None
         if PROC.is_dir():
             proc = os.open(PROC, os.O_RDONLY | os.O_DIRECTORY)
             stack.callback(os.close, proc)
-            processes = Processes(proc, lambda: family(process.pid))
         ended, ending = os.pipe()
         stack.callback(os.close, ended)
         os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         waiter = threading.Thread(target=_wait, args=(process, ending), name="agentkit-waiter")
         waiter.start()
-        bare = _Bare(process, ended, growth, processes)
+        bare = _Bare(process, ended, growth, proc)
         try:
             yield bare
         finally:

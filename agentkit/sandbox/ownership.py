@@ -50,38 +50,49 @@ def handed_over(folder: int, path: Path, number: int | None) -> Iterator[None]:
 class _Handover:
     folder: int
     number: int
-    before: dict[int, Owner] = field(default_factory=dict)
+    before: dict[tuple[int, int], Owner] = field(default_factory=dict)
 
     def give(self) -> None:
-        self._give(os.fstat(self.folder), f"/proc/self/fd/{self.folder}")
+        self._give(f"/proc/self/fd/{self.folder}")
         for entry in walk(self.folder):
-            if stat.S_ISDIR(entry.mode) or (
-                stat.S_ISREG(entry.mode) and entry.status.st_nlink == 1
-            ):
+            if stat.S_ISDIR(entry.mode) or stat.S_ISREG(entry.mode):
                 with grip(entry.parent, entry.name) as path:
-                    self._give(Path(path).stat(), path)
+                    self._give(path)
 
-    def _give(self, status: os.stat_result, path: str) -> None:
-        owner = (status.st_uid, status.st_gid)
-        if is_like(status.st_uid, self.number):  # a crash left it so
-            owner = (os.geteuid(), os.getegid())
-        if not stat.S_ISDIR(status.st_mode) and status.st_nlink > 1:
+    def _give(self, path: str) -> None:
+        status = Path(path).stat()
+        if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
             return
-        self.before[status.st_ino] = owner
+        self.before[_file(status)] = (
+            _ourselves()  # a crash left it so
+            if is_like(status.st_uid, self.number)
+            else (status.st_uid, status.st_gid)
+        )
         os.chown(path, self.number, self.number)
 
     def take_back(self) -> None:
-        default = self.before.get(os.fstat(self.folder).st_ino, (os.geteuid(), os.getegid()))
+        default = self.before.get(_file(os.fstat(self.folder)), _ourselves())
         for entry in walk(self.folder):
             if entry.status.st_uid == self.number:
                 with suppress(FileNotFoundError), grip(entry.parent, entry.name) as path:
-                    os.chown(path, *self.before.get(entry.status.st_ino, default))
+                    os.chown(path, *self.before.get(_file(entry.status), default))
         os.chown(self.folder, *default)
+
+
+def _file(status: os.stat_result) -> tuple[int, int]:
+    return (status.st_dev, status.st_ino)
+
+
+def _ourselves() -> Owner:
+    return (os.geteuid(), os.getegid())
 
 
 @contextmanager
 def readable(inputs: Mapping[str, Path], number: int | None) -> Iterator[dict[str, Path]]:
-    """The inputs as that user can read them while the block runs: themselves, or copies."""
+    """The inputs as that user can read them while the block runs: themselves, or copies.
+
+    Raises `MachineError` if they cannot be copied.
+    """
     if number is None or all(map(_open_to_all, inputs.values())):
         yield dict(inputs)
         return
@@ -110,12 +121,20 @@ def _readable_by_others(mode: int) -> bool:
 
 
 def _copy(path: Path, to: Path, number: int) -> Path:
-    if path.is_dir():
-        shutil.copytree(path, to, symlinks=True, copy_function=_copy_plain)
-    else:
-        shutil.copy(path, to)
-    for place in (to, *to.rglob("*")):
-        os.chown(place, number, number, follow_symlinks=False)
+    try:
+        if path.is_dir():
+            shutil.copytree(path, to, symlinks=True, copy_function=_copy_plain)
+        else:
+            shutil.copy(path, to)
+    except OSError as error:
+        raise MachineError(
+            f"{path} can be read by root only, and cannot be copied for its program: {error}",
+            hint=f"chmod -R o+rX {path}",
+        ) from None
+    for folder, _, files in os.walk(to):
+        for place in (Path(folder), *(Path(folder, name) for name in files)):
+            os.chown(place, number, number, follow_symlinks=False)
+    os.chown(to, number, number, follow_symlinks=False)
     return to
 
 

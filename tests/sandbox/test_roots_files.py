@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -144,6 +145,39 @@ def test_such_a_copy_cannot_change_the_input(work: Path, tmp_path: Path) -> None
 
     assert result.exit_code != 0
     assert secret.read_text() == "secret"
+
+
+def test_an_input_that_cannot_be_copied(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copy(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    secret = tmp_path / "secret"
+    secret.touch(mode=0o600)
+    monkeypatch.setattr(shutil, "copy", copy)
+
+    with pytest.raises(MachineError, match="can be read by root only, and cannot be") as caught:
+        run(work, "true", {"s": secret})
+    assert caught.value.hint == f"chmod -R o+rX {secret}"
+    assert owner(work) == (0, 0)
+
+
+def test_a_folder_that_cannot_be_handed_over(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (work / "file").touch()
+    real = os.chown
+
+    def chown(path: object, user: int, group: int) -> None:
+        if user and not Path(f"{path}").is_dir():
+            raise PermissionError(1, "Operation not permitted")
+        real(path, user, group)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "chown", chown)
+
+    with pytest.raises(MachineError, match="cannot be handed to the user") as caught:
+        run(work, "true")
+    assert "AGENTKIT_HOME" in str(caught.value.hint)
+    assert owner(work) == owner(work / "file") == (0, 0)
 
 
 def test_an_environment_means_nothing_until_all_rights_are_gone(work: Path) -> None:
