@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +29,19 @@ def main() -> None:
 def answer(asked: dict[str, Any]) -> dict[str, Any]:
     cancel = CancelToken()
     sandbox = SANDBOXES[asked.pop("sandbox")]
-    timer = threading.Timer(asked.pop("cancel_after") or 1e6, cancel.cancel)
-    timer.daemon = True
-    timer.start()
+    if sign := asked.pop("cancel_when"):
+        threading.Thread(target=cancel_when, args=(cancel, Path(sign)), daemon=True).start()
     try:
         return {"result": plain(sandbox.run(job(asked), cancel))}
     except AgentkitError as error:
         return {"error": type(error).__name__, "message": error.message, "hint": error.hint}
-    finally:
-        timer.cancel()
+
+
+def cancel_when(cancel: CancelToken, sign: Path) -> None:
+    """Cancel as soon as there is such a file."""
+    while not sign.exists():
+        time.sleep(0.01)
+    cancel.cancel()
 
 
 def job(asked: dict[str, Any]) -> Job:

@@ -103,7 +103,7 @@ class Runner:
         inputs: Mapping[str, Path] | None = None,
         stdin: bytes = b"",
         environment: Mapping[str, str] | None = None,
-        cancel_after: float | None = None,
+        cancel_when: Path | None = None,
         sandbox: str = "bubblewrap",
         **limits: float,
     ) -> None:
@@ -115,7 +115,7 @@ class Runner:
             "stdin": base64.b64encode(stdin).decode(),
             "environment": dict(environment or {}),
             "limits": limits,
-            "cancel_after": cancel_after,
+            "cancel_when": str(cancel_when) if cancel_when else None,
             "sandbox": sandbox,
         }
         assert self.driver.stdin is not None

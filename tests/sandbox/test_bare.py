@@ -137,7 +137,7 @@ def test_what_it_started_ends_with_it(work: Path, mark: str) -> None:
         "print('begun', flush=True); time.sleep(1000)"
     )
 
-    result = python(work, program, mark, limits=Limits(wall=1.0))
+    result = python(work, program, mark, limits=Limits(wall=2.0))
 
     assert (result.stopped, result.stdout) == ("wall", b"begun\n")
     assert survivors(mark) == []
