@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import select
 from pathlib import Path
 
 import pytest
@@ -53,12 +55,14 @@ def test_one_that_does_not_want_to_end_is_killed_with_its_children(
     pids = tmp_path / "pids"
     server = start("stubborn", environment={"PIDS": str(pids)})
     assert server.call("stay", {}, None) == "still"
-    both = pids.read_text().split()
-    assert [_is_alive(pid) for pid in both] == [True, True]
+    both = [os.pidfd_open(int(pid)) for pid in pids.read_text().split()]
+    assert [_ends(process, within=0) for process in both] == [False, False]
 
     server.close()
 
-    assert [_is_alive(pid) for pid in both] == [False, False]
+    assert [_ends(process, within=10) for process in both] == [True, True]
+    for process in both:
+        os.close(process)
 
 
 def test_a_start_can_be_cancelled(start: Start) -> None:
@@ -76,10 +80,6 @@ def test_arguments_that_are_no_json_are_not_sent(start: Start) -> None:
     assert server.call("speak", {}, None) == "sense"
 
 
-def _is_alive(pid: str) -> bool:
-    """Whether it runs; a zombie that nobody waits for does not."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state not in "ZX"
+def _ends(process: int, *, within: float) -> bool:
+    """Whether a process runs no more, or will not in so many seconds."""
+    return bool(select.select([process], [], [], within)[0])
