@@ -7,7 +7,7 @@ import sys
 import click
 
 from agentkit.cli.live import say
-from agentkit.mcp import PATH, serve_pipes, serve_web, token_in
+from agentkit.mcp import serve_pipes
 from agentkit.runtime import Runtime
 
 PORT = 8377
@@ -38,6 +38,9 @@ def mcp(patterns: tuple[str, ...], over_http: bool, port: int) -> None:
                 say("waiting for a client on stdin: clients start this themselves (Ctrl-C ends it)")
             serve_pipes(runtime, patterns)
             return
+        from agentkit.mcp.token import token_in
+        from agentkit.mcp.web import PATH, serve_web
+
         token, file = token_in(runtime.settings.home)
 
         def ready(actual: int) -> None:

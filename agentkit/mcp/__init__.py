@@ -12,7 +12,5 @@ token    the secret that lets one in, kept in the home
 """
 
 from agentkit.mcp.pipes import serve_pipes
-from agentkit.mcp.token import token_in
-from agentkit.mcp.web import PATH, serve_web
 
-__all__ = ["PATH", "serve_pipes", "serve_web", "token_in"]
+__all__ = ["serve_pipes"]

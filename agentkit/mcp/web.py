@@ -8,15 +8,13 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING
+
+import uvicorn
 
 from agentkit.errors import MachineError
 from agentkit.mcp.gate import Gate
 from agentkit.mcp.server import Service
 from agentkit.runtime import Runtime
-
-if TYPE_CHECKING:
-    import uvicorn
 
 HOST = "127.0.0.1"
 PATH = "/mcp"
@@ -47,8 +45,6 @@ async def _serve(
     token: str,
     ready: Callable[[int], None],
 ) -> None:
-    import uvicorn
-
     port = listening.getsockname()[1]
     service = Service(runtime, patterns)
     app = service.sdk_server().streamable_http_app(streamable_http_path=PATH, host=HOST)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agentkit.errors import MachineError, UserError
-from agentkit.mcp import token_in
+from agentkit.mcp.token import token_in
 
 
 def test_it_is_made_at_the_first_start_and_kept(tmp_path: Path) -> None:
