@@ -21,7 +21,7 @@ from agentkit.errors import ApprovalNeeded, ToolError, UserError, did_you_mean
 from agentkit.permissions import Access, Request, Rule
 from agentkit.ports import Desk
 from agentkit.toolbox.grants import rules_for
-from agentkit.toolbox.plain import plain, readable
+from agentkit.toolbox.plain import exact, readable
 
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
@@ -62,7 +62,7 @@ class Approvals:
         shown to a person.
         """
         try:
-            shown = plain(arguments)
+            shown = exact(arguments)
         except ValueError as error:
             raise ToolError(f"its arguments cannot be shown to a person: {error}") from None
         return self._answer(self._request(tool, shown, tuple(accesses)), cancel) in YES

@@ -37,7 +37,7 @@ from agentkit.toolbox.box import Toolbox
 from agentkit.toolbox.context import CallContext, Report, ToolServices
 from agentkit.toolbox.files import GrantedFiles
 from agentkit.toolbox.grants import Grants
-from agentkit.toolbox.plain import described, on_record, plain, readable
+from agentkit.toolbox.plain import described, exact, on_record, plain, readable
 from agentkit.toolbox.tool import Tool
 
 
@@ -155,7 +155,7 @@ class Caller:
 def _parsed(arguments: Mapping[str, Any] | str) -> dict[str, Any]:
     """The arguments as a copy of our own; null is none at all."""
     try:
-        parsed = _read(arguments) if isinstance(arguments, str) else plain(arguments)
+        parsed = _read(arguments) if isinstance(arguments, str) else exact(arguments)
     except UnicodeEncodeError:
         raise ToolRetry("the arguments have half of a character in them: write it whole") from None
     except ValueError as error:

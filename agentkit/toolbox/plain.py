@@ -1,7 +1,8 @@
 """Values as plain data: what JSON can hold, in Unicode that can be written anywhere.
 
-What a tool gives back, and what it is called with, is kept, sent and shown in this form and no
-other.  It is a copy: nobody can change it from afar.
+What a tool gives back is kept, sent and shown in this form and no other.  What it is called with is
+data, too, but exact: the name of a file need not be Unicode.  Both are copies: nobody can change
+them from afar.
 """
 
 from __future__ import annotations
@@ -14,15 +15,22 @@ from pydantic_core import to_jsonable_python
 
 
 def plain(value: Any) -> Any:
-    """A value as data: models and dates as JSON has them, no number (NaN) as null.
-
-    Raises `ValueError` for what is no data.
-    """
+    """A value as data that can be written anywhere.  Raises `ValueError` for what is no data."""
     if type(value) is str:
         return readable(value)
+    return json.loads(readable(_json(value, ensure_ascii=False)))
+
+
+def exact(value: Any) -> Any:
+    """A value as data, with the halves of characters that are in it.  Raises as `plain` does."""
+    return json.loads(_json(value, ensure_ascii=True))
+
+
+def _json(value: Any, *, ensure_ascii: bool) -> str:
+    """Models and dates as pydantic writes them, no number (NaN) as null."""
     try:
         data = to_jsonable_python(value, inf_nan_mode="null")
-        return json.loads(readable(json.dumps(data, ensure_ascii=False, allow_nan=False)))
+        return json.dumps(data, ensure_ascii=ensure_ascii)
     except Exception as error:  # a serializer of somebody else's model may raise anything
         raise ValueError(described(error)) from None
 
