@@ -77,18 +77,21 @@ class Processes:
 
     def memory(self, files: int, limit: int) -> int:
         """Bytes, with `files` that lie in memory.  Exact only beyond the limit."""
-        most = {process: self._resident(process) for process in self.members()}
-        together = sum(most.values()) + files
+        together = sum(map(self._resident, self.members())) + files
         if together <= limit:
             return together
+        # A fork between two readings counts twice what it shares, so it is read once more.
+        return min(self._divided(files), self._divided(files))
+
+    def _divided(self, files: int) -> int:
         own = shared = 0
-        for process, resident in most.items():
+        for process in self.members():
             shares = dict(_SHARES.findall(self._read(process, "smaps_rollup")))
             if b"Pss_Anon" in shares:  # of another's process, or on an older kernel, it is not
                 own += 1024 * (int(shares[b"Pss_Anon"]) + int(shares[b"SwapPss"]))
                 shared += 1024 * int(shares[b"Pss_Shmem"])
             else:
-                own += resident
+                own += self._resident(process)
         return own + max(shared, files)
 
     def _resident(self, process: str) -> int:
