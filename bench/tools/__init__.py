@@ -1,1 +1,1 @@
-"""How well a model uses the shipped tools: the right one, rightly, and none where none is needed."""
+"""How well a model uses the shipped tools: which one, with what, and none where none is needed."""

@@ -1,4 +1,4 @@
-"""Tools in workflows: called by steps, offered to models, and permissions that only get narrower."""
+"""Tools in workflows: called, offered to models, within permissions that only get narrower."""
 
 from __future__ import annotations
 
