@@ -1,0 +1,65 @@
+"""What is offered, and under which names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agentkit.mcp.offers import NotOffered, Offers
+from agentkit.runtime import Runtime
+
+WORKFLOW = "name: {}\nsteps:\n  - id: one\n    uses: now\n"
+
+
+@pytest.fixture
+def runtime(isolated_home: Path) -> Iterator[Runtime]:
+    (isolated_home / "workflows").mkdir(parents=True)
+    for name in ("daily", "two words"):
+        text = WORKFLOW.format(name.replace(" ", "-"))
+        (isolated_home / "workflows" / f"{name}.yaml").write_text(text)
+    with Runtime() as runtime:
+        yield runtime
+
+
+def names(runtime: Runtime, *patterns: str) -> set[str]:
+    return {offer.name for offer in Offers(runtime, patterns).all()}
+
+
+def test_without_patterns_everything_is_offered(runtime: Runtime) -> None:
+    assert {"now", "read_file", "workflow_daily"} <= names(runtime)
+
+
+def test_patterns_narrow_what_is_offered(runtime: Runtime) -> None:
+    assert names(runtime, "now") == {"now"}
+    assert names(runtime, "now", "workflow_d*") == {"now", "workflow_daily"}
+    assert names(runtime, "NOW") == set()
+    assert names(runtime, "*") == names(runtime)
+
+
+def test_a_name_that_clients_would_not_take_is_not_offered(runtime: Runtime) -> None:
+    assert not any(" " in name for name in names(runtime))
+
+
+def test_what_is_not_offered_is_not_found(runtime: Runtime) -> None:
+    offers = Offers(runtime, ["now", "workflow_daily"])
+    assert offers.find("now").effects == ()
+    assert offers.find("workflow_daily").workflow == "daily"
+    for name in ("read_file", "daily", "workflow_meeting-notes", "workflow_two words", ""):
+        with pytest.raises(NotOffered):
+            offers.find(name)
+    with pytest.raises(NotOffered, match='did you mean "now"'):
+        offers.find("nov")
+
+
+def test_a_tool_that_has_the_name_of_a_workflow_comes_first(
+    runtime: Runtime, isolated_home: Path
+) -> None:
+    (isolated_home / "tools").mkdir()
+    (isolated_home / "tools" / "daily.py").write_text(
+        'from agentkit import tool\n@tool\ndef workflow_daily() -> None:\n    """A tool."""\n'
+    )
+    offers = Offers(runtime)
+    (offer,) = [offer for offer in offers.all() if offer.name == "workflow_daily"]
+    assert (offer.description, offers.find("workflow_daily").workflow) == ("A tool.", "")
