@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
@@ -173,24 +174,57 @@ class Http(Protocol):
         """
 
 
+Scalar = str | int | float | bool
+"""A value of metadata."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Something that has to hold of an entry of memory: `Condition("year", ">=", 2024)`.
+
+    `key` is one of its metadata, or `id`, `source`, `time` (ISO 8601, such as `2026-11-27`).  `~`
+    compares with a pattern such as `notes/*.md`.  An entry without the key fits no condition but
+    `!=`.
+    """
+
+    key: str
+    operator: Literal["=", "!=", "<", "<=", ">", ">=", "~"]
+    value: Scalar
+
+
 @dataclass(frozen=True, slots=True)
 class Recollection:
-    """An entry of memory that was found; `score` is from 0 to 1, 1 is the same text."""
+    """An entry of memory; `score` is its nearness to what was asked: 0 to 1, 1 is the same text."""
 
     id: str
     text: str
     source: str
     score: float
+    time: datetime | None = None
+    metadata: Mapping[str, Scalar] = field(default_factory=dict)
 
 
 class Memory(Protocol):
-    """Texts that can be found again by their meaning.  May be called from any thread."""
+    """Texts that can be found again by their meaning and their words: one collection of them.
 
-    def search(self, query: str, *, limit: int = 5) -> list[Recollection]:
-        """The entries that are nearest to the query, best first."""
+    May be called from any thread.
+    """
 
-    def save(self, text: str, *, source: str) -> str:
-        """Keep a text and return the id of its entry: of an old one, if it has the same text."""
+    def search(
+        self, query: str, *, limit: int = 5, where: Sequence[Condition] = ()
+    ) -> list[Recollection]:
+        """The entries of which all conditions hold and that fit the query, best first."""
+
+    def save(
+        self, text: str, *, source: str, metadata: Mapping[str, Scalar] | None = None
+    ) -> str:
+        """Keep a text and return the id of its entry: of an old one, if that says the same.
+
+        Raises `UserError` for a text that is empty or too long for a note.
+        """
+
+    def forget(self, where: Sequence[Condition]) -> int:
+        """Forget the entries of which all conditions hold, and say how many; none forgets none."""
 
 
 class ToolServer(Protocol):
