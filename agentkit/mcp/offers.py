@@ -1,7 +1,7 @@
 """What is offered: tools, and workflows as tools of the name `workflow_NAME`.
 
-What other servers offer to us is not passed on, unless a pattern names it: a client can ask them
-itself, and two programs that offer each other's tools would never be done.
+What other servers offer to us is not passed on, unless a pattern such as `files__*` names it: a
+client can ask them itself, and two programs that offer each other's tools would never be done.
 """
 
 from __future__ import annotations
@@ -114,13 +114,10 @@ class Offers:
             yield Offer(name, about, inputs_schema(spec.inputs), workflow=workflow)
 
     def _covers(self, name: str) -> bool:
-        named = any(fnmatchcase(name, pattern) for pattern in self.patterns)
-        if self._is_passed_on(name):
-            return named and "*" not in self.patterns
-        return named or not self.patterns
-
-    def _is_passed_on(self, name: str) -> bool:
-        return any(name.startswith(f"{server}__") for server in self.runtime.settings.mcp)
+        patterns = self.patterns or ["*"]
+        if any(name.startswith(f"{server}__") for server in self.runtime.settings.mcp):
+            patterns = [pattern for pattern in patterns if "__" in pattern]
+        return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def inputs_schema(inputs: Mapping[str, Input]) -> dict[str, Any]:

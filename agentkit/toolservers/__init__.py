@@ -9,6 +9,7 @@ guard       what nobody asked for is not let in, and not without end
 offered     what a server says of its tools, as much of it as can be used
 schemas     a JSON Schema that somebody else wrote, made harmless
 results     what a call gave, as data or text
+trouble     what goes wrong, as sentences
 plain       somebody else's words, without what a terminal or a model would obey
 
 A server is somebody else's program, maybe a broken one, maybe a hostile one: all that it says is

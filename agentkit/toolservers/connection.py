@@ -15,13 +15,22 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import anyio
 import httpx2
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from agentkit import __version__
 from agentkit.toolservers.guard import Guard
 from agentkit.toolservers.offered import MAX_TOOLS, Listed
-from agentkit.toolservers.plain import line, plain
-from agentkit.toolservers.program import CannotStart
+from agentkit.toolservers.plain import plain
+from agentkit.toolservers.trouble import (
+    FORGOTTEN,
+    MAX_WORDS,
+    STAND_INS,
+    Forgotten,
+    Refused,
+    Trouble,
+    explained,
+    leaf,
+)
 
 if TYPE_CHECKING:
     from mcp import ClientSession
@@ -30,14 +39,8 @@ if TYPE_CHECKING:
 
 MAX_PAGES = 100
 """Of the list of tools."""
-MAX_WORDS = 600
-"""Characters of what a server says is wrong."""
 PATIENCE = 3.0
 """Seconds to learn why a connection is over."""
-
-FORGOTTEN = "Session terminated"
-STAND_INS = {FORGOTTEN, "Not Found", "Server returned an error response"}
-"""What the SDK says in place of a server that answered with a status of HTTP and nothing else."""
 
 T = TypeVar("T")
 
@@ -46,29 +49,13 @@ class Way(Protocol):
     """How a server is reached, once."""
 
     def open(self) -> AbstractAsyncContextManager[TransportStreams]:
-        """Messages in and out, until the block ends.  Raises `CannotStart`."""
+        """Messages in and out, until the block ends.  Raises `Trouble`."""
 
     def refusal(self) -> str:
         """Why the last question got no answer, as a sentence with "it"; empty where it did."""
 
     def account(self) -> tuple[str, ...]:
         """What is known of why nothing more is heard, as such sentences."""
-
-
-class Trouble(Exception):
-    """What went wrong, as a sentence with "it" for the server."""
-
-
-class Forgotten(Trouble):
-    """The server knows nothing of this conversation: what was asked was not done."""
-
-
-class Refused(Trouble):
-    """The server said no, in its own words; `invalid` where better arguments may help."""
-
-    def __init__(self, words: str, *, invalid: bool = False) -> None:
-        super().__init__(words)
-        self.invalid = invalid
 
 
 class Connection:
@@ -136,7 +123,7 @@ class Connection:
                         self._opened.set()
                         await self._over.wait()
         except Exception as error:  # somebody else's program, over somebody else's network
-            self._fault = self._fault or self._explained(_leaf(error))
+            self._fault = self._fault or self._explained(leaf(error))
         finally:
             self._over.set()
             self._opened.set()
@@ -226,7 +213,7 @@ class Connection:
         """An error as a sentence; where the SDK hides the status of an answer, that status."""
         stands_in = getattr(error, "message", "") in STAND_INS
         hidden = stands_in or isinstance(error, httpx2.StreamError)
-        return (self._way.refusal() if hidden else "") or _explained(error)
+        return (self._way.refusal() if hidden else "") or explained(error)
 
 
 async def _list(session: ClientSession) -> tuple[list[Tool], bool]:
@@ -278,37 +265,3 @@ def _session(incoming: Guard, outgoing: Any) -> ClientSession:
 
     about = Implementation(name="agentkit", version=__version__)
     return ClientSession(incoming, outgoing, client_info=about)
-
-
-def _leaf(error: BaseException) -> BaseException:
-    """The error inside groups that says most."""
-    if not isinstance(error, BaseExceptionGroup):
-        return error
-    leaves = [_leaf(one) for one in error.exceptions]
-    return next((one for one in leaves if isinstance(one, httpx2.HTTPError)), leaves[0])
-
-
-def _explained(error: BaseException) -> str:
-    from mcp import MCPError
-    from mcp.types import CONNECTION_CLOSED
-
-    match error:
-        case Trouble() | CannotStart() | httpx2.StreamError():
-            return str(error)
-        case MCPError(code=code):
-            said = line(error.message, MAX_WORDS)
-            if code == CONNECTION_CLOSED:  # of the SDK's own making
-                return "" if said == "Connection closed" else f"its answer broke off: {said}"
-            return f"it says: {said}"
-        case httpx2.ConnectError() | httpx2.ConnectTimeout():
-            said = str(error).split("] ")[-1].lower() or "it took too long"
-            return f"it cannot be reached: {line(said, 200)}"
-        case httpx2.HTTPError():
-            said = str(error).split("] ")[-1].lower() or type(error).__name__
-            return f"the connection broke off: {line(said, 200)}"
-        case ValidationError():
-            fault = error.errors(include_url=False, include_input=False)[0]
-            place = ".".join(str(part) for part in fault["loc"])
-            return line(f"it does not answer as the protocol says: {place}: {fault['msg']}", 300)
-        case _:
-            return line(f"it cannot be understood: {error or type(error).__name__}", 300)

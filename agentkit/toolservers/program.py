@@ -23,6 +23,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from agentkit.errors import human_bytes
 from agentkit.toolservers.plain import plain
+from agentkit.toolservers.trouble import Trouble
 
 if TYPE_CHECKING:
     from mcp.client._transport import TransportStreams
@@ -44,10 +45,6 @@ GRACE = 1.0
 TICK = 0.01
 
 
-class CannotStart(Exception):
-    """A program that cannot be started: the sentence."""
-
-
 class Program:
     """One start of a program."""
 
@@ -61,7 +58,7 @@ class Program:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[TransportStreams]:
-        """Start it, and end it when the block ends.  Raises `CannotStart`."""
+        """Start it, and end it when the block ends.  Raises `Trouble`."""
         process = self._start()
         assert process.stdin is not None
         assert process.stdout is not None
@@ -97,7 +94,7 @@ class Program:
 
     def account(self) -> tuple[str, ...]:
         """What is known of its end, and what it wrote to stderr before."""
-        words = plain(bytes(self._stderr).decode("utf-8", "replace"), MAX_WORDS)
+        words = plain(bytes(self._stderr).decode("utf-8", "replace"), TAIL)[-MAX_WORDS:]
         return self._fault, f"the last that it wrote to stderr: {words}" if words else ""
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -239,4 +236,4 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
 
 
 def _refuse(why: str) -> NoReturn:
-    raise CannotStart(why) from None
+    raise Trouble(why) from None

@@ -17,11 +17,12 @@ from agentkit.config import ServerSettings
 from agentkit.errors import MachineError, ToolError, ToolRetry
 from agentkit.messages import ToolSchema
 from agentkit.toolservers.address import Address
-from agentkit.toolservers.connection import Connection, Forgotten, Refused, Trouble, Way
+from agentkit.toolservers.connection import Connection, Way
 from agentkit.toolservers.loop import LOOP
 from agentkit.toolservers.offered import Offered, read
 from agentkit.toolservers.program import Program
 from agentkit.toolservers.results import value_of
+from agentkit.toolservers.trouble import Forgotten, Refused, Trouble
 
 T = TypeVar("T")
 

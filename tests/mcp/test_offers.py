@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from agentkit.config import ServerSettings, Settings
 from agentkit.mcp.offers import NotOffered, Offers
 from agentkit.runtime import Runtime
 
+PROGRAMS = Path(__file__).parents[1] / "toolservers" / "programs"
 WORKFLOW = "name: {}\nsteps:\n  - id: one\n    uses: now\n"
 
 
@@ -36,6 +39,18 @@ def test_patterns_narrow_what_is_offered(runtime: Runtime) -> None:
     assert names(runtime, "now", "workflow_d*") == {"now", "workflow_daily"}
     assert names(runtime, "NOW") == set()
     assert names(runtime, "*") == names(runtime)
+
+
+def test_what_servers_offer_is_passed_on_only_where_a_pattern_names_it(
+    isolated_home: Path,
+) -> None:
+    program = [sys.executable, str(PROGRAMS), "nonsense"]
+    servers = {"other": ServerSettings(command=program)}
+    with Runtime(Settings(home=isolated_home, mcp=servers)) as runtime:
+        assert "other__speak" not in names(runtime)
+        assert "other__speak" not in names(runtime, "*")
+        assert names(runtime, "other__*", "now") == {"other__speak", "now"}
+        assert Offers(runtime, ["other__speak"]).find("other__speak").effects is not None
 
 
 def test_a_name_that_clients_would_not_take_is_not_offered(runtime: Runtime) -> None:

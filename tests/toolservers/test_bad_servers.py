@@ -65,6 +65,13 @@ def test_one_that_dies_at_once_says_why(start: Start) -> None:
     assert caught.value.hint == "is mcp.dies.command in settings right?"
 
 
+def test_of_many_words_the_last_are_told(start: Start) -> None:
+    with pytest.raises(MachineError) as caught:
+        start("dies", "wordy").tools()
+    assert str(caught.value).endswith("line 998 of many\nline 999 of many\nthe reason")
+    assert len(str(caught.value)) < 1700
+
+
 def test_one_that_is_killed_says_by_what(start: Start) -> None:
     with pytest.raises(MachineError, match="ended by itself with signal SIGKILL"):
         start("dies", "signal").tools()

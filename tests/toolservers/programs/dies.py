@@ -1,4 +1,4 @@
-"""Dies: `at-once`, by a `signal`, or in the middle of a call; tells how many lives it had."""
+"""Dies `at-once`, `wordy`, by a `signal`, or in a call; tells how many lives it had."""
 
 import os
 import signal
@@ -21,6 +21,8 @@ def call(question: dict[str, Any], name: str, given: dict[str, Any]) -> None:
 
 with LIVES.open("a") as lives:
     lives.write("x")
+if sys.argv[1:] == ["wordy"]:
+    sys.exit("".join(f"line {number} of many\n" for number in range(1000)) + "the reason")
 if sys.argv[1:] == ["at-once"]:
     sys.exit("no configuration: set WHERE")
 if sys.argv[1:] == ["signal"]:
