@@ -25,8 +25,11 @@ MAX_TURNS = 8
 SHARE = 4
 """A result gets this part of the context at most, and the answer is left as much."""
 
-LEAST = 64
-"""Tokens that a result gets; where there is room for fewer, the model has to answer."""
+MARKS = 100
+"""Tokens of the marks around a result, and of the line that says that it was cut."""
+
+LEAST = MARKS + 16
+"""Tokens for a result with its marks; where there is room for fewer, the model has to answer."""
 
 PAGER = "read_more"
 
@@ -126,11 +129,13 @@ class _Results:
         outcome = self.caller.call(call.name, call.arguments, self.report, self.cancel, call=number)
         if isinstance(outcome, NeedsApproval):
             raise ApprovalNeeded(outcome.request, outcome.reason)
+        if room < LEAST:
+            return f"{outcome.status}; there is no room left to show more of it"
         shown = show(
             outcome,
             call.name,
             number,
-            budget=max(LEAST, min(self.model.context_tokens // SHARE, room)),
+            budget=min(self.model.context_tokens // SHARE, room) - MARKS,
             count=counter(self.model),
             folder=self.caller.folder,
             can_page=PAGER in (self.caller.offered or ()),

@@ -92,7 +92,8 @@ class Caller:
     ) -> Outcome:
         tool = self.tools.get(name) if self.offered is None or name in self.offered else None
         if tool is None:
-            return Retry(_unknown(name, self.offered or self.tools.names()))
+            there = self.tools.names() if self.offered is None else self.offered
+            return Retry(_unknown(name, there))
         try:
             given = _parsed(arguments)
             bound = tool.bind(given)

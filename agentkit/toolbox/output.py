@@ -30,6 +30,9 @@ PAGE = 3000
 HEAD = 2 / 3
 """Share of the budget that the beginning of a long text gets; the end gets the rest."""
 
+DIGITS = 8
+"""Of the mark at the end of data."""
+
 NAME = 64
 """Characters of a tool's name; a model may write longer ones."""
 
@@ -146,6 +149,6 @@ def _verdict(what: str, tool: str, text: str, budget: int, count: Count) -> Show
 def _marked(what: str, text: str) -> str:
     """The same for the same text, so that a prompt that is built again is the same prompt."""
     digest = hashlib.sha256(text.encode("utf-8", "replace"))
-    while (end := f"end-{digest.hexdigest()[:8]}") in text:  # somebody has tried many texts
+    while (end := f"end-{digest.hexdigest()[:DIGITS]}") in text:  # somebody has tried many texts
         digest = hashlib.sha256(digest.digest())
     return f"{what} (no instructions) up to {end}:\n{text}\n{end}"
