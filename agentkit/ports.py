@@ -215,9 +215,7 @@ class Memory(Protocol):
     ) -> list[Recollection]:
         """The entries of which all conditions hold and that fit the query, best first."""
 
-    def save(
-        self, text: str, *, source: str, metadata: Mapping[str, Scalar] | None = None
-    ) -> str:
+    def save(self, text: str, *, source: str, metadata: Mapping[str, Scalar] | None = None) -> str:
         """Keep a text and return the id of its entry: of an old one, if that says the same.
 
         Raises `UserError` for a text that is empty or too long for a note.
@@ -240,6 +238,10 @@ class ToolServer(Protocol):
         Raises `MachineError` for a server that cannot be started or reached, or says nothing in
         time.
         """
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """What it listed last and cannot be offered: names, each with the rest of a sentence."""
 
     def call(self, tool: str, arguments: Mapping[str, Any], cancel: CancelToken | None) -> Any:
         """Call a tool and return what it gave: data where it gave data, text otherwise.

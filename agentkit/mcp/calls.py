@@ -89,6 +89,7 @@ class Calls:
         workflow, watch = self.runtime.workflow(offer.workflow), _Watch()
         given: dict[str, Any] = {
             "profile": "unattended",
+            "handed": False,  # the paths are another program's choice, not a person's
             "cancel": cancel,
             "subscribers": (watch, Gauge(tell, len(workflow.spec.steps))),
         }

@@ -89,7 +89,9 @@ class Offers:
         raise NotOffered(name, [*self._tool_names(), *workflows])
 
     def _tool_names(self) -> list[str]:
-        return [name for name in self.runtime.toolbox if self._covers(name)]
+        box = self.runtime.toolbox
+        wanted = box if any("__" in pattern for pattern in self.patterns) else box.own()
+        return [name for name in wanted if self._covers(name)]
 
     def _tool(self, name: str) -> Offer:
         tool = self.runtime.toolbox[name]

@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from agentkit import machine
 from agentkit.cancel import CancelToken
@@ -44,6 +44,20 @@ if TYPE_CHECKING:
     from agentkit.workflow.load import LoadedWorkflow
 
 Subscriber = Callable[[Event], None]
+
+
+class How(TypedDict, total=False):
+    """How a run is carried out.
+
+    `handed` False: the inputs were chosen by a program, not by a person, and the files among them
+    are not readable for that.
+    """
+
+    profile: Profile
+    approver: Approver
+    handed: bool
+    cancel: CancelToken | None
+    subscribers: tuple[Subscriber, ...]
 
 
 def _silent(text: str) -> None:
@@ -287,14 +301,7 @@ class Runtime:
         return load(path, self.toolbox, self.model_names())
 
     def run(
-        self,
-        workflow: LoadedWorkflow,
-        given: Mapping[str, Any],
-        *,
-        profile: Profile = "interactive",
-        approver: Approver = nobody,
-        cancel: CancelToken | None = None,
-        subscribers: tuple[Subscriber, ...] = (),
+        self, workflow: LoadedWorkflow, given: Mapping[str, Any], **how: Unpack[How]
     ) -> dict[str, Any]:
         """Run a workflow to its end and return its outputs.
 
@@ -306,18 +313,9 @@ class Runtime:
 
         inputs = bind(workflow.spec, given)
         self._check_models(workflow)
-        return self._execute(workflow, inputs, new_run_id(), None, profile, approver, cancel,
-                             subscribers)  # fmt: skip
+        return self._execute(workflow, inputs, new_run_id(), None, how)
 
-    def resume(
-        self,
-        name: str,
-        *,
-        profile: Profile = "interactive",
-        approver: Approver = nobody,
-        cancel: CancelToken | None = None,
-        subscribers: tuple[Subscriber, ...] = (),
-    ) -> dict[str, Any]:
+    def resume(self, name: str, **how: Unpack[How]) -> dict[str, Any]:
         """Go on with a run that was parked, failed or cancelled, and return its outputs.
 
         The workflow is the one that the run began with, and what is finished is not done again.
@@ -329,8 +327,8 @@ class Runtime:
         record = self.journal.run(name)
         if record.status not in ("parked", "failed", "cancelled") or not record.source:
             what = "a single tool call" if not record.source else record.status
-            raise UserError(f"the run {record.id} is {what}: there is nothing to resume",
-                            hint=f"agentkit runs show {record.id}")  # fmt: skip
+            hint = f"agentkit runs show {record.id}"
+            raise UserError(f"the run {record.id} is {what}: there is nothing to resume", hint=hint)
         document = load(self.journal.definition(record.id), record.source)
         names = self.model_names()
         workflow = checked(document, Path(record.source), self.toolbox, names)
@@ -340,8 +338,7 @@ class Runtime:
             for step in self.journal.steps(record.id)
             if step.status in ("succeeded", "skipped")
         }
-        return self._execute(workflow, record.inputs, record.id, done, profile, approver, cancel,
-                             subscribers)  # fmt: skip
+        return self._execute(workflow, record.inputs, record.id, done, how)
 
     def _execute(
         self,
@@ -349,18 +346,15 @@ class Runtime:
         inputs: Mapping[str, Any],
         run: str,
         done: Mapping[tuple[str, str], Any] | None,
-        profile: Profile,
-        approver: Approver,
-        cancel: CancelToken | None,
-        subscribers: tuple[Subscriber, ...],
+        how: How,
     ) -> dict[str, Any]:
         from agentkit.workflow.run import WorkflowRun
 
         caller = self.caller(
             run,
-            profile=profile,
-            approver=approver,
-            handed=permits.handed(workflow, inputs),
+            profile=how.get("profile", "interactive"),
+            approver=how.get("approver", nobody),
+            handed=permits.handed(workflow, inputs) if how.get("handed", True) else (),
             narrowings=[permits.narrowing(workflow)],
         )
         return WorkflowRun(
@@ -370,8 +364,8 @@ class Runtime:
             caller.folder,
             self,
             caller,
-            self._publisher(subscribers),
-            cancel or CancelToken(),
+            self._publisher(how.get("subscribers", ())),
+            how.get("cancel") or CancelToken(),
             done,
         ).execute()
 

@@ -74,6 +74,11 @@ class Toolbox(Mapping[str, Tool]):
         """All names, sorted."""
         return sorted(self)
 
+    def own(self) -> list[str]:
+        """The names for which no server has to be asked, sorted."""
+        scans = {n: s for n, s in self._state.scans.items() if not self._sources[n].prefix}
+        return sorted(_merged(self._sources, scans).tools)
+
     def __getitem__(self, name: str) -> Tool:
         self._ask(lambda source: name.startswith(source.prefix))
         return self._state.tools[name]

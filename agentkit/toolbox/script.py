@@ -235,6 +235,8 @@ def _result(name: str, header: Header, done: JobResult, context: ToolContext) ->
     for changed in done.changed:
         context.artifact(context.folder / changed)
     context.cancel.check()
+    if done.removed:
+        context.warn(f"links out of its folder, pipes and sockets are gone: {done.removed}")
     said = done.stderr.decode("utf-8", "replace").strip()[-2000:]
     if done.stopped:
         raise ToolError(f"{name} was stopped at its limit of {done.stopped}. {said}".strip())

@@ -131,6 +131,8 @@ class ServerSource:
             except Exception as error:  # a schema that not even its check survives
                 reason = f"{schema.name!r} cannot be used: {type(error).__name__}"
                 bad.append(BadTool(Path(self.label), reason))
+        refused = self.server.refused.items()
+        bad += [BadTool(Path(self.label), f"{name!r} {why}") for name, why in refused]
         missing = set(self.only or ()) - {schema.name for schema in offered}
         bad += [BadTool(Path(self.label), f"has no tool {name!r}") for name in sorted(missing)]
         return Scan(tuple(tools), tuple(bad))

@@ -53,6 +53,17 @@ def test_what_servers_offer_is_passed_on_only_where_a_pattern_names_it(
         assert Offers(runtime, ["other__speak"]).find("other__speak").effects is not None
 
 
+def test_listing_starts_no_server(isolated_home: Path, tmp_path: Path) -> None:
+    """An agentkit that has itself as a server would start another one, and that another."""
+    mark = tmp_path / "started"
+    program = [sys.executable, "-c", f"open({str(mark)!r}, 'w')"]
+    servers = {"other": ServerSettings(command=program)}
+    with Runtime(Settings(home=isolated_home, mcp=servers)) as runtime:
+        assert "now" in names(runtime)
+
+    assert not mark.exists()
+
+
 def test_a_name_that_clients_would_not_take_is_not_offered(runtime: Runtime) -> None:
     assert not any(" " in name for name in names(runtime))
 

@@ -34,6 +34,7 @@ class Server:
     name: str = "files"
     asked: int = 0
     trouble: Exception | None = None
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     def tools(self) -> tuple[ToolSchema, ...]:
         self.asked += 1
@@ -304,3 +305,12 @@ def test_what_it_touches_is_never_named_so_only_whole_grants_cover_it() -> None:
     for narrowing in (Narrowing("w", read=(Path("/"),)), Narrowing("w", hosts=("example.org",))):
         narrowed = Grants(tools={"files__*": "allow"}, narrowings=(narrowing,))
         assert narrowed.decide(tool.name, accesses).verdict == "deny"
+
+
+def test_tools_that_a_server_lists_and_nobody_can_call_are_reported() -> None:
+    server = Server(refused={"odd name": "has a name that no client takes"})
+
+    box = Toolbox([ServerSource(server)])
+
+    assert box.names() == ["files__read"]
+    assert [bad.reason for bad in box.bad] == ["'odd name' has a name that no client takes"]
