@@ -20,15 +20,26 @@ ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    """The fenced blocks of the README in one language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+TOOLS = (ROOT / "docs" / "tools.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str, page: str = README) -> list[str]:
+    """The fenced blocks of a page in one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.model
 def test_every_command_of_the_readme_works_in_order(real_models: Path) -> None:
-    commands = [line[2:] for block in blocks("console") for line in block.splitlines()]
-    assert len(commands) > 8
+    works_in_order(README)
+
+
+def test_every_command_of_the_page_on_tools_works_in_order() -> None:
+    works_in_order(TOOLS)
+
+
+def works_in_order(page: str) -> None:
+    commands = [line[2:] for block in blocks("console", page) for line in block.splitlines()]
+    assert len(commands) > 4
     for command in commands:
         program, *arguments = shlex.split(command)
         assert program == "agentkit"
@@ -103,3 +114,57 @@ def test_no_document_names_a_command_that_does_not_exist() -> None:
     texts = [README, (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")]
     named = {name for text in texts for name in re.findall(r"`?agentkit ([a-z]+)\b[^.]", text)}
     assert {name for name in named if name in known or f"`agentkit {name}" in README} <= known
+
+
+# -- the page on tools -----------------------------------------------------------------------------
+
+
+def test_the_python_tool_of_the_page_is_described_and_called(tmp_path: Path) -> None:
+    source, notes = tmp_path / "tools" / "count_words.py", tmp_path / "notes.txt"
+    source.parent.mkdir()
+    source.write_text(blocks("python", TOOLS)[0])
+    notes.write_text("one two\nthree\n")
+    box = Toolbox([source.parent])
+
+    assert box.bad == []
+    assert box.find("count_words").effects == ("reads",)
+    assert agentkit_calls(source.parent, "count_words", f"path={notes}") == "3"
+
+
+def test_the_script_of_the_page_is_a_tool(tmp_path: Path) -> None:
+    script, notes = tmp_path / "tools" / "count-lines.sh", tmp_path / "notes.txt"
+    script.parent.mkdir()
+    script.write_text(blocks("bash", TOOLS)[0])
+    script.chmod(0o755)
+    notes.write_text("one\ntwo\nthree\n")
+
+    assert agentkit_calls(script.parent, "count-lines", f"path={notes}", "skip=1") == "2"
+
+
+def agentkit_calls(folder: Path, *arguments: str) -> str:
+    """What a call of a tool of that folder prints, where its parent may be read."""
+    home = Path(os.environ["AGENTKIT_HOME"])
+    home.mkdir()
+    (home / "settings.yaml").write_text(f"tools: {{folders: [{folder}]}}")
+    done = subprocess.run(
+        [sys.executable, "-m", "agentkit", "tools", "call", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=folder.parent,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_the_settings_of_the_page_on_tools_are_valid(tmp_path: Path) -> None:
+    home = Path(os.environ["AGENTKIT_HOME"])
+    home.mkdir()
+    grants, narrowing, options, servers = blocks("yaml", TOOLS)
+    for settings in (grants, options, servers):
+        (home / "settings.yaml").write_text(settings)
+        with Runtime() as runtime:
+            assert runtime.settings.permissions or runtime.settings.mcp
+    workflow = tmp_path / "narrow.yaml"
+    workflow.write_text(f"name: narrow\n{narrowing}steps: [{{id: a, uses: now}}]\n")
+    with Runtime() as runtime:
+        assert runtime.workflow(str(workflow)).spec.permissions.write == []
