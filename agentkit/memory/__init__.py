@@ -8,19 +8,19 @@ ledger     entries in the tables: texts, metadata, words
 spaces     vectors in the tables: one space for each embedder, never mixed
 nearest    which vectors are near, in the fewest steps
 indexing   the index beside the file: who may write it, when it is trusted
-chroma     the library
+chroma, server   the library in this process; its server on another box
 words, filters, fusion          what texts have in common, conditions as SQL, rankings in one
 passages, documents, ingest     texts cut, files read, folders kept up with
 reembed, portable, repair       another embedder, JSON lines, damaged files
 database                        the SQLite file and its faults
 """
 
-from agentkit.memory.chroma import Server
 from agentkit.memory.ingest import Taken, take_in
 from agentkit.memory.ledger import Entry
 from agentkit.memory.portable import Imported, export, import_
 from agentkit.memory.reembed import reembed
 from agentkit.memory.repair import Repaired, repair
+from agentkit.memory.server import Server
 from agentkit.memory.store import Collection, Embedding, Status
 
 __all__ = [

@@ -147,7 +147,7 @@ class Database:
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._make_folder()
             connection = sqlite3.connect(
                 self.path, BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
@@ -160,6 +160,12 @@ class Database:
                 self._connections.append(connection)
             self._local.connection = connection
         return connection
+
+    def _make_folder(self) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise MachineError(f"the memory {self.path.parent}: {error.strerror}") from None
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.row_factory = sqlite3.Row
@@ -204,8 +210,6 @@ class Database:
             ) from None
         except sqlite3.DatabaseError as error:
             raise self._damaged(error) from None
-        except OSError as error:
-            raise MachineError(f"the memory {error.filename}: {error.strerror}") from None
 
     def _damaged(self, error: Exception) -> CollectionDamaged:
         return CollectionDamaged(

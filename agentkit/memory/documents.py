@@ -30,6 +30,10 @@ KNOWN = MARKDOWN | HTML | PLAIN | {".pdf", ".docx", ".json"}
 of JSON, transcripts only."""
 
 
+class NotMeant(UserError):
+    """A file that may be there for anything: in a folder it is passed over."""
+
+
 def passages(path: Path, data: bytes, cancel: CancelToken | None = None) -> list[Passage]:
     """What a file says, in passages.  Raises `UserError` for one that cannot be read."""
     reader = _READERS.get(path.suffix.lower(), _text)
@@ -94,7 +98,7 @@ def _transcript(path: Path, data: bytes, cancel: CancelToken | None) -> Iterator
         segments = json.loads(_decoded(path, data))["segments"]
         said = [(float(one["start"]), str(one["text"]).strip()) for one in segments]
     except (ValueError, KeyError, TypeError):
-        raise _unreadable(path, "of JSON files, only transcripts are read") from None
+        raise NotMeant(f"{path}: of JSON files, only transcripts are read") from None
     starts, text = [0], ""
     for _, words in said:
         text += words + "\n"

@@ -30,8 +30,9 @@ from filelock import FileLock, Timeout
 
 from agentkit.cancel import CancelToken
 from agentkit.memory import spaces
-from agentkit.memory.chroma import Chroma, IndexAway, IndexBroken, Server
+from agentkit.memory.chroma import FolderIndex, Index, IndexAway, IndexBroken
 from agentkit.memory.database import Database
+from agentkit.memory.server import Server, ServerIndex
 from agentkit.memory.spaces import Hits, Space
 from agentkit.ports import Progress, no_progress
 
@@ -56,7 +57,7 @@ class _Open:
     edition: int
     revision: int
     indexed: int
-    chroma: Chroma
+    index: Index
 
 
 class Indexing:
@@ -80,6 +81,7 @@ class Indexing:
         self._guard = threading.RLock()
         self._lock = FileLock(self._folder / "index.lock", thread_local=False)
         self._open: _Open | None = None
+        self._broken: tuple[int, int, int] | None = None
         self._told: set[str] = set()
 
     # -- reading ---------------------------------------------------------------------------------
@@ -95,16 +97,17 @@ class Indexing:
 
         Not to be called inside a transaction.
         """
-        if not space.indexed:
+        if not space.indexed or self._broken == _state(space):
             return [], 0
         with self._guard:
             try:
                 index = self._for_reading(space)
                 if index is None:
                     return [], 0
-                return index.chroma.nearest(vector, limit, among), index.indexed
+                return index.index.nearest(vector, limit, among), index.indexed
             except IndexBroken as fault:
                 self._close()
+                self._broken = _state(space)  # until somebody has written it again
                 self._tell(f"is damaged ({fault}); agentkit memory repair makes it anew")
             except IndexAway as fault:
                 self._close()
@@ -134,9 +137,9 @@ class Indexing:
         if space is None or not space.indexed:
             return None
         self._check(space)
-        chroma = self._chroma(space)
-        self._open = _Open(space.id, space.edition, space.revision, space.indexed, chroma)
-        chroma.nearest(np.ones(space.dimensions, np.float32), 1)  # reads its files now, not later
+        index = self._index(space)
+        self._open = _Open(space.id, space.edition, space.revision, space.indexed, index)
+        index.nearest(np.ones(space.dimensions, np.float32), 1)  # reads its files now, not later
         return self._open
 
     def _check(self, space: Space) -> None:
@@ -146,13 +149,19 @@ class Indexing:
         if self._server is None and _sizes(self._place(space)) != space.files:
             raise IndexBroken("its files have changed")
 
-    def _chroma(self, space: Space) -> Chroma:
-        if self._server is None:
-            return Chroma.in_folder(self._place(space))
-        chroma = Chroma.on_server(self._server, self._name(space))
-        if space.indexed and chroma.count() == 0:
-            raise IndexBroken("the server has lost it")
-        return chroma
+    def _index(self, space: Space) -> Index:
+        index: Index
+        if self._server:
+            index = ServerIndex(self._server, self._name(space.id, space.edition))
+        else:
+            index = FolderIndex(self._place(space))
+        try:
+            if space.indexed and index.count() == 0:
+                raise IndexBroken("it is empty")
+        except BaseException:
+            index.close()
+            raise
+        return index
 
     # -- writing ---------------------------------------------------------------------------------
 
@@ -206,9 +215,9 @@ class Indexing:
         self._mark(space.id, writing=True)
         if new:
             vectors = [np.frombuffer(vector, "<f4") for _, vector in new]
-            index.chroma.put([one for one, _ in new], np.stack(vectors))
+            index.index.put([one for one, _ in new], np.stack(vectors))
         if gone:
-            index.chroma.drop(gone)
+            index.index.drop(gone)
         index.indexed = max([space.indexed, *(one for one, _ in new)])
         index.revision = space.revision + 1
         self._commit(index, [one for one, _ in new], gone)
@@ -232,14 +241,13 @@ class Indexing:
     def _for_writing(self, space: Space) -> _Open:
         """The index exactly as it was last written."""
         known = self._open
-        wanted = (space.id, space.edition, space.revision)
-        if known is None or (known.space, known.edition, known.revision) != wanted:
+        if known is None or (known.space, known.edition, known.revision) != _state(space):
             self._close()
             self._check(space)
             if not space.indexed and self._server is None:
                 shutil.rmtree(self._place(space), ignore_errors=True)
-            chroma = self._chroma(space)
-            known = _Open(space.id, space.edition, space.revision, space.indexed, chroma)
+            index = self._index(space)
+            known = _Open(space.id, space.edition, space.revision, space.indexed, index)
             self._open = known
         return known
 
@@ -279,14 +287,25 @@ class Indexing:
             self.sweep()
 
     def sweep(self) -> None:
-        """Delete the folders of indexes that no space has any more."""
+        """Delete the indexes that no space has any more."""
         with self._guard, self._locked(-1):
             with self._database.read() as connection:
                 rows = connection.execute("SELECT id, edition FROM spaces").fetchall()
-            alive = {_folder(row["id"], row["edition"]) for row in rows}
+            alive = [(row["id"], row["edition"]) for row in rows]
+            folders = {_folder(*one) for one in alive}
             for folder in self._folder.glob("index-*"):
-                if folder.name not in alive and folder.is_dir():
+                if folder.name not in folders and folder.is_dir():
                     shutil.rmtree(folder, ignore_errors=True)
+            if self._server and alive:
+                self._sweep_server(self._server, [self._name(*one) for one in alive])
+
+    def _sweep_server(self, server: Server, names: Sequence[str]) -> None:
+        try:
+            index = ServerIndex(server, names[0])
+            index.drop_others(names[0].rsplit("-", 2)[0] + "-", names)
+            index.close()
+        except (IndexAway, IndexBroken) as fault:
+            self._tell(f"cannot be tidied up: {fault}")
 
     # -- what both need --------------------------------------------------------------------------
 
@@ -297,7 +316,7 @@ class Indexing:
 
     def _close(self) -> None:
         if self._open:
-            self._open.chroma.close()
+            self._open.index.close()
             self._open = None
 
     @contextmanager
@@ -309,18 +328,22 @@ class Indexing:
     def _place(self, space: Space) -> Path:
         return self._folder / _folder(space.id, space.edition)
 
-    def _name(self, space: Space) -> str:
+    def _name(self, space: int, edition: int) -> str:
         """On a server: this collection's own, wherever it was copied from."""
         with self._database.read() as connection:
             row = connection.execute(
                 "SELECT value FROM facts_of_collection WHERE name = 'name'"
             ).fetchone()
-        return f"agentkit-{row['value']}-{space.id}-{space.edition}"
+        return f"agentkit-{row['value']}-{space}-{edition}"
 
     def _tell(self, what: str) -> None:
         if what not in self._told:
             self._told.add(what)
             self._notice(f"the index of the memory {self._database.collection!r} {what}")
+
+
+def _state(space: Space) -> tuple[int, int, int]:
+    return space.id, space.edition, space.revision
 
 
 def _folder(space: int, edition: int) -> str:

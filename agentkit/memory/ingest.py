@@ -70,6 +70,9 @@ def take_in(
         try:
             work.file(file, share)
         except UserError as error:
+            if isinstance(error, documents.NotMeant) and file not in roots:
+                taken.skipped += 1
+                continue
             taken.refused.append(str(error))
         except OSError as error:
             taken.refused.append(f"{file}: {error.strerror}")

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING
 from agentkit.cancel import CancelToken
 from agentkit.errors import AgentkitError, UserError
 from agentkit.memory import fusion, ledger, spaces, words
-from agentkit.memory.chroma import Server
 from agentkit.memory.database import Database
 from agentkit.memory.filters import COLUMNS
 from agentkit.memory.indexing import FEW, Indexing
 from agentkit.memory.ledger import Entry
 from agentkit.memory.nearest import Nearest
 from agentkit.memory.passages import vectors
+from agentkit.memory.server import Server
 from agentkit.memory.spaces import Hits, Space
 from agentkit.ports import Condition, Embedder, Progress, Recollection, Scalar, no_progress
 

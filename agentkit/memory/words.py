@@ -63,7 +63,7 @@ def _of_one_stem(one: str, other: str) -> bool:
     if _CHARACTER.match(one):
         return False
     shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other)))  # noqa: B905
-    return shared >= max(3, 0.7 * max(len(one), len(other)))
+    return shared >= max(3, 0.6 * max(len(one), len(other)))
 
 
 def spaced(text: str) -> str:
