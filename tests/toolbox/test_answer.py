@@ -262,6 +262,7 @@ def test_where_there_is_no_room_for_results_the_model_has_to_answer(opened: Door
     model = ScriptedModel(call("1", a=1), "42", context_tokens=LEAST * 2)
     assert ask(opened, model, max_tokens=10).completion.text == "42"
     assert model.requests[-1].tool_choice == "none"
+    assert results(model) == ["returned; there is no room left to show more of it"]
 
 
 # -- the end of it ---------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from agentkit.errors import ToolError, ToolRetry
+from agentkit.toolbox import files as module
 from agentkit.toolbox.files import GrantedFiles
 from agentkit.toolbox.grants import Grants
 
@@ -293,6 +294,23 @@ def test_a_folder_that_is_moved_away_after_the_look_takes_the_file_along_or_refu
     assert [*(place.elsewhere / "sub").iterdir()] == []
 
 
+def test_a_folder_that_is_moved_away_while_it_is_held_is_not_written_to(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It lies where nothing was granted by now, whatever its name was."""
+    (place.run / "sub").mkdir()
+
+    def moved(handle: int, path: Path) -> Path:
+        (place.run / "sub").rename(place.elsewhere / "sub")
+        return found(handle, path)
+
+    found = module._place
+    monkeypatch.setattr(module, "_place", moved)
+    with pytest.raises(ToolError, match="may not be written"):
+        place.files().write("sub/a.txt", b"evil")
+    assert [*(place.elsewhere / "sub").iterdir()] == []
+
+
 def test_a_file_that_becomes_a_link_is_replaced_and_not_followed(place: Place) -> None:
     (place.run / "a.txt").write_bytes(b"mine")
 
@@ -352,7 +370,8 @@ def test_a_file_is_written_with_the_folders_that_are_missing(
      "../granted", "/proc/self/comm", "/dev/shm/a"],
 )  # fmt: skip
 def test_what_was_not_granted_is_not_written(place: Place, files: GrantedFiles, path: str) -> None:
-    with pytest.raises(ToolError, match=r"may not be written|cannot be written: Is a directory"):
+    said = "cannot be written: Is a directory" if path == "../granted" else "may not be written"
+    with pytest.raises(ToolError, match=said):
         files.write(path, b"evil")
     assert place.untouched()
     assert place.artifacts == []

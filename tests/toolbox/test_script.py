@@ -166,6 +166,11 @@ def test_line_ends_of_windows_are_line_ends(tools: Path) -> None:
     assert tool.parameters.json_schema["properties"]["x"]["description"] == "Ä."
 
 
+def test_only_the_end_of_a_line_ends_it(tools: Path) -> None:
+    write(tools, 'description: "one\u2028two"')
+    assert Toolbox([tools])["a"].description.startswith("one")
+
+
 def test_a_header_in_the_middle_of_a_line_is_none(tools: Path) -> None:
     path = tools / "a.py"
     path.write_text(
@@ -300,8 +305,8 @@ def test_a_file_that_was_not_granted_is_not_seen(
     [
         ("echo 'not that' >&2; exit 75", Retry("not that")),
         ("exit 75", Retry("a asks for a better call, and does not say how")),
-        ("echo out; echo 'broken' >&2; exit 3", Failed("a ended with exit code 3. broken")),
-        ("kill -9 $$", Failed("a ended with exit code -9.")),
+        ("echo out; echo 'broken' >&2; exit 3", Failed("a: it ended with exit code 3\nbroken")),
+        ("kill -9 $$", Failed("a: it crashed: Killed")),
         ("printf '  two\\n\\n'", Returned("  two")),
         ("printf '\\377'", Returned("\ufffd")),
         ("true", Returned("")),
@@ -337,7 +342,7 @@ def test_a_script_beyond_its_time_is_stopped(tools: Path, call: Callable[..., Ou
     write(tools, "description: A.\ntimeout: 0.3", "echo begun >&2; sleep 60")
     outcome = call()
     assert isinstance(outcome, Failed)
-    assert outcome.reason == "a was stopped at its limit of wall. begun"
+    assert outcome.reason == "a: it took too long and was ended: do less, or do it in parts\nbegun"
 
 
 def test_what_it_writes_is_a_result_of_the_run(tools: Path, tmp_path: Path) -> None:
