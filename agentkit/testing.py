@@ -15,12 +15,14 @@ which nothing in agentkit catches but the call of a tool: it has failed, with th
 from __future__ import annotations
 
 import json
+import operator
 import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +50,14 @@ from agentkit.messages import (
 from agentkit.permissions import Request, Rule
 from agentkit.ports import (
     ChatModel,
+    Condition,
     Http,
     HttpRequest,
     HttpResponse,
     Memory,
     Progress,
     Recollection,
+    Scalar,
     Transcriber,
     no_progress,
 )
@@ -439,31 +443,71 @@ class ScriptedDesk:
 
 
 class ScriptedMemory:
-    """A `Memory` that finds the entries that share most words with the query."""
+    """A `Memory` that finds the entries that share most words with the query.
+
+    >>> memory = ScriptedMemory("The sky is blue.", "Grass is green.")
+    >>> [found.text for found in memory.search("blue sky")]
+    ['The sky is blue.']
+    """
 
     def __init__(self, *texts: str) -> None:
-        self.entries = {str(number): (text, "scripted") for number, text in enumerate(texts)}
+        self.entries: dict[str, Recollection] = {}
+        self._made = 0
+        for text in texts:
+            self.save(text, source="scripted")
 
-    def search(self, query: str, *, limit: int = 5) -> list[Recollection]:
+    def search(
+        self, query: str, *, limit: int = 5, where: Sequence[Condition] = ()
+    ) -> list[Recollection]:
         """See `ports.Memory.search`."""
-        asked = set(query.lower().split())
+        asked = _words(query)
         found = [
-            Recollection(
-                key, text, source, len(asked & set(text.lower().split())) / (len(asked) or 1)
-            )
-            for key, (text, source) in self.entries.items()
+            replace(entry, score=len(asked & _words(entry.text)) / len(asked))
+            for entry in self.entries.values()
+            if asked and all(_holds(entry, condition) for condition in where)
         ]
-        hits = sorted((hit for hit in found if hit.score), key=lambda hit: -hit.score)
-        return hits[:limit]
+        return sorted((hit for hit in found if hit.score), key=lambda hit: -hit.score)[:limit]
 
-    def save(self, text: str, *, source: str) -> str:
+    def save(self, text: str, *, source: str, metadata: Mapping[str, Scalar] | None = None) -> str:
         """See `ports.Memory.save`."""
-        for key, (known, _) in self.entries.items():
-            if known == text:
-                return key
-        key = str(len(self.entries))
-        self.entries[key] = (text, source)
-        return key
+        if not text.strip():
+            raise UserError("a text is to be remembered, and there is none")
+        for known in self.entries.values():
+            if known.text == text:
+                return known.id
+        self._made += 1
+        id = str(self._made)
+        self.entries[id] = Recollection(id, text, source, 1.0, datetime.now(UTC), metadata or {})
+        return id
+
+    def forget(self, where: Sequence[Condition]) -> int:
+        """See `ports.Memory.forget`."""
+        gone = [
+            entry.id
+            for entry in self.entries.values()
+            if where and all(_holds(entry, condition) for condition in where)
+        ]
+        for id in gone:
+            del self.entries[id]
+        return len(gone)
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.lower()))
+
+
+_COMPARED: Mapping[str, Callable[[Any, Any], bool]] = {
+    "=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt,
+    ">=": operator.ge, "~": lambda value, pattern: fnmatchcase(str(value), str(pattern)),
+}  # fmt: skip
+
+
+def _holds(entry: Recollection, condition: Condition) -> bool:
+    own = {"id": entry.id, "source": entry.source, "time": entry.time and entry.time.isoformat()}
+    value = own.get(condition.key, entry.metadata.get(condition.key))
+    if value is None or isinstance(value, str) != isinstance(condition.value, str):
+        return condition.operator == "!="
+    return _COMPARED[condition.operator](value, condition.value)
 
 
 @dataclass

@@ -8,9 +8,11 @@ servers     what an MCP server offers, as tools
 box         all tools of all sources by name
 grants      whether a call may touch what it would touch (pure)
 approvals   questions that only a person answers, and the answers that are remembered
+paths       where a path leads that a tool was given
 files       files, within what is granted
 context     what a tool may reach while it works
 caller      one call, from its arguments to one of four outcomes
+plain       what goes in and out as plain data
 output      what a model sees of an outcome: capped, marked as data, the rest in pages
 answer      a model's answer with the calls that it makes on the way
 """
