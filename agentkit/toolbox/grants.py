@@ -143,11 +143,15 @@ class Grants:
     # -- during a call ---------------------------------------------------------------------------
 
     def plus(self, accesses: Sequence[Access]) -> Grants:
-        """These grants, and what was decided for one call: what it may write it may also read."""
+        """These grants, and what was decided for one call.
+
+        What it may write it may also read.  Where it may talk to machines that its arguments do not
+        name, these are the public ones.
+        """
         named = [access for access in accesses if access.what != "*"]
         reads = [Path(one.what) for one in named if one.effect in ("reads", "writes")]
         writes = [Path(one.what) for one in named if one.effect == "writes"]
-        hosts = [one.what for one in named if one.effect == "network"]
+        hosts = [one.what for one in accesses if one.effect == "network"]
         return replace(
             self,
             read=(*self.read, *reads),

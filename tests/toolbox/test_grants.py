@@ -385,6 +385,14 @@ def test_a_call_reaches_what_was_decided_and_no_more() -> None:
     assert grants.reachable == ("example.org:443", "127.0.0.1:8080")
 
 
+def test_a_call_that_may_talk_to_somebody_unnamed_reaches_whoever_is_public() -> None:
+    """Or a yes would be worth nothing; and no yes opens what nobody has named."""
+    reached = HostPolicy.of(Grants().plus([Access("network")]).reachable)
+    assert reached.permits("example.org", 443)
+    for host in ("127.0.0.1", "localhost", "nas", "169.254.169.254"):
+        assert not reached.permits(host, 80)
+
+
 def test_a_folder_that_a_call_is_about_does_not_open_what_is_hidden_in_it() -> None:
     grants = Grants(read=(NOTES,)).plus([Access("reads", str(NOTES))])
     assert grants.reads(NOTES / "a.md")
@@ -547,6 +555,8 @@ def test_what_a_call_was_allowed_it_reaches(grants: Grants, accesses: list[Acces
     during = grants.plus(accesses)
     for access in accesses:
         if access.what == "*":
+            if access.effect == "network":
+                assert "*" in during.reachable
             continue
         if access.effect == "reads":
             assert during.reads(Path(access.what))
