@@ -13,6 +13,9 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from itertools import islice
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from agentkit import ToolContext, tool
 from agentkit.errors import ToolError, ToolRetry, did_you_mean, human_bytes
@@ -29,7 +32,11 @@ WILD = frozenset("*?[")
 
 @tool(effects=("reads",))
 def list_files(
-    path: ReadPath = Path(), pattern: str = "*", recursive: bool = False, *, context: ToolContext
+    path: ReadPath = Path(),
+    pattern: Annotated[str, Field(pattern=r"^(\*\*/)?[\w./-]*\*?[\w.-]*$")] = "*",
+    recursive: bool = False,
+    *,
+    context: ToolContext,
 ) -> str:
     """List the files in a folder, with their sizes.
 

@@ -6,12 +6,18 @@ can ask about it by name: `tools: {memory_save: ask}`.
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from agentkit import ToolContext, tool
 from agentkit.errors import ToolRetry, UserError
 
 
 @tool
-def memory_save(text: str, source: str = "", *, context: ToolContext) -> dict[str, str]:
+def memory_save(
+    text: str, source: Annotated[str, Field(max_length=200)] = "", *, context: ToolContext
+) -> dict[str, str]:
     """Save a fact or note to remember later.
 
     Args:

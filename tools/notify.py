@@ -21,7 +21,7 @@ import os
 import re
 import shutil
 import subprocess
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
@@ -66,7 +66,11 @@ class _NotSent(Exception):
 
 @tool(effects=("network",))
 def notify(
-    message: str, title: str = "", target: str = "", *, context: ToolContext
+    message: str,
+    title: Annotated[str, Field(max_length=100)] = "",
+    target: Annotated[str, Field(max_length=40)] = "",
+    *,
+    context: ToolContext,
 ) -> dict[str, Any]:
     """Send a notification to the person.
 

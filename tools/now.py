@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from typing import Annotated
 from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import Field
 
 from agentkit import tool
 from agentkit.errors import ToolRetry, closest
@@ -33,7 +36,7 @@ ABBREVIATIONS = {
 
 
 @tool
-def now(timezone: str = "") -> dict[str, str]:
+def now(timezone: Annotated[str, Field(max_length=60)] = "") -> dict[str, str]:
     """Tell the current date, time and weekday.
 
     Args:

@@ -6,6 +6,10 @@ They are files of the run that tools gave to this model before, so reading them 
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from agentkit import ToolContext, tool
 from agentkit.errors import ToolRetry, closest
 from agentkit.toolbox.output import FOLDER
@@ -13,7 +17,9 @@ from agentkit.toolbox.output import page as page_of
 
 
 @tool
-def read_more(id: str, page: int = 1, *, context: ToolContext) -> str:
+def read_more(
+    id: Annotated[str, Field(max_length=20)], page: int = 1, *, context: ToolContext
+) -> str:
     """Read the next page of a tool result that was cut.
 
     Args:

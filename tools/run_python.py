@@ -8,7 +8,6 @@ that models make again and again.
 from __future__ import annotations
 
 import re
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,14 +17,10 @@ from agentkit import ToolContext, tool
 from agentkit.errors import ToolRetry
 from agentkit.jobs import INPUTS, Job, JobResult, Limits
 from agentkit.permissions import ReadPath
+from agentkit.toolbox import programs
 
 PROMPT = Path(__file__).with_name("_python_prompt.py").read_text(encoding="utf-8")
 """Runs the code; begins anew in each call."""
-
-LINES = 20
-"""Lines that a hint has of what was printed, and of the errors."""
-WIDEST = 300
-"""Characters of such a line."""
 
 
 class Options(BaseModel):
@@ -48,11 +43,8 @@ def run_python(code: str, files: Sequence[ReadPath] = (), *, context: ToolContex
     if not code.strip():
         raise ToolRetry("code is empty: write a program")
     code = _unfenced(code)
-    result = context.sandbox.run(_job(code, files, context), context.cancel)
-    for name in result.changed:
-        context.artifact(context.folder / name)
-    context.cancel.check()
-    if result.stopped or result.exit_code:
+    result = programs.run(_job(code, files, context), context)
+    if programs.failed(result):
         raise ToolRetry(_hint(result, code))
     return _output(result, context)
 
@@ -91,41 +83,23 @@ def _inputs(files: Sequence[Path], context: ToolContext) -> dict[str, Path]:
 
 def _output(result: JobResult, context: ToolContext) -> str:
     """What was printed; where that is nothing, what else came of it."""
-    printed, errors = _text(result.stdout), _text(result.stderr)
+    printed, errors = programs.text(result.stdout), programs.text(result.stderr)
     if printed:
         if errors:
-            context.warn(_last_lines(errors))
+            context.warn(programs.last_lines(errors))
         return printed
-    made = f"it made or changed: {', '.join(result.changed[:LINES])}" if result.changed else ""
-    return "\n".join(part for part in ("it printed nothing", made, errors) if part)
+    parts = ("it printed nothing", programs.made(result), errors)
+    return "\n".join(part for part in parts if part)
 
 
 def _hint(result: JobResult, code: str) -> str:
     """What went wrong, what to do, and what was printed before."""
-    errors = _text(result.stderr)
-    parts = [_ending(result), _last_lines(errors), *_advice(errors, code)]
+    errors = programs.text(result.stderr)
+    parts = [programs.ending(result), programs.last_lines(errors), *_advice(errors, code)]
     if result.stdout.strip():
-        parts.append(f"it had printed:\n{_last_lines(_text(result.stdout))}")
+        parts.append(f"it had printed:\n{programs.last_lines(programs.text(result.stdout))}")
     return "\n".join(part for part in parts if part)
 
-
-def _ending(result: JobResult) -> str:
-    if result.stopped:
-        return STOPPED[result.stopped]
-    if result.exit_code < 0:
-        return f"it crashed: {signal.strsignal(-result.exit_code)}"
-    return f"it ended with exit code {result.exit_code}"
-
-
-STOPPED = {
-    "wall": "it took too long and was ended: do less, or do it in parts",
-    "cpu": "it computed for too long and was ended: do less, or do it in parts",
-    "memory": "it needed too much memory and was ended: work on one piece at a time",
-    "processes": "it started too many processes and was ended",
-    "output": "it printed too much and was ended: print only what you need, or write a file",
-    "disk": "it wrote too much and was ended: write less",
-}
-"""By the limit that was reached."""
 
 ADVICE = (
     (r"ModuleNotFoundError", "Only what is installed can be imported: do without it."),
@@ -148,13 +122,3 @@ def _advice(errors: str, code: str) -> list[str]:
     if "SyntaxError" in errors and "\\n" in code and "\n" not in code.strip():
         found.append("Write real line breaks, not \\n.")
     return found
-
-
-def _text(output: bytes) -> str:
-    return output.decode("utf-8", "replace").rstrip()
-
-
-def _last_lines(text: str) -> str:
-    lines = text.splitlines()
-    cut = ["[...]"] if len(lines) > LINES else []
-    return "\n".join([*cut, *(line[:WIDEST] for line in lines[-LINES:])])

@@ -8,18 +8,13 @@ models meet again and again.
 from __future__ import annotations
 
 import re
-import signal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from agentkit import ToolContext, tool
 from agentkit.errors import ToolRetry
 from agentkit.jobs import Job, JobResult, Limits
-
-LINES = 20
-"""Lines that a hint has of what was printed, and of the errors."""
-WIDEST = 300
-"""Characters of such a line."""
+from agentkit.toolbox import programs
 
 
 class Options(BaseModel):
@@ -49,53 +44,32 @@ def run_shell(command: str, *, context: ToolContext) -> str:
         work=context.folder,
         limits=Limits(wall=options.seconds, cpu=options.seconds, memory=memory),
     )
-    result = context.sandbox.run(job, context.cancel)
-    for name in result.changed:
-        context.artifact(context.folder / name)
-    context.cancel.check()
-    if result.stopped or result.exit_code:
+    result = programs.run(job, context)
+    if programs.failed(result):
         raise ToolRetry(_hint(result))
     return _output(result)
 
 
 def _output(result: JobResult) -> str:
     """What was printed, also about errors; where that is nothing, what else came of it."""
-    printed = [_text(result.stdout), _last_lines(_text(result.stderr))]
+    printed = [programs.text(result.stdout), programs.last_lines(programs.text(result.stderr))]
     if not any(printed):
-        made = f"; made or changed: {', '.join(result.changed[:LINES])}" if result.changed else ""
-        return f"it worked and printed nothing{made}"
+        made = programs.made(result)
+        return "it worked and printed nothing" + (f"; {made}" if made else "")
     return "\n".join(part for part in printed if part)
 
 
 def _hint(result: JobResult) -> str:
     """What went wrong, what to do, and what was printed before."""
-    errors, printed = _text(result.stderr), _text(result.stdout)
-    parts = [_ending(result), _last_lines(errors)]
+    errors, printed = programs.text(result.stderr), programs.text(result.stdout)
+    parts = [programs.ending(result), programs.last_lines(errors)]
     parts += [advice for pattern, advice in ADVICE if re.search(pattern, errors)]
     if printed:
-        parts.append(f"it had printed:\n{_last_lines(printed)}")
+        parts.append(f"it had printed:\n{programs.last_lines(printed)}")
     elif not errors and result.exit_code == 1:
         parts.append("It printed nothing: grep, diff and test end so when they find nothing.")
     return "\n".join(part for part in parts if part)
 
-
-def _ending(result: JobResult) -> str:
-    if result.stopped:
-        return STOPPED[result.stopped]
-    if result.exit_code < 0:
-        return f"it crashed: {signal.strsignal(-result.exit_code)}"
-    return f"it ended with exit code {result.exit_code}"
-
-
-STOPPED = {
-    "wall": "it took too long and was ended: do less, or do it in parts",
-    "cpu": "it computed for too long and was ended: do less, or do it in parts",
-    "memory": "it needed too much memory and was ended: work on one piece at a time",
-    "processes": "it started too many processes and was ended",
-    "output": "it printed too much and was ended: print only what you need, or write a file",
-    "disk": "it wrote too much and was ended: write less",
-}
-"""By the limit that was reached."""
 
 ADVICE = (
     (r"command not found", "Only what is installed can be used: do it another way."),
@@ -111,13 +85,3 @@ ADVICE = (
     (r"unexpected EOF while looking for matching", "A quote is not closed."),
 )
 """By what stands in the errors."""
-
-
-def _text(output: bytes) -> str:
-    return output.decode("utf-8", "replace").rstrip()
-
-
-def _last_lines(text: str) -> str:
-    lines = text.splitlines()
-    cut = ["[...]"] if len(lines) > LINES else []
-    return "\n".join([*cut, *(line[:WIDEST] for line in lines[-LINES:])])

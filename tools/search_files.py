@@ -24,6 +24,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import SchemaError, SchemaValidator, core_schema
@@ -54,6 +55,10 @@ SNIFFED = 8192
 """Bytes at the beginning that tell text from anything else."""
 
 
+Glob = Annotated[str, Field(pattern=r"^(\*\*/)?[\w./-]*\*?[\w.-]*$")]
+"""Names with one star: small models that may write more of them never stop."""
+
+
 class Options(BaseModel):
     """What settings can say: `tools: {options: {search_files: {seconds: 300}}}`."""
 
@@ -64,7 +69,11 @@ class Options(BaseModel):
 
 @tool(effects=("reads",))
 def search_files(
-    pattern: str, path: ReadPath = Path(), files: str = "*", *, context: ToolContext
+    pattern: str,
+    path: ReadPath = Path(),
+    files: Glob = "*",
+    *,
+    context: ToolContext,
 ) -> str:
     """Find lines in the text files of a folder.
 

@@ -35,6 +35,7 @@ from agentkit.jobs import INPUTS, WORK, Job, JobResult, Limits
 from agentkit.permissions import Effect, ReadPath
 from agentkit.ports import ToolContext
 from agentkit.schema import Signature
+from agentkit.toolbox import programs
 from agentkit.toolbox.plain import readable
 from agentkit.toolbox.tool import Tool, check_name
 from agentkit.validation import problems_from
@@ -154,7 +155,7 @@ def tool_of(path: Path, header: Header) -> Tool:
 
     def call(bound: Mapping[str, Any], context: ToolContext) -> Any:
         job = _job(path, bound, context, tuple(touches), header.timeout)
-        return _result(name, header, context.sandbox.run(job, context.cancel), context)
+        return _result(name, header, programs.run(job, context))
 
     about = signature.description
     return Tool(name, about, signature, effects, (), path, call, touches, lasts=False)
@@ -231,22 +232,15 @@ def _plain(value: Any) -> Any:
     return value.value if isinstance(value, Enum) else str(value)
 
 
-def _result(name: str, header: Header, done: JobResult, context: ToolContext) -> Any:
-    for changed in done.changed:
-        context.artifact(context.folder / changed)
-    context.cancel.check()
-    if done.removed:
-        context.warn(f"links out of its folder, pipes and sockets are gone: {done.removed}")
-    said = done.stderr.decode("utf-8", "replace").strip()[-2000:]
-    if done.stopped:
-        raise ToolError(f"{name} was stopped at its limit of {done.stopped}. {said}".strip())
-    if done.exit_code == TRY_AGAIN:
+def _result(name: str, header: Header, done: JobResult) -> Any:
+    said = programs.last_lines(programs.text(done.stderr))
+    if done.exit_code == TRY_AGAIN and not done.stopped:
         raise ToolRetry(said or f"{name} asks for a better call, and does not say how")
-    if done.exit_code:
-        raise ToolError(f"{name} ended with exit code {done.exit_code}. {said}".strip())
-    text = done.stdout.decode("utf-8", "replace")
+    if programs.failed(done):
+        raise ToolError(f"{name}: {programs.ending(done)}\n{said}".rstrip())
+    text = programs.text(done.stdout)
     if header.output == "text":
-        return text.rstrip("\n")
+        return text
     try:
         return json.loads(text)
     except ValueError as error:

@@ -47,9 +47,9 @@ OFFERED = (
 SYSTEM = Message(
     "system",
     "You help a person at a computer. Call a tool where one is needed; where you know the answer "
-    "yourself, just answer.",
+    "yourself, just answer in a sentence.",
 )
-MAX_TOKENS = 256
+MAX_TOKENS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def main() -> None:
     options.add_argument("--model")
     options.add_argument("--only", default="grammar,free,asked")
     options.add_argument("--json", type=Path, help="write every verdict to this file")
-    options.add_argument("-v", "--verbose", action="store_true", help="print what went wrong")
+    options.add_argument("-v", "--verbose", action="store_true", help="print each request")
     chosen = options.parse_args()
     print(f"{machine.cpu_name()}, {machine.physical_cores()} cores")
     rows: dict[str, list[Verdict]] = {}
@@ -88,12 +88,12 @@ def main() -> None:
         print(f"{model.name}, {len(tools)} tools, {size} tokens before the question\n")
         for way in chosen.only.split(","):
             with WAYS[way]() as ask:
-                rows[way] = list(play(runtime, model, tools, ask))
+                rows[way] = []
+                for verdict in play(runtime, model, tools, ask):
+                    rows[way].append(verdict)
+                    if chosen.verbose:
+                        print(line(verdict), flush=True)
             print(row(way, rows[way]))
-            for verdict in rows[way] if chosen.verbose else ():
-                if not verdict.right:
-                    called = ", ".join(f"{c.name}({c.arguments})" for c in verdict.calls) or "none"
-                    print(f"    {verdict.request.ask}\n      -> {called[:300]}")
     if chosen.json:
         chosen.json.write_text(json.dumps(plain(rows), indent=1))
 
@@ -154,7 +154,8 @@ class Silent:
 def offered(model: ChatModel, text: str, tools: Sequence[ToolSchema]) -> tuple[ToolCall, ...]:
     """One question, all tools."""
     question = (SYSTEM, Message("user", text))
-    return complete(model, ChatRequest(question, MAX_TOKENS, tools=tuple(tools))).tool_calls
+    request = ChatRequest(question, MAX_TOKENS, tools=tuple(tools), parallel_tool_calls=False)
+    return complete(model, request).tool_calls
 
 
 def asked(model: ChatModel, text: str, tools: Sequence[ToolSchema]) -> tuple[ToolCall, ...]:
@@ -203,6 +204,13 @@ def complete(model: ChatModel, request: ChatRequest) -> Completion:
 
 
 # -- what is printed -------------------------------------------------------------------------------
+
+
+def line(verdict: Verdict) -> str:
+    """What became of one request."""
+    called = ", ".join(f"{call.name}({call.arguments})" for call in verdict.calls) or "no call"
+    mark = "✓" if verdict.right else "✗"
+    return f"  {mark} {verdict.seconds:5.1f} s  {verdict.request.ask[:60]:<60}  {called[:120]}"
 
 
 def row(way: str, verdicts: Sequence[Verdict]) -> str:
