@@ -29,6 +29,7 @@ from agentkit.messages import (
 from agentkit.remote import gbnf
 from agentkit.remote.dialects import Dialect
 from agentkit.remote.facts import Facts
+from agentkit.remote.markers import defused
 from agentkit.remote.shapes import Called, Plain, Quoted, Shape, Spaced
 
 BOUNDS: dict[str, tuple[float, float]] = {
@@ -146,7 +147,7 @@ def _message(turn: Message) -> dict[str, Any]:
             for call in turn.tool_calls
         ]
     if turn.role == "tool":
-        wire["tool_call_id"] = turn.tool_call_id
+        wire |= {"content": defused(turn.content), "tool_call_id": turn.tool_call_id}
     return wire
 
 
