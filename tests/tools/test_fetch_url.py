@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-import sys
+import inspect
 import threading
 from collections.abc import Callable, Iterator
 from io import BytesIO
@@ -131,9 +131,9 @@ def test_a_page_without_an_article_is_all_its_words(internet: Internet, fetch: C
 
 
 def test_a_page_that_keeps_the_reader_busy_is_given_as_words(
-    internet: Internet, fetch: Call, context: Any, monkeypatch: pytest.MonkeyPatch
+    internet: Internet, fetch: Call, context: Any, patience: Callable[[float], None]
 ) -> None:
-    patience(monkeypatch, 5.0)
+    patience(5.0)
     lines = "".join(f"<p>a b c {number}</p>\n" for number in range(100_000))
     internet.pages["/"] = answer(
         f"<html><body><article>{lines}</article></body></html>".encode(), content_type="text/html"
@@ -147,18 +147,22 @@ def test_a_page_that_keeps_the_reader_busy_is_given_as_words(
     ]
 
 
-def patience(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Let the tool, as the toolbox loaded it, give up early."""
-    loaded = next(
-        name for name in sys.modules if name.startswith("agentkit_tool_") and "fetch" in name
-    )
-    monkeypatch.setattr(sys.modules[loaded], "READ_SECONDS", seconds)
+@pytest.fixture
+def patience(call: Call, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Let the tool that is called here give up early: other toolboxes have loaded it, too."""
+    tools = inspect.getclosurevars(call).globals["TOOLS"]
+    function = inspect.getclosurevars(tools.find("fetch_url").call).nonlocals["function"]
+
+    def give_up_after(seconds: float) -> None:
+        monkeypatch.setitem(function.__globals__, "READ_SECONDS", seconds)
+
+    return give_up_after
 
 
 def test_a_page_that_nothing_can_read_in_time_is_told(
-    internet: Internet, fetch: Call, monkeypatch: pytest.MonkeyPatch
+    internet: Internet, fetch: Call, patience: Callable[[float], None]
 ) -> None:
-    patience(monkeypatch, 1.0)
+    patience(1.0)
     internet.pages["/"] = answer(HARD, content_type="text/html")
 
     with pytest.raises(ToolError, match=r"cannot be read in 1 s"):
