@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from agentkit import errors
 from agentkit.errors import (
     AgentkitError,
+    ApprovalNeeded,
     Attempt,
     BadAudio,
     Cancelled,
@@ -35,7 +36,9 @@ from agentkit.errors import (
 
 
 def test_the_tree_is_the_one_in_the_docstring() -> None:
-    branches = {UserError, MachineError, ModelError, ToolError, StepFailed, Cancelled}
+    branches = {
+        UserError, MachineError, ModelError, ToolError, ApprovalNeeded, StepFailed, Cancelled,
+    }  # fmt: skip
     assert set(AgentkitError.__subclasses__()) == branches
     for branch in branches:
         assert branch.__name__ in (errors.__doc__ or "")

@@ -33,7 +33,7 @@ WILD = frozenset("*?[")
 @tool(effects=("reads",))
 def list_files(
     path: ReadPath = Path(),
-    pattern: Annotated[str, Field(pattern=r"^(\*\*/)?[\w./-]*\*?[\w.-]*$")] = "*",
+    pattern: Annotated[str, Field(pattern=r"^[\w./-]*(\*\*/)?[\w.-]*\*?[\w.-]*$")] = "*",
     recursive: bool = False,
     *,
     context: ToolContext,

@@ -55,7 +55,7 @@ SNIFFED = 8192
 """Bytes at the beginning that tell text from anything else."""
 
 
-Glob = Annotated[str, Field(pattern=r"^(\*\*/)?[\w./-]*\*?[\w.-]*$")]
+Glob = Annotated[str, Field(pattern=r"^[\w./-]*(\*\*/)?[\w.-]*\*?[\w.-]*$")]
 """Names with one star: small models that may write more of them never stop."""
 
 

@@ -30,7 +30,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 
-from agentkit.errors import AgentkitError, InvalidFile, ToolError, ToolRetry
+from agentkit.errors import InvalidFile, ToolError, ToolRetry, UserError
 from agentkit.jobs import INPUTS, WORK, Job, JobResult, Limits
 from agentkit.permissions import Effect, ReadPath
 from agentkit.ports import ToolContext
@@ -62,7 +62,7 @@ _TYPES: dict[Kind, Any] = {
 }  # fmt: skip
 
 
-class BadHeader(AgentkitError):
+class BadHeader(UserError):
     """A header that is not right: the problems with their places."""
 
 
