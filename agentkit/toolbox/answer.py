@@ -73,7 +73,7 @@ def answer(
             raise ModelError(f"{model.name} calls tools and gives no answer, after {turn} turns")
         if last or not completion.tool_calls:
             return Answer(completion, usage, (*messages, completion.message))
-        room = _room(model, request, completion)
+        room = _room(model, asked, completion)
         results = _Results(model, caller, report, cancel, room).of(completion.tool_calls)
         messages = (*messages, completion.message, *results)
     raise AssertionError("the last turn returns")
@@ -91,14 +91,15 @@ def _complete(model: ChatModel, request: ChatRequest, cancel: CancelToken) -> Co
     return completion
 
 
-def _room(model: ChatModel, request: ChatRequest, completion: Completion) -> int:
+def _room(model: ChatModel, asked: ChatRequest, completion: Completion) -> int:
     """Tokens that the results of a turn may have together: half of what is left.
 
     The other half is for the turns that follow, so that there is always a next half.
     """
-    written = completion.usage.prompt_tokens + completion.usage.completion_tokens
-    answer = request.max_tokens or model.context_tokens // SHARE
-    return (model.context_tokens - written - answer) // 2
+    usage = completion.usage
+    prompt = usage.prompt_tokens or model.count_tokens(asked.messages, asked.tools)
+    reserved = asked.max_tokens or model.context_tokens // SHARE
+    return (model.context_tokens - prompt - usage.completion_tokens - reserved) // 2
 
 
 @dataclass(frozen=True, slots=True)

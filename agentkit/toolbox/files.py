@@ -164,9 +164,7 @@ def _replace(folder: int, name: str, content: bytes) -> None:
                 os.fchmod(handle, mode)
             file.write(content)
             file.flush()
-            os.fsync(
-                handle
-            )  # before it has its name: after a power cut it is whole, or the old one
+            os.fsync(handle)  # whole before it has its name, also after a power cut
         os.replace(aside, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
         with suppress(OSError):

@@ -17,7 +17,7 @@ from agentkit.cancel import CancelToken
 from agentkit.config import shipped
 from agentkit.engine import LlamaChatModel
 from agentkit.errors import ApprovalNeeded, Cancelled, ModelError, ToolError
-from agentkit.messages import ChatRequest, Message, OneTool, ToolCall
+from agentkit.messages import ChatRequest, Message, OneTool, ToolCall, Usage
 from agentkit.outcomes import Returned
 from agentkit.permissions import WritePath
 from agentkit.testing import ScriptedModel
@@ -256,6 +256,17 @@ class _Willing(ScriptedModel):
         if request.tool_choice == "none" or not self._calls:
             return "done"
         return self._calls.pop(0)
+
+
+def test_a_server_that_does_not_say_what_it_read_is_reckoned_for(opened: Door) -> None:
+    class Silent(_Willing):
+        def stream(self, request: ChatRequest, cancel: CancelToken | None = None) -> Iterator[Any]:
+            for delta in super().stream(request, cancel):
+                done = delta.completion
+                yield replace(delta, completion=done and replace(done, usage=Usage()))
+
+    model = Silent([(call(str(n), "long", words=9000 + n),) for n in range(MAX_TURNS)], 2000)
+    assert ask(opened, model, "long").completion.text == "done"
 
 
 def test_where_there_is_no_room_for_results_the_model_has_to_answer(opened: Door) -> None:

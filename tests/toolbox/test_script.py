@@ -28,7 +28,7 @@ def write(
     folder: Path, header: str, body: str = "", *, name: str = "a.sh", mode: int = 0o755
 ) -> Path:
     """A shell script with this header."""
-    lines = "".join(f"# {line}\n" for line in header.splitlines())
+    lines = "".join(f"# {line}\n" for line in header.split("\n"))
     path = folder / name
     path.write_text(f"#!/bin/sh\n# /// tool\n{lines}# ///\n{body}\n")
     path.chmod(mode)
