@@ -72,9 +72,13 @@ def test_events_can_be_had_as_json_lines(folder: Path) -> None:
     assert [event["kind"] for event in events] == [
         "RunStarted",
         "StepStarted",
+        "ToolCalled",
+        "ToolReturned",
         "StepFinished",
         "StepStarted",
+        "ToolCalled",
         "ArtifactMade",
+        "ToolReturned",
         "StepFinished",
         "RunFinished",
     ]
@@ -208,9 +212,9 @@ def test_a_tool_that_breaks_is_named_with_its_place(folder: Path) -> None:
     assert done.returncode == 1
 
 
-def test_write_file_cannot_leave_the_folder_of_the_run(folder: Path) -> None:
+def test_write_file_leaves_the_folder_of_the_run_for_nobody_but_a_person(folder: Path) -> None:
     (folder / "out.yaml").write_text(HELLO.replace("path: hello.txt", "path: ../../evil.txt"))
     done = agentkit("run", "out.yaml", cwd=folder)
-    assert "leads out of the folder of the run" in done.stderr
-    assert done.returncode == 1
+    assert "parked: write_file needs approval: it would write" in done.stderr
+    assert done.returncode == 3
     assert not list(Path(os.environ["AGENTKIT_HOME"]).rglob("evil.txt"))
