@@ -48,7 +48,7 @@ CREATE INDEX metadata_by_entry ON metadata(entry);
 
 -- The files that were taken in, as they were then.
 CREATE TABLE documents (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     path TEXT NOT NULL UNIQUE,
     digest TEXT NOT NULL,
     size INTEGER NOT NULL,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import bisect
 import io
 import json
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -48,16 +49,19 @@ def _text(path: Path, data: bytes, cancel: CancelToken | None) -> Iterator[Passa
 def _html(path: Path, data: bytes, cancel: CancelToken | None) -> Iterator[Passage]:
     import trafilatura
 
+    _quiet("trafilatura")
     html = _decoded(path, data)
+    if "<html" not in html.lower():  # trafilatura takes whole pages only
+        html = f"<html><body>{html}</body></html>"
     found = trafilatura.extract(html, output_format="markdown", include_comments=False)
-    if not found:
-        found = trafilatura.html2txt(html)
-    yield from (Passage(text) for _, text in cut(found or "", "markdown", cancel))
+    found = found or trafilatura.html2txt(html) or ""
+    yield from (Passage(text) for _, text in cut(found, "markdown", cancel))
 
 
 def _pdf(path: Path, data: bytes, cancel: CancelToken | None) -> Iterator[Passage]:
     import pypdf
 
+    _quiet("pypdf")
     try:
         reader = pypdf.PdfReader(io.BytesIO(data))
         if reader.is_encrypted and not reader.decrypt(""):
@@ -123,6 +127,11 @@ def _decoded(path: Path, data: bytes) -> str:
     if "\0" in text:
         raise _unreadable(path, "it is no text")
     return text
+
+
+def _quiet(library: str) -> None:
+    """What is wrong with a file is told by us; what a library mutters about it is not."""
+    logging.getLogger(library).setLevel(logging.CRITICAL)
 
 
 def _unreadable(path: Path, why: str) -> UserError:

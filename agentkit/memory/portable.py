@@ -264,4 +264,7 @@ def _check_vectors(line: _Line, head: _Head) -> None:
 
 
 def _said(error: Exception) -> str:
-    return explain(error.errors()[0]) if isinstance(error, ValidationError) else str(error)
+    if not isinstance(error, ValidationError):
+        return str(error)
+    fault = error.errors()[0]
+    return ".".join(map(str, fault["loc"])) + ": " + explain(fault)

@@ -5,24 +5,29 @@ The words and the index of vectors are made anew in any case; they are only made
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from agentkit.cancel import CancelToken
 from agentkit.errors import MachineError
-from agentkit.memory import ledger, spaces
+from agentkit.memory import ledger, spaces, words
 from agentkit.memory.database import CollectionDamaged, Database
 from agentkit.memory.reembed import fill
 from agentkit.memory.spaces import Space
 from agentkit.memory.store import Collection
 from agentkit.ports import Progress, no_progress
 
-TABLES = ("documents", "spaces", "entries", "metadata", "vectors")
+TABLES = ("documents", "spaces", "entries", "vectors")
 """What is saved, row by row; the rest is made from it."""
+
+GUESS = 100_000
+"""Rows that are tried where the file does not say any more how many there were."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,7 @@ def _salvage(collection: Collection) -> Path:
     for leftover in old.parent.glob("salvaged.sqlite*"):
         leftover.unlink()
     with closing(sqlite3.connect(old, isolation_level=None)) as source, fresh.write() as target:
+        source.execute("PRAGMA writable_schema=ON")  # opens a file that is shorter than it says
         for table in TABLES:
             columns = [row["name"] for row in target.execute(f"PRAGMA table_info({table})")]
             marks = ", ".join("?" * len(columns))
@@ -113,32 +119,49 @@ def _salvage(collection: Collection) -> Path:
 
 def _rows(source: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[object, ...]]:
     """The rows of a table, past those that cannot be read."""
-    if table == "metadata":  # has no row numbers: it is made from the entries
-        return
-    last = -1
-    try:
-        end = source.execute(f"SELECT max(rowid) FROM {table}").fetchone()[0] or 0  # noqa: S608
-    except sqlite3.DatabaseError:
-        end = 0
-    query = f"SELECT rowid, {columns} FROM {table} WHERE rowid > ? ORDER BY rowid LIMIT 1"  # noqa: S608
-    misses = 0
-    while misses < 10_000:
+    last, end = 0, _end(source, table)
+    query = f"SELECT id, {columns} FROM {table} WHERE id > ? ORDER BY id LIMIT 1"  # noqa: S608
+    while last < end:
         try:
             row = source.execute(query, (last,)).fetchone()
         except sqlite3.DatabaseError:
-            last, misses = last + 1, misses + 1
-            if last > end > 0:
-                return
+            last += 1
             continue
         if row is None:
             return
-        last = row[0]
-        yield row[1:]
+        if row[0] > last and _sound(table, row[1:]):
+            yield row[1:]
+        last = max(last + 1, row[0])
+
+
+def _sound(table: str, row: tuple[Any, ...]) -> bool:
+    """Whether a row is what was written: a damaged page may say anything."""
+    if table != "entries":
+        return all(value is not None for value in row)
+    _, _, text, digest, _, time, metadata, *_ = row
+    try:
+        datetime.fromisoformat(time)
+        return words.digest(text) == digest and isinstance(json.loads(metadata), dict)
+    except (ValueError, TypeError, AttributeError):
+        return False
+
+
+def _end(source: sqlite3.Connection, table: str) -> int:
+    """The highest number that was ever given in a table."""
+    try:
+        row = source.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
+    except sqlite3.DatabaseError as error:
+        return 0 if "not a database" in str(error) else GUESS
+    return int(row[0]) if row else 0
 
 
 def _tidy(target: sqlite3.Connection) -> None:
     """Leave nothing that belongs to something that was lost."""
     target.execute("DELETE FROM vectors WHERE entry NOT IN (SELECT id FROM entries)")
+    target.execute(
+        "DELETE FROM vectors WHERE length(vector) != "
+        "4 * (SELECT dimensions FROM spaces WHERE spaces.id = space)"
+    )
     target.execute(
         "UPDATE entries SET document = NULL WHERE document NOT IN (SELECT id FROM documents)"
     )

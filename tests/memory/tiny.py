@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,13 +45,15 @@ class TinyEmbedder:
 
     def _vector(self, text: str) -> NDArray[np.float64]:
         words = re.findall(r"\w+", text.lower()) or [text]
-        total = np.sum([self._word(word) for word in words], axis=0)
+        total = np.sum([_word(self.name + word, self.dimensions) for word in words], axis=0)
         unit: NDArray[np.float64] = total / np.linalg.norm(total)
         return unit
 
-    def _word(self, word: str) -> NDArray[np.float64]:
-        seed = hashlib.sha256((self.name + word).encode("utf-8", "replace")).digest()[:8]
-        return np.random.default_rng(int.from_bytes(seed, "big")).standard_normal(self.dimensions)
+
+@lru_cache(100_000)
+def _word(word: str, dimensions: int) -> NDArray[np.float64]:
+    seed = hashlib.sha256(word.encode("utf-8", "replace")).digest()[:8]
+    return np.random.default_rng(int.from_bytes(seed, "big")).standard_normal(dimensions)
 
 
 def tiny(language: str = "", dimensions: int = DIMENSIONS, longest: int = 400) -> Embedding:
