@@ -70,7 +70,7 @@ def test_strange_things_in_a_folder_stop_nothing(folder: Path) -> None:
     scan = FolderSource(folder).scan()
     assert names(scan) == ["greet"]
     told = reasons(scan)
-    assert told.pop("zeros.py").startswith("SyntaxError: source code")
+    assert "source code" in told.pop("zeros.py")  # one error or another, as Python has it
     assert told == {
         "nowhere.py": "is a link that leads nowhere",
         "circle.py": "is a link that leads nowhere",
