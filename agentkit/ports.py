@@ -265,10 +265,16 @@ class Desk(Protocol):
         """
 
     def answer(self, request: str, answer: str) -> None:
-        """Write down what a person said.  Raises `UserError` for a question that was answered."""
+        """Write down what a person said.
+
+        Raises `UserError` for a question that was answered, `UnknownName` for one that is none.
+        """
 
     def use(self, request: str) -> None:
-        """The answer was acted upon: it does not count a second time."""
+        """The answer was acted upon: it does not count a second time.
+
+        Raises `UserError` for one that was acted upon already, `UnknownName` as `answer` does.
+        """
 
     def rules(self) -> list[Rule]:
         """The answers that are remembered; the newest first."""

@@ -1,4 +1,4 @@
-"""What tools gave back, so that no server takes it for the scaffolding of a chat.
+"""Texts from outside, so that no server takes them for the scaffolding of a chat.
 
 A server puts a conversation into one text and reads that with its control tokens: a page with
 `<|im_end|>` in it would end the turn and go on as somebody else.  The engine here knows its own

@@ -146,8 +146,10 @@ def _message(turn: Message) -> dict[str, Any]:
             }
             for call in turn.tool_calls
         ]
+    if turn.role in ("tool", "user"):  # a workflow puts pages into questions, too
+        wire["content"] = defused(turn.content)
     if turn.role == "tool":
-        wire |= {"content": defused(turn.content), "tool_call_id": turn.tool_call_id}
+        wire["tool_call_id"] = turn.tool_call_id
     return wire
 
 

@@ -90,8 +90,9 @@ def _missing(name: str) -> Fault:
 class ServerSource:
     """The tools of one server, asked when one of them is first wanted, and once.
 
-    `only` names those that are offered, None: all.  A server that cannot be reached is asked again
-    at the next scan.
+    `only` names those that are offered, None: all.  Code that a server runs is in no sandbox of
+    ours and can touch everything: who declares that it executes declares all effects.  A server
+    that cannot be reached is asked again at the next scan.
     """
 
     server: ToolServer
@@ -151,7 +152,7 @@ class ServerSource:
             name,
             schema.description,
             parameters,
-            self.effects,
+            ALL_EFFECTS if "executes" in self.effects else self.effects,
             (),
             Path(self.label),
             partial(self._call, schema.name),

@@ -14,6 +14,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
+from referencing import Registry
 
 from agentkit.errors import closest, did_you_mean
 from agentkit.validation import describe
@@ -77,7 +78,7 @@ def misfits(answer: Any, schema: Mapping[str, Any]) -> Iterator[SchemaFault]:
     if any(faults(dict(schema))):
         return
     by_place: dict[SchemaPath, list[ValidationError]] = {}
-    for error in Draft202012Validator(dict(schema)).iter_errors(answer):
+    for error in Draft202012Validator(dict(schema), registry=Registry()).iter_errors(answer):
         by_place.setdefault(tuple(error.absolute_path), []).append(error)
     for path, errors in by_place.items():
         message = ", and ".join(_sentence(error) for error in errors)

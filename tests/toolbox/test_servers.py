@@ -314,3 +314,16 @@ def test_tools_that_a_server_lists_and_nobody_can_call_are_reported() -> None:
 
     assert box.names() == ["files__read"]
     assert [bad.reason for bad in box.bad] == ["'odd name' has a name that no client takes"]
+
+
+def test_a_server_that_runs_code_is_asked_about_like_one_that_touches_everything(
+    tmp_path: Path,
+) -> None:
+    """The sandbox is ours; what a server runs is in none."""
+    box = Toolbox([ServerSource(Server(), effects=("executes",))])
+    sandboxed = Grants(effects={"executes": "allow"})
+
+    accesses = box["files__read"].accesses({}, tmp_path)
+
+    assert sandboxed.decide("files__read", accesses).verdict == "ask"
+    assert Access("network") in accesses

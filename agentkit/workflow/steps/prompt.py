@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jsonschema import Draft202012Validator
+from referencing import Registry
 
 from agentkit.errors import ModelError
 from agentkit.messages import ChatRequest, Completion, JsonSchema, Message, Sampling
@@ -85,7 +86,7 @@ def _data(completion: Completion, schema: Mapping[str, Any]) -> Any:
         value = json.loads(completion.text)
     except ValueError as error:
         raise ModelError(f"the answer is not JSON ({error}): {completion.text[:80]!r}") from None
-    fault = next(Draft202012Validator(schema).iter_errors(value), None)
+    fault = next(Draft202012Validator(schema, registry=Registry()).iter_errors(value), None)
     if fault is not None:
         raise ModelError(f"the answer does not fit output_schema: {fault.message}")
     return value
