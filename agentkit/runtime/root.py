@@ -34,7 +34,6 @@ from agentkit.toolbox import Toolbox
 from agentkit.toolbox.approvals import Approvals, Approver, nobody
 from agentkit.toolbox.caller import Caller
 from agentkit.toolbox.grants import Narrowing
-from agentkit.toolbox.servers import ALL_EFFECTS, ServerSource
 from agentkit.toolbox.sources import FolderSource, PackageSource, Source
 
 if TYPE_CHECKING:
@@ -122,13 +121,14 @@ class Runtime:
         strange = folder.is_dir() and folder.resolve() != shipped("tools").resolve()
         return folder if strange and folder not in self.trusted else None
 
-    def _servers(self) -> list[ServerSource]:
+    def _servers(self) -> list[Source]:
         """The MCP servers that settings name; each is started when one of its tools is wanted."""
         if not self.settings.mcp:
             return []
+        from agentkit.toolbox.servers import ALL_EFFECTS, ServerSource
         from agentkit.toolservers import McpServer
 
-        sources = []
+        sources: list[Source] = []
         for name, server in self.settings.mcp.items():
             made = McpServer(name, server)
             self._opened.append(made)
