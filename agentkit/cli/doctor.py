@@ -152,7 +152,7 @@ def _models(runtime: Runtime) -> Iterator[Finding]:
 def _tools(runtime: Runtime) -> Iterator[Finding]:
     yield Finding("good", "tools", ", ".join(runtime.toolbox.names()))
     for bad in runtime.toolbox.bad:
-        yield Finding("bad", "tools", f"{bad.source}: {bad.reason}", f"edit {bad.source}")
+        yield Finding("bad", "tools", str(bad), f"edit {bad.source}")
 
 
 def _sandbox(runtime: Runtime) -> Iterator[Finding]:

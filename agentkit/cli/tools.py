@@ -58,7 +58,7 @@ def list_tools(as_json: bool) -> None:
         instead = f" (instead of: {', '.join(hidden)})" if hidden else ""
         click.echo(f"{tool.name:<{width}} {first}{where}{instead}")
     for one in bad:
-        click.echo(click.style(f"{one.source}: {one.reason}", fg="red"), err=True)
+        click.echo(click.style(str(one), fg="red"), err=True)
     if strange:
         click.echo(f"{strange} has not been loaded: agentkit tools trust", err=True)
 

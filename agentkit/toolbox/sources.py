@@ -37,6 +37,11 @@ class BadTool:
     reason: str
     detail: str = ""
 
+    def __str__(self) -> str:
+        """With the place in front, unless the reason has it: the line of a header, say."""
+        placed = self.reason.startswith(f"{self.source}:")
+        return self.reason if placed else f"{self.source}: {self.reason}"
+
 
 @dataclass(frozen=True, slots=True)
 class Scan:

@@ -384,3 +384,15 @@ def test_packages_are_read_once(install: Install) -> None:
     install("agentkit_test_f", {"all": "agentkit_test_f.tools"}, tools=SAYS.format("late", 1))
     assert source.scan() is first
     assert "late" in names(PackageSource().scan())
+
+
+def test_a_place_is_told_once(tmp_path: Path) -> None:
+    script = tmp_path / "bad.sh"
+    script.write_text("#!/bin/sh\n# /// tool\n# description: x\n# argments: {}\n# ///\n")
+    script.chmod(0o755)
+    (tmp_path / "empty.py").write_text("")
+
+    header, empty = FolderSource(tmp_path).scan().bad
+
+    assert str(header).startswith(f'{script}:4:3: unknown key "argments"')
+    assert str(empty) == f"{tmp_path}/empty.py: has no function marked with @tool"
