@@ -125,6 +125,21 @@ class EngineSettings(BaseModel):
     """Models in memory at the same time; None: as many as fit."""
 
 
+class MemorySettings(BaseModel):
+    """Where texts are remembered, and what counts as the same text."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    collection: Name = "notes"
+    """The one that is meant where none is named."""
+    server: Address | None = None
+    """A Chroma server for the index of vectors, such as `http://box:8000`; None: in the home."""
+    token_env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """The environment variable that holds the token for the server."""
+    same_meaning: float = Field(0.96, ge=0, le=1)
+    """Cosine from which on two notes of nearly the same words count as one; 1: never."""
+
+
 class RemoteSettings(BaseModel):
     """A chat model on another server that speaks OpenAI's API."""
 
@@ -240,6 +255,7 @@ class Settings(BaseSettings):
     sandbox: Literal["bubblewrap", "none"] = "bubblewrap"
     """`none` runs the code of models and scripts without a sandbox, with your own rights."""
     tools: ToolSettings = ToolSettings()
+    memory: MemorySettings = MemorySettings()
     mcp: dict[ServerName, ServerSettings] = Field(default_factory=dict)
 
     @property
@@ -256,6 +272,11 @@ class Settings(BaseSettings):
     def runs_folder(self) -> Path:
         """One folder for each run, with its artifacts."""
         return self.home / "runs"
+
+    @property
+    def memory_folder(self) -> Path:
+        """One folder for each collection of memory."""
+        return self.home / "memory"
 
     @property
     def prefixes_folder(self) -> Path:

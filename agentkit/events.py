@@ -162,3 +162,121 @@ class RunFinished(Event):
     seconds: float
     usage: Usage
     error: str = ""
+
+
+# -- agents ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentStarted(StepEvent):
+    """An agent begins: what it is to reach, with which model and tools, within which limits."""
+
+    objective: str
+    model: str
+    tools: tuple[str, ...]
+    budget: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskAdded(StepEvent):
+    """A task is on the list, at the end of the order."""
+
+    task: str
+    text: str
+    parent: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRefused(StepEvent):
+    """A proposed task was not taken."""
+
+    text: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskStarted(StepEvent):
+    """Work on a task begins, with `attempt` from 1; `recalled` is what memory had to say."""
+
+    task: str
+    attempt: int
+    recalled: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskActed(StepEvent):
+    """A step of a task: a call, and what the model sees of its outcome."""
+
+    task: str
+    call: str
+    tool: str
+    arguments: Mapping[str, Any]
+    status: str
+    observation: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFinished(StepEvent):
+    """A task is over; `evidence` are the calls that its result rests on."""
+
+    task: str
+    status: Literal["done", "failed", "dropped"]
+    result: str
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TasksOrdered(StepEvent):
+    """The open tasks, in the order in which they will be done."""
+
+    order: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckFailed(StepEvent):
+    """What a task or the whole objective has to be was not so, and why."""
+
+    task: str
+    check: str
+    fault: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LessonLearned(StepEvent):
+    """What a failed check taught; the next attempt knows it."""
+
+    task: str
+    lesson: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteGiven(StepEvent):
+    """A person said something to the running agent."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryShortened(StepEvent):
+    """So many observations, from the oldest on, are shown in short from now on."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelAsked(StepEvent):
+    """A question to the model, and what it cost."""
+
+    phase: str
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentFinished(StepEvent):
+    """The one end of an agent: why, its answer, and the report as Markdown."""
+
+    reason: str
+    answer: str
+    report: str
+    seconds: float

@@ -40,11 +40,16 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class ToolSchema:
-    """A tool as a model is told of it; `parameters` is the JSON Schema of an object."""
+    """A tool as a model is told of it; `parameters` is the JSON Schema of an object.
+
+    `allowed` is a narrower schema for the calls of one request: it binds the answer and does not
+    stand in the prompt, which stays the same.
+    """
 
     name: str
     description: str
     parameters: Mapping[str, Any]
+    allowed: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

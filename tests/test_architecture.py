@@ -22,7 +22,7 @@ FLOORS: dict[str, int] = {
     "permissions": 0, "hosts": 0,
     "yamlfile": 1, "validation": 1, "schema": 1, "templates": 1, "ports": 1, "config": 1,
     "engine": 2, "remote": 2, "models": 2, "audio": 2, "journal": 2, "sandbox": 2,
-    "network": 2, "toolservers": 2,
+    "network": 2, "embedding": 2, "memory": 2, "toolservers": 2,
     "toolbox": 3, "pool": 3,
     "workflow": 4,
     "runtime": 5,
@@ -41,7 +41,8 @@ FACES_SEE = {"runtime", "errors", "cancel", "events", "messages", "transcript", 
 
 LATE = {"llama_cpp", "llguidance", "faster_whisper", "ctranslate2", "av", "torch", "chromadb",
         "sentence_transformers", "mcp", "trafilatura", "pypdf", "ddgs", "apprise",
-        "pyseccomp", "mcp_types"}  # fmt: skip
+        "pyseccomp", "mcp_types", "docx", "semantic_text_splitter", "charset_normalizer",
+        "tokenizers", "threadpoolctl", "transformers"}  # fmt: skip
 
 MAY_IMPORT_OURS_LATE = {"__init__", "cli", "runtime"}
 """`__init__` offers public names lazily, the command line loads one command at a time, and the

@@ -26,6 +26,7 @@ COMMANDS = {
     "transcribe": ("agentkit.cli.transcribe:transcribe", "Write down what is said in recordings."),
     "models": ("agentkit.cli.models:models", "The models on this machine."),
     "tools": ("agentkit.cli.tools:tools", "What workflows, models and you can call."),
+    "memory": ("agentkit.cli.memory:memory", "What is remembered."),
     "approvals": ("agentkit.cli.approvals:approvals", "What waits for you to allow it."),
     "mcp": ("agentkit.cli.mcp:mcp", "Serve tools and workflows to other programs (MCP)."),
     "schema": ("agentkit.cli.schema:schema", "The JSON Schema of workflow files, for editors."),

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 from agentkit.config import Settings
-from agentkit.errors import ToolError
 from agentkit.hosts import HostPolicy
 from agentkit.ports import Http, Memory, Sandbox, Transcriber
 
@@ -19,6 +18,7 @@ class Lent:
 
     settings: Settings
     transcriber: Callable[..., Transcriber]
+    remembered: Callable[[], Memory]
 
     @cached_property
     def sandbox(self) -> Sandbox:
@@ -35,7 +35,7 @@ class Lent:
 
     def memory(self) -> Memory:
         """See `ToolServices.memory`."""
-        raise ToolError("this agentkit has no memory yet")
+        return self.remembered()
 
     def tool_options(self, tool: str) -> Mapping[str, Any]:
         """See `ToolServices.tool_options`."""

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from agentkit.journal import Journal
     from agentkit.models import ModelStore, Plan
     from agentkit.runtime.bench import Speed
+    from agentkit.runtime.memories import Memories
     from agentkit.workflow.load import LoadedWorkflow
 
 Subscriber = Callable[[Event], None]
@@ -138,8 +139,15 @@ class Runtime:
         return sources
 
     @cached_property
+    def memories(self) -> Memories:
+        """What is remembered: collections by name."""
+        from agentkit.runtime.memories import Memories
+
+        return Memories(self.settings, lambda: self.store, self.embedder, self._notice)
+
+    @cached_property
     def _lent(self) -> Lent:
-        return Lent(self.settings, self.transcriber)
+        return Lent(self.settings, self.transcriber, lambda: self.memories.collection())
 
     def caller(
         self,
@@ -401,6 +409,8 @@ class Runtime:
         for remote in self._remotes.values():
             remote.close()
         self._remotes.clear()
+        if "memories" in self.__dict__:
+            self.memories.close()
         if "journal" in self.__dict__:
             self.journal.close()
 

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from agentkit import machine
 from agentkit.cancel import CancelToken
+from agentkit.embedding import SentenceTransformersEmbedder
 from agentkit.engine.embed import LlamaEmbedder
 from agentkit.errors import Cancelled, PromptTooLong
 from agentkit.ports import Embedder
 
-ADAPTERS = ["llama, bidirectional", "llama, causal"]
+ADAPTERS = ["llama, bidirectional", "llama, causal", "sentence-transformers"]
 
 TEXTS = (
     "The cat sat on the mat.",
@@ -41,6 +42,12 @@ def embedder(
     request: pytest.FixtureRequest, model_path: Callable[[str], Path], minilm_gguf: Path
 ) -> Iterator[Embedder]:
     """An adapter, ready to be used; no text may have more than 256 tokens."""
+    if request.param == "sentence-transformers":
+        folder = model_path("all-minilm-l6-v2")
+        sentences = SentenceTransformersEmbedder(folder, "mine", threads=machine.physical_cores())
+        yield sentences
+        sentences.close()
+        return
     path = minilm_gguf if request.param.endswith("bidirectional") else model_path("smollm2-135m")
     model = LlamaEmbedder(path, "mine", threads=machine.physical_cores(), context_tokens=256)
     yield model

@@ -73,5 +73,7 @@ def start() -> Iterator[Start]:
     yield make
     for server in servers:
         server.close()
+    for thread in set(threading.enumerate()) - threads:
+        thread.join(timeout=10)  # a server of this test may still be saying goodbye
     assert set(threading.enumerate()) - threads == set()
     assert children() - before == set()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -48,7 +49,8 @@ def arguments_rule(tool: ToolSchema) -> Rule:
 
     Tools come from many places, and one odd schema must not keep a model from using the others.
     """
-    schema = {"type": "object", **told(tool)["parameters"]}
+    bound = tool if tool.allowed is None else replace(tool, parameters=tool.allowed)
+    schema = {"type": "object", **told(bound)["parameters"]}
     try:
         body, missing = _rule(json.dumps(closed(schema)))
     except UserError as error:

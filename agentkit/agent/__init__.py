@@ -1,0 +1,1 @@
+"""An agent: a list of tasks, worked through with tools."""

@@ -1,0 +1,81 @@
+"""Notice that an agent goes round in circles, and what to do about it.
+
+Small models copy their own last call.  So each call has a fingerprint (its name and arguments in
+canonical form), and so have its error and its result.  The first repetition is made known to the
+model, the second is refused without being made, the third ends the work on the task with an answer
+from what is there.  A call that changed something makes reading again worthwhile: it starts over.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Advice = Literal["go", "warn", "refuse", "answer"]
+
+WARN, REFUSE, ANSWER = 1, 2, 3
+"""How often something was there before."""
+
+SAME_ERROR = 3
+"""So many equal errors, whatever the arguments were, end the work on a task."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A call that was made (or refused), and what came of it."""
+
+    tool: str
+    arguments: Mapping[str, Any]
+    status: str
+    text: str
+    changes: bool = False
+    """Whether the tool may have changed something: what was read before may read otherwise now."""
+
+
+def fingerprint(tool: str, arguments: Mapping[str, Any]) -> str:
+    """The same for the same call, in whatever order its arguments stand."""
+    return tool + json.dumps(arguments, sort_keys=True, ensure_ascii=False, default=str)
+
+
+def advice(steps: Sequence[Step], tool: str, arguments: Mapping[str, Any]) -> Advice:
+    """What to do about a call that is about to be made, after the steps of a task so far."""
+    fresh = _since_last_change(steps)
+    asked = fingerprint(tool, arguments)
+    times = sum(fingerprint(step.tool, step.arguments) == asked for step in fresh)
+    if times >= ANSWER:
+        return "answer"
+    if times >= REFUSE:
+        return "refuse"
+    return "warn" if times >= WARN else "go"
+
+
+def stuck(steps: Sequence[Step]) -> str:
+    """Why it makes no sense to go on, in a sentence; empty while it does."""
+    fresh = _since_last_change(steps)
+    calls = Counter(fingerprint(step.tool, step.arguments) for step in fresh)
+    if any(count > ANSWER for count in calls.values()):
+        return "the same call was made again and again"
+    errors = Counter(step.text for step in fresh if step.status != "returned")
+    if any(count >= SAME_ERROR for count in errors.values()):
+        return "the same error came again and again"
+    results = Counter((step.tool, step.text) for step in fresh if step.status == "returned")
+    if any(count > ANSWER for count in results.values()):
+        return "other calls gave the same result again and again"
+    return ""
+
+
+def forbidden(steps: Sequence[Step]) -> set[str]:
+    """Fingerprints of calls that would be refused now."""
+    made = Counter(fingerprint(s.tool, s.arguments) for s in _since_last_change(steps))
+    return {name for name, count in made.items() if count >= REFUSE}
+
+
+def _since_last_change(steps: Sequence[Step]) -> Sequence[Step]:
+    """The steps after the last one that changed something, and that one itself."""
+    for position in range(len(steps) - 1, -1, -1):
+        if steps[position].changes and steps[position].status == "returned":
+            return steps[position:]
+    return steps

@@ -1,0 +1,245 @@
+"""A process that is killed at every write in turn, and what it leaves behind.
+
+    python -m tests.memory.killed ingest|reembed|forget|import FOLDER
+
+For each n a copy of the collection is worked on by a child that kills itself at its n-th write
+(before and after each transaction and each change of the index), until one comes through.  After
+each kill the invariants are checked, the work is done again in peace, and the end has to be the
+same.  Prints how many kills there were.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import chromadb  # noqa: F401  once, and not in each child
+
+from agentkit.memory import Collection, Embedding, export, import_, reembed, take_in
+from agentkit.memory.chroma import FolderIndex
+from agentkit.ports import Condition
+from tests.memory.tiny import tiny
+
+FEW = 4
+"""So that the index is written again and again."""
+
+OLD, NEW = tiny("old"), tiny("new", dimensions=16)
+
+
+class Fuse:
+    """Kills the process before its n-th write."""
+
+    def __init__(self, count: int) -> None:
+        self.left = count
+
+    def write(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def light(fuse: Fuse) -> None:
+    """Put the fuse into everything that writes."""
+
+    class Connection(sqlite3.Connection):
+        seen = 0
+
+        def execute(self, sql: str, *more: Any) -> sqlite3.Cursor:
+            if sql != "COMMIT" or self.total_changes == self.seen:
+                return super().execute(sql, *more)
+            self.seen = self.total_changes
+            fuse.write()
+            done = super().execute(sql, *more)
+            fuse.write()
+            return done
+
+    connect = sqlite3.connect
+    sqlite3.connect = lambda *a, **k: connect(*a, factory=Connection, **k)  # type: ignore[misc, assignment]
+    for name in ("put", "drop"):
+        original = getattr(FolderIndex, name)
+
+        def before_and_after(self: Any, *more: Any, _original: Any = original) -> None:
+            fuse.write()
+            _original(self, *more)
+            fuse.write()
+
+        setattr(FolderIndex, name, before_and_after)
+
+
+def opened(base: Path, embedding: Embedding = OLD) -> Collection:
+    return Collection(base / "memory", "notes", lambda: embedding, few=FEW)
+
+
+# -- what is done, and what has to hold ------------------------------------------------------------
+
+
+def prepare(base: Path) -> None:
+    """A collection with notes and two documents, and an index."""
+    docs = base / "docs"
+    docs.mkdir(parents=True)
+    for name in ("a", "b"):
+        (docs / f"{name}.txt").write_text(document(name, "first"))
+    collection = opened(base)
+    take_in(collection, [docs])
+    for number in range(6):
+        collection.save(f"note about thing n{number}", source=f"s{number % 2}")
+    with (base / "out.jsonl").open("w") as out:
+        export(collection, out, with_vectors=True)
+    collection.close()
+
+
+def document(name: str, version: str) -> str:
+    """Three passages."""
+    return "\n\n".join(
+        f"{version} {name} {part} " + f"{version}{name}{part} " * 80 for part in "xyz"
+    )
+
+
+def ingest(base: Path) -> None:
+    docs = base / "docs"
+    (docs / "a.txt").write_text(document("a", "second"))
+    (docs / "b.txt").unlink(missing_ok=True)
+    (docs / "c.txt").write_text(document("c", "first"))
+    collection = opened(base)
+    take_in(collection, [docs], forget_gone=True)
+    collection.close()
+
+
+def make_anew(base: Path) -> None:
+    collection = opened(base, NEW)
+    reembed(collection)
+    collection.close()
+
+
+def forget(base: Path) -> None:
+    collection = opened(base)
+    collection.forget([Condition("source", "=", "s0")])
+    collection.save("note about thing n7", source="s1")
+    collection.close()
+
+
+def import_all(base: Path) -> None:
+    collection = Collection(base / "other", "other", lambda: OLD, few=FEW)
+    import_(collection, base / "out.jsonl")
+    collection.close()
+
+
+def whole(collection: Collection) -> list[str]:
+    """The texts, each found by its meaning and by its words; documents are whole."""
+    texts = [entry.text for entry in collection.entries()]
+    with collection.database.read() as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+        for table in ("vectors", "metadata"):
+            lost = f"SELECT count(*) FROM {table} WHERE entry NOT IN (SELECT id FROM entries)"
+            assert connection.execute(lost).fetchone()[0] == 0
+    for name in "abc":
+        parts = [text for text in texts if text.split()[1] == name]
+        assert len(parts) in (0, 3), f"{len(parts)} parts of {name}"
+        assert len({text.split()[0] for text in parts}) <= 1, f"two versions of {name}"
+    for text in texts:
+        found = collection.search(text, limit=1)[0]
+        assert (found.text, round(found.score, 3)) == (text, 1), text[:40]
+    return sorted(texts)
+
+
+WORK: dict[str, tuple[Callable[[Path], None], tuple[Embedding, ...]]] = {
+    "ingest": (ingest, (OLD,)),
+    "reembed": (make_anew, (OLD, NEW)),
+    "forget": (forget, (OLD,)),
+    "import": (import_all, (OLD,)),
+}
+
+
+def check(base: Path, embeddings: tuple[Embedding, ...], name: str = "memory") -> list[str]:
+    """The collection is usable by exactly one of the embedders, and whole."""
+    for embedding in embeddings:
+        collection = Collection(base / name, name, lambda chosen=embedding: chosen, few=FEW)  # type: ignore[misc]
+        try:
+            if not collection.exists or collection.status().fault:
+                continue
+            return whole(collection)
+        finally:
+            collection.close()
+    return []
+
+
+# -- children --------------------------------------------------------------------------------------
+
+
+def child(work: Callable[[], Any]) -> int:
+    """Do something in a process of its own; its exit code, or minus the signal that ended it."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def main(name: str, folder: Path) -> None:
+    do, embeddings = WORK[name]
+    target = "other" if name == "import" else "memory"
+    base = folder / "base"
+    assert child(lambda: prepare(base)) == 0
+    peace = folder / "peace"
+    shutil.copytree(base, peace)
+    moved(base, peace)
+
+    def in_peace() -> None:
+        do(peace)
+        (folder / "wanted").write_text(json.dumps(check(peace, embeddings, target)))
+
+    assert child(in_peace) == 0  # here, chromadb would start threads, and a fork has none of them
+    wanted = json.loads((folder / "wanted").read_text())
+    assert wanted
+    kills = 0
+    while True:
+        kills += 1
+        here = folder / f"n{kills}"
+        shutil.copytree(base, here)
+        moved(base, here)
+
+        def burn(here: Path = here, count: int = kills) -> None:
+            light(Fuse(count))
+            do(here)
+
+        ended = child(burn)
+        if ended == 0:
+            break
+        assert ended == -signal.SIGKILL, ended
+
+        def look_and_go_on(here: Path = here) -> None:
+            check(here, embeddings, target)
+            do(here)
+            assert check(here, embeddings, target) == wanted
+
+        assert child(look_and_go_on) == 0, f"after kill {kills}"
+        shutil.rmtree(here)
+    print(kills - 1)
+
+
+def moved(base: Path, here: Path) -> None:
+    """Documents are known by their full paths."""
+    with sqlite3.connect(here / "memory" / "memory.sqlite") as connection:
+        connection.execute(
+            "UPDATE documents SET path = replace(path, ?, ?)", (str(base), str(here))
+        )
+        connection.execute(
+            "UPDATE entries SET source = replace(source, ?, ?)", (str(base), str(here))
+        )
+    connection.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))

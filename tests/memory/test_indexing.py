@@ -1,0 +1,301 @@
+"""The index beside the file: used when there is much, made anew when it is not as it should be."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from agentkit.memory import Collection, Server, reembed, repair
+from agentkit.memory import chroma as library
+from agentkit.memory.chroma import FolderIndex
+from agentkit.ports import Condition
+
+from .conftest import Opened
+from .tiny import tiny
+
+FEW = 20
+
+COLLECTIONS = "api/v2/tenants/default_tenant/databases/default_database/collections"
+
+
+def fill(collection: Collection, count: int, first: int = 0) -> None:
+    for number in range(first, first + count):
+        collection.save(
+            f"entry w{number} of many", source=f"s{number % 3}", metadata={"even": number % 2 == 0}
+        )
+
+
+def complete(collection: Collection, count: int) -> bool:
+    """Whether each entry is the nearest to its own words, and that through the index."""
+    return all(
+        collection.search(f"entry w{number} of many", limit=1)[0].text == f"entry w{number} of many"
+        for number in range(count)
+    )
+
+
+def index_folders(collection: Collection) -> list[Path]:
+    return sorted(collection.folder.glob("index-*-*"))
+
+
+def test_few_entries_have_no_index(opened: Opened) -> None:
+    collection = opened(few=FEW)
+    fill(collection, FEW - 1)
+    assert index_folders(collection) == []
+    assert complete(collection, FEW - 1)
+
+
+def test_many_entries_have_one(opened: Opened) -> None:
+    collection = opened(few=FEW)
+    fill(collection, 70)
+    status = collection.status()
+    assert 70 - FEW < status.indexed <= status.vectors == 70
+    assert len(index_folders(collection)) == 1
+    assert complete(collection, 70)
+
+
+def test_what_is_newer_than_the_index_is_found(opened: Opened) -> None:
+    collection, other = opened(few=FEW), opened(few=FEW)
+    fill(collection, 50)
+    assert complete(other, 50)
+    fill(collection, 10, first=50)
+    assert complete(other, 60)
+
+
+def test_a_reader_that_is_far_behind_opens_the_index_anew(opened: Opened) -> None:
+    writer, reader = opened(few=FEW), opened(few=FEW)
+    fill(writer, 50)
+    assert complete(reader, 50)
+    fill(writer, 100, first=50)
+    assert complete(reader, 150)
+
+
+def test_two_writers_lose_nothing(opened: Opened) -> None:
+    one, other = opened(few=FEW), opened(few=FEW)
+    for first in range(0, 120, 20):
+        fill(one, 10, first)
+        fill(other, 10, first + 10)
+    assert complete(one, 120)
+    assert complete(other, 120)
+    assert complete(opened(few=FEW), 120)
+
+
+def test_what_is_forgotten_takes_nobodys_place(opened: Opened) -> None:
+    collection = opened(few=200)
+    fill(collection, 210)
+    assert collection.status().indexed >= 200
+    collection.forget([Condition("even", "=", True)])
+    found = collection.search("entry of many", limit=50)
+    assert len(found) == 50
+    assert not any(one.metadata["even"] for one in found)
+
+
+def test_the_index_drops_what_is_forgotten(opened: Opened) -> None:
+    collection = opened(few=FEW)
+    fill(collection, 60)
+    collection.forget([Condition("even", "=", True)])
+    fill(collection, 30, first=60)
+    with collection.database.read() as connection:
+        assert connection.execute("SELECT count(*) FROM buried").fetchone()[0] < FEW
+    collection.close()
+    (folder,) = index_folders(collection)
+    there = FolderIndex(folder)
+    assert there.count() <= collection.status().vectors
+    there.close()
+
+
+@pytest.mark.parametrize(
+    ("condition", "count"),
+    [
+        (Condition("source", "=", "s1"), 100),  # among some
+        (Condition("even", "=", True), 150),
+        (Condition("source", "!=", "s1"), 200),
+        (Condition("source", "=", "nowhere"), 0),
+        (Condition("even", "~", "*"), 0),
+    ],
+)
+@pytest.mark.parametrize("some", [30_000, 120], ids=["among", "of all"])
+def test_filters_find_the_same_with_and_without_an_index(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, condition: Condition, count: int, some: int
+) -> None:
+    monkeypatch.setattr("agentkit.memory.nearest.SOME", some)
+    indexed, plain = opened(few=FEW), opened("plain", few=10**6)
+    fill(indexed, 300)
+    fill(plain, 300)
+    for query in ("entry w7 of many", "w250"):
+        here = indexed.search(query, limit=20, where=[condition])
+        there = plain.search(query, limit=20, where=[condition])
+        assert len(here) == len(there) == min(20, count)
+        assert {one.text for one in here[:5]} & {one.text for one in there[:5]} or not count
+
+
+def test_a_filter_that_fits_only_what_is_far_still_finds_it(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agentkit.memory.nearest.SOME", 30)
+    monkeypatch.setattr("agentkit.memory.nearest.DEEPEST", 10)
+    collection = opened(few=FEW)
+    for number in range(60):
+        collection.save(f"near near near n{number}", source="near")
+    for number in range(40):
+        collection.save(f"quite other things f{number}", source="far")
+    found = collection.search("near near near", limit=5, where=[Condition("source", "=", "far")])
+    assert len(found) == 5
+
+
+# -- damage --------------------------------------------------------------------------------------
+
+
+def _graph(collection: Collection) -> Path:
+    (folder,) = index_folders(collection)
+    return next(path for path in folder.iterdir() if path.is_dir())
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+DAMAGES: dict[str, Callable[[Collection], None]] = {
+    "the folder is gone": lambda one: shutil.rmtree(index_folders(one)[0]),
+    "the graph is gone": lambda one: shutil.rmtree(_graph(one)),
+    "the graph is cut": lambda one: _cut(_graph(one) / "data_level0.bin"),
+    "the ids are cut": lambda one: _cut(_graph(one) / "index_metadata.pickle"),
+    "sqlite is cut": lambda one: _cut(index_folders(one)[0] / "chroma.sqlite3"),
+    "sqlite is none": lambda one: (
+        (index_folders(one)[0] / "chroma.sqlite3").write_text("no database at all " * 300),
+        None,
+    )[1],
+    "sqlite is gone": lambda one: (index_folders(one)[0] / "chroma.sqlite3").unlink(),
+}
+
+
+@pytest.fixture
+def damaged(
+    request: pytest.FixtureRequest, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> Collection:
+    """A collection of which the index was damaged while nobody used it."""
+    monkeypatch.setattr(library, "SYNC", 50)  # so that the graph is on disk
+    collection = opened(few=FEW)
+    fill(collection, 130)
+    collection.close()
+    DAMAGES[request.param](collection)
+    return opened(few=FEW)
+
+
+@pytest.mark.parametrize("damaged", DAMAGES, indirect=True)
+def test_a_damaged_index_is_told_and_found_around(damaged: Collection, notices: list[str]) -> None:
+    assert complete(damaged, 130)
+    assert len(notices) == 1
+    assert "the index of the memory 'notes'" in notices[0]
+    assert "agentkit memory repair" in notices[0]
+
+
+@pytest.mark.parametrize("damaged", DAMAGES, indirect=True)
+def test_the_next_writer_makes_it_anew(
+    damaged: Collection, opened: Opened, notices: list[str]
+) -> None:
+    fill(damaged, 40, first=130)
+    assert complete(damaged, 170)
+    assert len(index_folders(damaged)) == 1
+    notices.clear()
+    other = opened(few=FEW)
+    assert other.status().indexed > 130
+    assert complete(other, 170)
+    assert notices == []
+
+
+@pytest.mark.parametrize("damaged", list(DAMAGES)[:2], indirect=True)
+def test_repair_makes_it_anew(damaged: Collection, notices: list[str]) -> None:
+    assert repair(damaged).entries == 130
+    notices.clear()
+    assert complete(damaged, 130)
+    assert notices == []
+    assert damaged.status().indexed == 130
+
+
+def test_an_index_that_was_left_half_written_is_not_used(
+    opened: Opened, notices: list[str]
+) -> None:
+    collection = opened(few=FEW)
+    fill(collection, 50)
+    collection.close()
+    with collection.database.write() as connection:
+        connection.execute("UPDATE spaces SET writing = 1")
+    assert complete(opened(few=FEW), 50)
+    assert "half-written" in notices[0]
+
+
+# -- a server ------------------------------------------------------------------------------------
+
+
+def test_a_server_that_is_away_is_told_and_found_around(opened: Opened, notices: list[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        collection = opened(few=FEW, server=Server(url))
+        fill(collection, 30)
+        assert complete(collection, 30)
+    assert all("cannot be reached" in one for one in notices)
+    assert len(notices) == 1
+
+
+def test_a_server_holds_the_index(opened: Opened, chroma_server: str, tmp_path: Path) -> None:
+    server = Server(chroma_server)
+    writer, reader = opened(few=FEW, server=server), opened(few=FEW, server=server)
+    fill(writer, 60)
+    assert index_folders(writer) == []
+    assert complete(reader, 60)
+    fill(writer, 60, first=60)
+    assert complete(reader, 120)
+    assert writer.status().indexed > 100
+
+
+def test_two_collections_on_one_server_do_not_mix(opened: Opened, chroma_server: str) -> None:
+    one = opened("one", few=5, server=Server(chroma_server))
+    other = opened("other", few=5, server=Server(chroma_server))
+    fill(one, 10)
+    fill(other, 10, first=100)
+    assert {item.text for item in one.search("entry of many", limit=50)} == {
+        f"entry w{number} of many" for number in range(10)
+    }
+
+
+def test_a_server_that_lost_its_data_is_filled_again(
+    opened: Opened, chroma_server: str, notices: list[str]
+) -> None:
+    server = Server(chroma_server)
+    collection = opened(few=FEW, server=server)
+    fill(collection, 50)
+    collection.close()
+    for name in server_collections(chroma_server):
+        httpx.delete(f"{chroma_server}/{COLLECTIONS}/{name}").raise_for_status()
+    again = opened(few=FEW, server=server)
+    assert complete(again, 50)
+    assert "is empty" in notices[0]
+    fill(again, 40, first=50)
+    assert complete(again, 90)
+    assert again.status().indexed > 60
+
+
+def test_another_embedder_leaves_nothing_on_the_server(opened: Opened, chroma_server: str) -> None:
+    server = Server(chroma_server)
+    fill(opened(few=FEW, server=server), 50)
+    other = opened(few=FEW, server=server, embedding=tiny("b", dimensions=8))
+    reembed(other)
+    assert complete(other, 50)
+    assert len([name for name in server_collections(chroma_server) if _own(other) in name]) == 1
+
+
+def server_collections(url: str) -> list[str]:
+    """What is on a server, as it says itself."""
+    return [one["name"] for one in httpx.get(f"{url}/{COLLECTIONS}").json()]
+
+
+def _own(collection: Collection) -> str:
+    with collection.database.read() as connection:
+        found = connection.execute("SELECT value FROM facts_of_collection WHERE name = 'name'")
+        return str(found.fetchone()[0])
