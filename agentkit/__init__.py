@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from agentkit.api import Agent, AgentResult
     from agentkit.errors import ToolError, ToolRetry
     from agentkit.permissions import ReadPath, Url, WritePath
     from agentkit.ports import ToolContext
     from agentkit.toolbox import tool
 
 __all__ = [
+    "Agent",
+    "AgentResult",
     "ReadPath",
     "ToolContext",
     "ToolError",
@@ -28,6 +31,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Agent": "agentkit.api",
+    "AgentResult": "agentkit.api",
     "ReadPath": "agentkit.permissions",
     "ToolContext": "agentkit.ports",
     "ToolError": "agentkit.errors",

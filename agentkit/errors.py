@@ -6,7 +6,9 @@
     ├── ModelError       a model answered, but not in a way that can be used
     ├── ToolError        a tool could not do what it was asked
     │   └── ToolRetry    the same, but a better call may succeed: the message says how
-    ├── ApprovalNeeded   a person has to answer first, and nobody is there
+    ├── Parked           a run waits for a person: nothing went wrong
+    │   ├── ApprovalNeeded   for an answer, and nobody is there
+    │   └── Paused           for a word to go on
     ├── StepFailed       one of the above, with the place in the workflow where it struck
     └── Cancelled        somebody asked to stop: nobody's fault
 
@@ -237,10 +239,21 @@ class ToolRetry(ToolError):
     """The call was not good, and a better one may succeed: the message is the hint."""
 
 
-class ApprovalNeeded(AgentkitError):
-    """Something that only a person can answer; the question is on record under `request`."""
+class Parked(AgentkitError):
+    """A run holds nothing and waits for a person."""
 
     exit_code = 3
+
+
+class Paused(Parked):
+    """A person stopped a run for a while."""
+
+    def __init__(self, run: str) -> None:
+        super().__init__("paused", hint=f"agentkit runs resume {run}")
+
+
+class ApprovalNeeded(Parked):
+    """Something that only a person can answer; the question is on record under `request`."""
 
     def __init__(self, request: str, reason: str) -> None:
         super().__init__(reason, hint=f"agentkit approvals show {request}")

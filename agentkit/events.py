@@ -168,7 +168,15 @@ class RunFinished(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AgentStarted(StepEvent):
+class AgentEvent(StepEvent):
+    """Base of what an agent decides and learns: the sum of these is all that it knows.
+
+    They are in the journal as a whole, and are read again when a run goes on.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentStarted(AgentEvent):
     """An agent begins: what it is to reach, with which model and tools, within which limits."""
 
     objective: str
@@ -178,7 +186,12 @@ class AgentStarted(StepEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskAdded(StepEvent):
+class AgentResumed(AgentEvent):
+    """It goes on after a pause, or after its process died; what lies before is not work."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskAdded(AgentEvent):
     """A task is on the list, at the end of the order."""
 
     task: str
@@ -188,7 +201,7 @@ class TaskAdded(StepEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskRefused(StepEvent):
+class TaskRefused(AgentEvent):
     """A proposed task was not taken."""
 
     text: str
@@ -196,7 +209,7 @@ class TaskRefused(StepEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskStarted(StepEvent):
+class TaskStarted(AgentEvent):
     """Work on a task begins, with `attempt` from 1; `recalled` is what memory had to say."""
 
     task: str
@@ -205,19 +218,31 @@ class TaskStarted(StepEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskActed(StepEvent):
-    """A step of a task: a call, and what the model sees of its outcome."""
+class ActStarted(AgentEvent):
+    """A step of a task: this call is about to be made."""
 
     task: str
     call: str
     tool: str
     arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActFinished(AgentEvent):
+    """What came of the call: `observation` is what the model sees of it.
+
+    `status` is that of a call, `refused` for one that was not made, or `unverified` for one of
+    which nobody knows what it did, because the process died in the middle of it.
+    """
+
+    task: str
+    call: str
     status: str
     observation: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskFinished(StepEvent):
+class TaskFinished(AgentEvent):
     """A task is over; `evidence` are the calls that its result rests on."""
 
     task: str
@@ -227,14 +252,14 @@ class TaskFinished(StepEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TasksOrdered(StepEvent):
+class TasksOrdered(AgentEvent):
     """The open tasks, in the order in which they will be done."""
 
     order: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckFailed(StepEvent):
+class CheckFailed(AgentEvent):
     """What a task or the whole objective has to be was not so, and why."""
 
     task: str
@@ -243,7 +268,7 @@ class CheckFailed(StepEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LessonLearned(StepEvent):
+class LessonLearned(AgentEvent):
     """What a failed check taught; the next attempt knows it."""
 
     task: str
@@ -251,21 +276,25 @@ class LessonLearned(StepEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NoteGiven(StepEvent):
+class NoteGiven(AgentEvent):
     """A person said something to the running agent."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HistoryShortened(StepEvent):
-    """So many observations, from the oldest on, are shown in short from now on."""
+class HistoryShortened(AgentEvent):
+    """How much of the history is shown in short from now on, from the oldest on.
 
-    count: int
+    `observations` are cut to a preview; of `tasks` only the result is left.
+    """
+
+    observations: int
+    tasks: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelAsked(StepEvent):
+class ModelAsked(AgentEvent):
     """A question to the model, and what it cost."""
 
     phase: str
@@ -273,10 +302,29 @@ class ModelAsked(StepEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AgentFinished(StepEvent):
+class AgentFinished(AgentEvent):
     """The one end of an agent: why, its answer, and the report as Markdown."""
 
     reason: str
     answer: str
     report: str
-    seconds: float
+
+
+AGENT_EVENTS: Mapping[str, type[AgentEvent]] = {
+    kind.__name__: kind
+    for kind in (
+        AgentStarted, AgentResumed, TaskAdded, TaskRefused, TaskStarted, ActStarted, ActFinished,
+        TaskFinished, TasksOrdered, CheckFailed, LessonLearned, NoteGiven, HistoryShortened,
+        ModelAsked, AgentFinished,
+    )
+}  # fmt: skip
+
+
+def agent_event(kind: str, run: str, time: datetime, details: Mapping[str, Any]) -> AgentEvent:
+    """An event of an agent again, from its `details` as the journal stored them."""
+    values: dict[str, Any] = {
+        name: tuple(v) if isinstance(v, list) else v for name, v in details.items()
+    }
+    if "usage" in values:
+        values["usage"] = Usage(**values["usage"])
+    return AGENT_EVENTS[kind](run=run, time=time, **values)

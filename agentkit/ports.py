@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from agentkit.cancel import CancelToken
 from agentkit.jobs import Job, JobResult
+from agentkit.letters import Letter
 from agentkit.messages import ChatRequest, Delta, Message, Score, ToolSchema
 from agentkit.permissions import Request, Rule
 from agentkit.transcript import Transcript
@@ -283,6 +284,13 @@ class Desk(Protocol):
         """Remember answers; a newer one about the same thing replaces the older."""
 
 
+class Mailbox(Protocol):
+    """What people say to runs that are under way.  May be called from any thread."""
+
+    def take(self, run: str, *kinds: str) -> list[Letter]:
+        """The letters to a run that nobody took yet, oldest first; of these kinds, if any."""
+
+
 class Files(Protocol):
     """The files that a call may touch.
 
@@ -317,6 +325,10 @@ class ToolContext(Protocol):
     @property
     def folder(self) -> Path:
         """The run's own folder; files written here are its artifacts."""
+
+    @property
+    def outputs(self) -> Path:
+        """Where results of the run lie that were too long for a model to be shown whole."""
 
     @property
     def files(self) -> Files:

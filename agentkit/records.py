@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from agentkit.events import CallStatus, RunStatus, StepStatus
+from agentkit.events import AgentEvent, CallStatus, RunStatus, StepStatus
 from agentkit.messages import Usage
 
 
@@ -79,3 +80,14 @@ class CallRecord:
     seconds: float | None
     size: int | None
     outcome: Any
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRecord:
+    """What an agent knew when its process died, or when its run was parked.
+
+    `calls` are status and outcome of its calls by id.
+    """
+
+    told: Sequence[AgentEvent] = ()
+    calls: Mapping[str, tuple[str, Any]] = field(default_factory=dict)

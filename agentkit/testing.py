@@ -29,7 +29,8 @@ from typing import Any
 from jsonschema import Draft202012Validator, SchemaError
 
 from agentkit.cancel import CancelToken
-from agentkit.errors import ModelError, PromptTooLong, UnknownName, UserError
+from agentkit.errors import ModelError, ModelMissing, PromptTooLong, UnknownName, UserError
+from agentkit.letters import Letter
 from agentkit.messages import (
     CallDelta,
     ChatRequest,
@@ -51,6 +52,7 @@ from agentkit.permissions import Request, Rule
 from agentkit.ports import (
     ChatModel,
     Condition,
+    Embedder,
     Http,
     HttpRequest,
     HttpResponse,
@@ -61,6 +63,7 @@ from agentkit.ports import (
     Transcriber,
     no_progress,
 )
+from agentkit.records import AgentRecord
 from agentkit.transcript import Segment, Transcript, Word
 
 SECONDS_PER_WORD = 0.4
@@ -529,11 +532,27 @@ class ScriptedServices:
     sandbox: Any = None
     granted_hosts: list[tuple[str, ...]] = field(default_factory=list)
     """What `http` was asked for, call by call."""
+    mail: list[Letter] = field(default_factory=list)
 
     def chat(self, name: str | None = None) -> ChatModel:
         """The scripted model."""
         del name
         return self.model
+
+    def embedder(self, name: str | None = None) -> Embedder:
+        """None: tasks are compared by their words."""
+        raise ModelMissing(name or "scripted")
+
+    def past(self, run: str, step: str, item: int | None) -> AgentRecord:
+        """Nothing: each run begins."""
+        del run, step, item
+        return AgentRecord()
+
+    def letters(self, run: str) -> list[Letter]:
+        """What the test left in `mail`."""
+        del run
+        taken, self.mail[:] = list(self.mail), []
+        return taken
 
     def transcriber(self, name: str | None = None) -> Transcriber:
         """The scripted transcriber."""

@@ -19,15 +19,16 @@ PACKAGE = Path(__file__).parent.parent / "agentkit"
 FLOORS: dict[str, int] = {
     "errors": 0, "cancel": 0, "messages": 0, "transcript": 0, "events": 0, "subtitles": 0,
     "records": 0, "machine": 0, "compute": 0, "jobs": 0, "outcomes": 0,
-    "permissions": 0, "hosts": 0,
+    "permissions": 0, "hosts": 0, "letters": 0,
     "yamlfile": 1, "validation": 1, "schema": 1, "templates": 1, "ports": 1, "config": 1,
     "engine": 2, "remote": 2, "models": 2, "audio": 2, "journal": 2, "sandbox": 2,
     "network": 2, "embedding": 2, "memory": 2, "toolservers": 2,
     "toolbox": 3, "pool": 3,
-    "workflow": 4,
-    "runtime": 5,
-    "mcp": 6,
-    "cli": 7,
+    "agent": 4,
+    "workflow": 5,
+    "runtime": 6,
+    "mcp": 7, "api": 7,
+    "cli": 8,
     "testing": 2,
 }  # fmt: skip
 
@@ -35,7 +36,7 @@ SAME_FLOOR_MAY_MEET = {0, 1}
 """Values and protocols may use each other; adapters and faces may not."""
 
 FACES_SEE = {"runtime", "errors", "cancel", "events", "messages", "transcript", "subtitles",
-             "config", "ports", "records", "machine", "outcomes", "permissions",
+             "config", "ports", "records", "machine", "outcomes", "permissions", "letters",
              "__version__"}  # fmt: skip
 """What a face may import besides itself: the composition root and the shared values."""
 

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from agentkit import errors
 from agentkit.errors import (
     AgentkitError,
-    ApprovalNeeded,
     Attempt,
     BadAudio,
     Cancelled,
@@ -22,6 +21,7 @@ from agentkit.errors import (
     ModelDamaged,
     ModelError,
     ModelMissing,
+    Parked,
     Problem,
     PromptTooLong,
     PullFailed,
@@ -37,7 +37,7 @@ from agentkit.errors import (
 
 def test_the_tree_is_the_one_in_the_docstring() -> None:
     branches = {
-        UserError, MachineError, ModelError, ToolError, ApprovalNeeded, StepFailed, Cancelled,
+        UserError, MachineError, ModelError, ToolError, Parked, StepFailed, Cancelled,
     }  # fmt: skip
     assert set(AgentkitError.__subclasses__()) == branches
     for branch in branches:

@@ -12,7 +12,6 @@ from pydantic import Field
 
 from agentkit import ToolContext, tool
 from agentkit.errors import ToolRetry, closest
-from agentkit.toolbox.output import FOLDER
 from agentkit.toolbox.output import page as page_of
 
 
@@ -26,10 +25,10 @@ def read_more(
         id: As the cut result says it.
         page: From 1.
     """
-    kept = sorted(path.stem for path in (context.folder / FOLDER).glob("*.txt"))
+    kept = sorted(path.stem for path in context.outputs.glob("*.txt"))
     if id not in kept:
         raise ToolRetry(_unknown(id, kept))
-    text = context.files.read(f"{FOLDER}/{id}.txt").decode("utf-8", "replace")
+    text = context.files.read(context.outputs / f"{id}.txt").decode("utf-8", "replace")
     try:
         return page_of(text, page)
     except IndexError as error:

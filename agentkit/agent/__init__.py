@@ -1,1 +1,17 @@
-"""An agent: a list of tasks, worked through with tools."""
+"""The task loop: an objective, tools and a model in; an answer, and how it is known, out.
+
+tasks        the list, and what may be added to it
+budget       how much may be spent, and why an agent ends
+guard        noticing that it goes round in circles
+claims       what a result states that no tool has shown
+state        all that an agent knows, as the sum of its events
+transcript   the state as a conversation that is only appended to
+mind         the questions to the model (prompts.yaml has their words)
+hands        the calls, and which of them are possible now
+checks       whether the objective is reached
+memory       what earlier runs have to say, and what this one leaves behind
+loop         THE loop
+report       what a person gets to read
+strategies   ways to answer one hard question
+run          all of it put together for one run
+"""

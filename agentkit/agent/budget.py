@@ -14,9 +14,7 @@ StopReason = Literal[
     "seconds",
     "stuck",           # the same again and again, in task after task
     "context",         # what has to be in the prompt does not fit, even shortened
-    "needs_approval",  # a person has to answer first: the run is parked
-    "paused",          # a person said so
-    "cancelled",
+    "cancelled",       # a person said so
     "failed",          # the model or the machine failed
 ]  # fmt: skip
 

@@ -1,9 +1,9 @@
 """Notice that an agent goes round in circles, and what to do about it.
 
 Small models copy their own last call.  So each call has a fingerprint (its name and arguments in
-canonical form), and so have its error and its result.  The first repetition is made known to the
-model, the second is refused without being made, the third ends the work on the task with an answer
-from what is there.  A call that changed something makes reading again worthwhile: it starts over.
+canonical form), and so have its error and its result.  The first repetition is made and called one
+(warn), the second is not made (refuse), the third ends the work on the task with an answer from
+what is there.  A call that changed something makes reading again worthwhile: counting starts over.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ WARN, REFUSE, ANSWER = 1, 2, 3
 
 SAME_ERROR = 3
 """So many equal errors, whatever the arguments were, end the work on a task."""
+
+UNKNOWN = "unverified"
+"""The status of a call of which nobody knows what it did: it may be made again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +45,7 @@ def fingerprint(tool: str, arguments: Mapping[str, Any]) -> str:
 
 def advice(steps: Sequence[Step], tool: str, arguments: Mapping[str, Any]) -> Advice:
     """What to do about a call that is about to be made, after the steps of a task so far."""
-    fresh = _since_last_change(steps)
-    asked = fingerprint(tool, arguments)
-    times = sum(fingerprint(step.tool, step.arguments) == asked for step in fresh)
+    times = made(steps)[fingerprint(tool, arguments)]
     if times >= ANSWER:
         return "answer"
     if times >= REFUSE:
@@ -55,10 +56,9 @@ def advice(steps: Sequence[Step], tool: str, arguments: Mapping[str, Any]) -> Ad
 def stuck(steps: Sequence[Step]) -> str:
     """Why it makes no sense to go on, in a sentence; empty while it does."""
     fresh = _since_last_change(steps)
-    calls = Counter(fingerprint(step.tool, step.arguments) for step in fresh)
-    if any(count > ANSWER for count in calls.values()):
+    if any(count > ANSWER for count in made(steps).values()):
         return "the same call was made again and again"
-    errors = Counter(step.text for step in fresh if step.status != "returned")
+    errors = Counter(step.text for step in fresh if step.status not in ("returned", UNKNOWN))
     if any(count >= SAME_ERROR for count in errors.values()):
         return "the same error came again and again"
     results = Counter((step.tool, step.text) for step in fresh if step.status == "returned")
@@ -67,10 +67,13 @@ def stuck(steps: Sequence[Step]) -> str:
     return ""
 
 
-def forbidden(steps: Sequence[Step]) -> set[str]:
-    """Fingerprints of calls that would be refused now."""
-    made = Counter(fingerprint(s.tool, s.arguments) for s in _since_last_change(steps))
-    return {name for name, count in made.items() if count >= REFUSE}
+def made(steps: Sequence[Step]) -> Counter[str]:
+    """How often each call was made (or refused) since something changed, by fingerprint."""
+    return Counter(
+        fingerprint(step.tool, step.arguments)
+        for step in _since_last_change(steps)
+        if step.status != UNKNOWN
+    )
 
 
 def _since_last_change(steps: Sequence[Step]) -> Sequence[Step]:

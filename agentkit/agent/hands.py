@@ -1,35 +1,60 @@
 """An agent's calls, and what is possible now: guards live in the grammar.
 
-What does not exist cannot be asked for: where a tool takes a file of the folder of the run, the
-files that are there are an enumeration.  What was refused is taken out of it.
+What does not exist cannot be asked for.  Where a tool takes a file of the folder of the run, the
+files that are there are an enumeration; where it takes an address, it is one that was seen, or one
+of the same site.  What was done already is taken out.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from agentkit.agent.guard import fingerprint
 from agentkit.cancel import CancelToken
 from agentkit.errors import ApprovalNeeded
 from agentkit.messages import ToolSchema
-from agentkit.outcomes import NeedsApproval
+from agentkit.outcomes import Failed, NeedsApproval, Outcome, Retry, Returned
 from agentkit.toolbox.caller import Caller, new_call_id
 from agentkit.toolbox.context import Report
-from agentkit.toolbox.output import FOLDER, show
+from agentkit.toolbox.output import show
 
-MOST_FILES = 60
-"""Files that are offered as an enumeration; of more, the model has to know the name."""
+PAGER = "read_more"
 
-ELSEWHERE = {"type": "string", "pattern": r"^[~/][^\n]{1,200}$"}
-"""A path that does not lie in the folder of the run."""
+MOST = 60
+"""Files or addresses that are offered as an enumeration; of more, the model knows the name."""
+
+LOOKED_AT = 2000
+"""Entries of folders that are looked at for files to offer."""
+
+OUTSIDE = re.compile(r"(?:^|[\s'\"`(=])[~/](?=[\w.])")
+"""Something said about a path that does not lie in the folder of the run."""
+
+ANYWHERE = {"type": "string", "pattern": r"^[~/][^\n]{1,200}$"}
+INSIDE = {"type": "string", "pattern": r"^[A-Za-z0-9_][^\n\\]{0,120}$"}
+
+URL = re.compile(r"https?://[^\s<>\"'`)\]}|\\]+[^\s<>\"'`)\]}|\\.,;:]")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A call that is over: its status, and what the model sees of it."""
+
+    status: str
+    text: str
 
 
 @dataclass
 class ToolHands:
-    """`loop.Hands` over the tools of a toolbox; results have at most `budget` tokens."""
+    """The tools of a toolbox; a result has at most `budget` tokens.
+
+    `earlier` has what is on record of calls of this run, by id: status and outcome.
+    """
 
     caller: Caller
     tools: Sequence[str]
@@ -37,36 +62,74 @@ class ToolHands:
     cancel: CancelToken
     count: Callable[[str], int]
     budget: int
+    earlier: Mapping[str, tuple[str, Any]]
 
     def schemas(self) -> tuple[ToolSchema, ...]:
         """The tools as the prompt tells of them."""
         return tuple(self.caller.tools[name].schema for name in self.tools)
 
-    def schema(self, tool: str, refused: set[str]) -> ToolSchema | None:
-        """See `loop.Hands.schema`."""
+    def schema(self, tool: str, done: set[str], said: Sequence[str]) -> ToolSchema | None:
+        """A tool with what is possible now; None if it can do nothing new.
+
+        `done` are the fingerprints of what was called already, `said` what was seen so far.
+        """
         found = self.caller.tools[tool]
         parameters: dict[str, Any] = json.loads(json.dumps(found.schema.parameters))
         properties = parameters.get("properties", {})
-        if not properties and fingerprint(tool, {}) in refused:
+        if not properties and fingerprint(tool, {}) in done:
             return None
+        if tool == PAGER:
+            kept = sorted(path.stem for path in self.caller.outputs.glob("*.txt"))
+            if not kept:
+                return None
+            properties["id"] = {"enum": kept}
         for argument, effect in found.touches.items():
-            if effect == "reads" and properties.get(argument, {}).get("type") == "string":
-                folders = tool == "list_files" or tool == "search_files"
-                options = [
-                    path
-                    for path in self._paths(folders=folders)
-                    if fingerprint(tool, {argument: path}) not in refused
-                ]
-                if len(options) <= MOST_FILES:
-                    about = properties[argument].get("description", "")
-                    narrow = [{"enum": options}] if options else []
-                    properties[argument] = {"anyOf": [*narrow, ELSEWHERE], "description": about}
+            about = properties.get(argument, {})
+            if about.get("type") != "string":
+                continue
+            options: list[dict[str, Any]] = []
+            if effect == "network":
+                options = _addresses(tool, argument, done, said)
+            elif effect == "reads":
+                options = self._files(tool, argument, done, said)
+            elif not any(map(OUTSIDE.search, said[:1])):
+                options = [INSIDE]
+            if options:
+                properties[argument] = {"anyOf": options}
         return ToolSchema(tool, found.description, found.schema.parameters, parameters)
 
-    def act(self, tool: str, arguments: Mapping[str, Any]) -> tuple[str, str, str]:
-        """See `loop.Hands.act`.  Raises `ApprovalNeeded`, `Cancelled`."""
-        call = new_call_id()
+    def new_call(self) -> str:
+        """An id."""
+        return new_call_id()
+
+    def act(self, call: str, tool: str, arguments: Mapping[str, Any]) -> Seen:
+        """Make a call.  Raises `ApprovalNeeded`, `Cancelled`."""
         outcome = self.caller.call(tool, arguments, self.report, self.cancel, call=call)
+        return self._seen(call, tool, outcome)
+
+    def recall(self, call: str, tool: str, arguments: Mapping[str, Any]) -> Seen:
+        """A call that was begun before the process died.
+
+        One that never reached the tool is made now; of one that ended the outcome is on record; of
+        one in between nobody knows what it did.
+        """
+        status, outcome = self.earlier.get(call, ("", None))
+        match status:
+            case "" | "needs_approval":
+                return self.act(call if not status else new_call_id(), tool, arguments)
+            case "returned":
+                return self._seen(call, tool, Returned(outcome))
+            case "retry":
+                return self._seen(call, tool, Retry(str(outcome)))
+            case "failed":
+                return self._seen(call, tool, Failed(str(outcome)))
+        return Seen(
+            "unverified",
+            f"{tool} was interrupted, effect unverified: check what it did before you call it "
+            "again.",
+        )
+
+    def _seen(self, call: str, tool: str, outcome: Outcome) -> Seen:
         if isinstance(outcome, NeedsApproval):
             raise ApprovalNeeded(outcome.request, outcome.reason)
         shown = show(
@@ -75,24 +138,47 @@ class ToolHands:
             call,
             budget=self.budget,
             count=self.count,
-            folder=self.caller.folder,
+            folder=self.caller.outputs.parent,
+            can_page=PAGER in self.tools,
         )
-        if shown.spilled:
-            self.report.artifact(shown.spilled, self.caller.folder)
-        return call, outcome.status, shown.text
+        return Seen(outcome.status, shown.text)
 
-    def refuse(self, tool: str, reason: str) -> tuple[str, str, str]:
-        """See `loop.Hands.refuse`."""
-        return new_call_id(), "refused", f"{tool} was not called: {reason}"
+    def _files(
+        self, tool: str, argument: str, done: set[str], said: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        folders = tool in ("list_files", "search_files")
+        paths = list(self._paths(folders=folders))
+        if len(paths) > MOST:
+            return []
+        new = [path for path in paths if fingerprint(tool, {argument: path}) not in done]
+        options: list[dict[str, Any]] = [{"enum": new or paths}] if paths else []
+        return [*options, ANYWHERE] if any(map(OUTSIDE.search, said)) or not options else options
 
-    def _paths(self, *, folders: bool) -> list[str]:
-        found = ["."] if folders else []
-        for path in sorted(self.caller.folder.rglob("*")):
-            relative = path.relative_to(self.caller.folder)
-            if relative.parts[0] == FOLDER or any(part.startswith(".") for part in relative.parts):
-                continue
-            if path.is_dir() == folders:
-                found.append(str(relative))
-            if len(found) > MOST_FILES:
-                break
-        return found
+    def _paths(self, *, folders: bool) -> Iterator[str]:
+        if folders:
+            yield "."
+        looked_at = 0
+        for place, below, names in os.walk(self.caller.folder):
+            below[:] = sorted(name for name in below if not name.startswith("."))
+            for name in below if folders else sorted(names):
+                looked_at += 1
+                if looked_at > LOOKED_AT:
+                    return
+                if not name.startswith("."):
+                    yield str((Path(place) / name).relative_to(self.caller.folder))
+
+
+def _addresses(
+    tool: str, argument: str, done: set[str], said: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Those that were seen and not called yet, and others of the same sites."""
+    seen = list(dict.fromkeys(url for text in said for url in URL.findall(text)))
+    new = [url for url in seen if fingerprint(tool, {argument: url}) not in done]
+    if not seen or len(new) > MOST:
+        return []
+    sites = dict.fromkeys("/".join(url.split("/")[:3]) for url in seen)
+    same = [
+        {"type": "string", "pattern": f"^{site.replace('.', '[.]')}/[A-Za-z0-9_./?=&%-]{{0,100}}$"}
+        for site in list(sites)[:5]
+    ]
+    return [*([{"enum": new}] if new else []), *same]

@@ -1,255 +1,452 @@
 """THE loop: take the first task, work on it with tools, check the result, learn from a failure,
 record, propose what is missing, order what is open, stop or go on.
 
-It touches nothing concrete: it asks a `Mind`, acts through `Hands`, and yields events.  Whoever
-drives it writes an event down and hands the state that follows back before the next one comes.
+It touches nothing concrete: it asks a `Mind`, acts through `Hands`, and yields events.  An event is
+on record when the loop goes on, and only then it counts.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from agentkit import events as ev
-from agentkit.agent import guard
+from agentkit.agent import claims, guard
 from agentkit.agent.budget import Budget, Spent, StopReason, limit_hit
-from agentkit.agent.mind import FINISH, Mind
+from agentkit.agent.checks import Check
+from agentkit.agent.hands import Seen
+from agentkit.agent.mind import FINISH, Garbled, Mind
 from agentkit.agent.report import write_report
 from agentkit.agent.state import AgentState
 from agentkit.agent.tasks import Similar, Task, by_words
-from agentkit.agent.transcript import to_shorten
-from agentkit.errors import ModelError
+from agentkit.agent.transcript import eased
+from agentkit.errors import ModelError, Paused, PromptTooLong
+from agentkit.letters import Letter
 from agentkit.messages import ToolSchema
 
-SURE = 0.5
-"""How likely a result has to be shown by the tools, in the model's own opinion, to count."""
+SHOWN = 0.2
+"""How likely the model has to find that its own result was shown by the tools."""
+
+COMPLETE = 0.5
+"""How likely the model has to find the objective reached, for no more tasks to be asked for."""
+
+ALONE = 0.9
+"""How likely a task has to need no tool, for the model to answer at once."""
+
+LESSONS = 3
+"""The newest lessons stand in the prompt."""
+
+UNREADABLE = "garbled"
+"""The status of a call that the model did not get written."""
 
 
 class Hands(Protocol):
     """Makes calls, and knows which can be made now."""
 
-    def schema(self, tool: str, refused: set[str]) -> ToolSchema | None:
+    def schema(self, tool: str, done: set[str], said: Sequence[str]) -> ToolSchema | None:
         """A tool with what is possible now; None if it can do nothing new."""
 
-    def act(self, tool: str, arguments: dict[str, Any]) -> tuple[str, str, str]:
-        """Make a call: its id, its status, and what the model sees of its outcome."""
+    def new_call(self) -> str:
+        """An id for a call."""
 
-    def refuse(self, tool: str, reason: str) -> tuple[str, str, str]:
-        """Do not make a call, and say why."""
+    def act(self, call: str, tool: str, arguments: Mapping[str, Any]) -> Seen:
+        """Make a call."""
+
+    def recall(self, call: str, tool: str, arguments: Mapping[str, Any]) -> Seen:
+        """What came of a call that was begun before the process died."""
 
 
-Check = Callable[[AgentState, str], str]
-"""What is wrong with a result; empty if nothing is."""
+class Past(Protocol):
+    """What earlier runs have to say."""
+
+    def about(self, task: str) -> str:
+        """What is known about a task; empty where nothing is."""
+
+    def keep(self, lesson: str, task: str) -> None:
+        """Remember a lesson for later runs."""
 
 
 @dataclass
 class Loop:
-    """What stays the same while an agent works."""
+    """What stays the same while an agent works; `where` are run, step and item, for events."""
 
     mind: Mind
     hands: Hands
     tools: Sequence[str]
     budget: Budget
-    where: dict[str, Any]
-    """Run, step and item, for events."""
+    where: Mapping[str, Any]
     checks: Sequence[Check] = ()
-    recall: Callable[[str], str] = lambda text: ""
+    schema: Mapping[str, Any] | None = None
+    """Of the answer, if it is to be data."""
+    past: Past | None = None
     similar: Similar = by_words
+    letters: Callable[[], Sequence[Letter]] = tuple
     reflection: bool = True
     guarded: bool = True
     clock: Callable[[], float] = time.monotonic
+    state: AgentState = field(default_factory=AgentState)
+    _began: float = 0.0
+    _summed_up: tuple[str, str] = ("", "")
+    """What was done, and the answer that sums it up."""
 
     def run(self, state: AgentState) -> Iterator[ev.Event]:
-        """Go on from a state to the end; each event yielded has to be sent back as a state."""
-        self._state, self._began = state, self.clock() - state.spent.seconds
-        reason: StopReason | None = None
-        if not state.tasks.tasks:
-            yield from self._plan()
-        while reason is None:
-            reason = limit_hit(self.budget, self._spent()) or self._stuck()
-            task = self._state.current or self._state.tasks.next
-            if reason is None and task is None:
-                reason = "done" if self._all_done() else "nothing_left"
-            if reason is None and task is not None:
-                yield from self._work(task)
-        yield from self._finish(reason)
+        """Go on from a state to the end.
 
-    def follow(self, state: AgentState) -> None:
-        """The state after the last event, now that it is on record."""
-        self._state = state
+        Raises `Paused` when a person says so, `ApprovalNeeded` when one has to be asked,
+        `Cancelled`, and what the model and the machine raise.
+        """
+        self.state, self._began = state, self.clock() - state.spent.seconds
+        if not state.tasks.tasks:
+            yield from self._add([state.objective], None, "the objective")
+        yield from self._pending()
+        yield from self._finish((yield from self._until_nothing_fits()))
+
+    def _until_nothing_fits(self) -> Generator[ev.Event, None, StopReason]:
+        try:
+            return (yield from self._until_the_end())
+        except PromptTooLong:
+            return "context"
+
+    def _until_the_end(self) -> Generator[ev.Event, None, StopReason]:
+        """Work; returns why there is no more to do."""
+        while True:
+            yield from self._listen()
+            reason = self._limit() or self._stuck()
+            if reason is not None:
+                return reason
+            task = self.state.current or self.state.tasks.next
+            if task is not None:
+                yield from self._work(task)
+                continue
+            fault = self._objective_fault()
+            if fault and self.state.failed_checks < self.budget.attempts:
+                yield from self._mend(fault)
+                continue
+            return "done" if not fault and self._all_done() else "nothing_left"
 
     # -- a task ----------------------------------------------------------------------------------
 
     def _work(self, task: Task) -> Iterator[ev.Event]:
         """One attempt at a task, or what is left of it after a crash."""
         if task.status != "running":
-            yield self._event(
-                ev.TaskStarted,
-                task=task.id,
-                attempt=task.attempts + 1,
-                recalled=self.recall(task.text),
-            )
+            recalled = self.past.about(task.text) if self.past else ""
+            yield from self._start(task, task.attempts + 1, recalled)
         yield from self._steps(task)
-        if limit_hit(self.budget, self._spent()):
+        if self._limit() or not self._running(task):
             return
-        result, sure = self.mind.result(self._state, task.text)
-        fault = self._fault(result, sure)
+        result = self.mind.result(self.state, task.text)
+        fault = self._fault(task, result)
         if fault:
-            yield self._event(ev.CheckFailed, task=task.id, check="result", fault=fault)
-            attempt = self._state.tasks[task.id].attempts
-            if attempt < self.budget.attempts:
-                yield from self._again(task, fault)
+            yield from self._say(ev.CheckFailed, task=task.id, check="shown", fault=fault)
+            if self.state.tasks[task.id].attempts < self.budget.attempts:
+                yield from self._learn(task.id, task.text, fault)
+                yield from self._start(task, self.state.tasks[task.id].attempts + 1)
                 return
-        evidence = tuple(
-            act.call
-            for act in self._state.acts()
-            if act.task == task.id and act.step.status == "returned"
-        )
-        yield self._event(
+        yield from self._say(
             ev.TaskFinished,
             task=task.id,
             status="failed" if fault else "done",
             result=result,
-            evidence=evidence,
+            evidence=self._evidence(task),
         )
         yield from self._what_is_missing(task)
 
     def _steps(self, task: Task) -> Iterator[ev.Event]:
         """Calls, until the model has what it needs or must not go on."""
-        for _ in range(self.budget.steps_per_task):
-            if limit_hit(self.budget, self._spent()):
-                return
+        while len(self.state.steps(task)) < self.budget.steps_per_task:
+            yield from self._listen()
             yield from self._ease()
-            steps = self._state.steps(self._state.tasks[task.id])
-            if self.guarded and guard.stuck(steps):
+            steps = self.state.steps(task)
+            if self._limit() or not self._running(task) or (self.guarded and guard.stuck(steps)):
                 return
-            refused = guard.forbidden(steps) if self.guarded else set()
-            schemas = {name: self.hands.schema(name, refused) for name in self.tools}
-            offered = [name for name, schema in schemas.items() if schema is not None]
-            choice = self.mind.choose(self._state, task.text, offered, finish=bool(steps))
-            schema = schemas.get(choice.tool)
-            if choice.tool == FINISH or schema is None:
+            if not steps and self._needs_no_tool(task):
                 return
-            arguments = self.mind.call(self._state, task.text, schema)
-            advice = guard.advice(steps, choice.tool, arguments) if self.guarded else "go"
-            if advice != "go":
-                arguments = self.mind.call(self._state, task.text, schema, again=True)
-                advice = guard.advice(steps, choice.tool, arguments)
+            schemas = self._possible(steps)
+            if not schemas:
+                return
+            try:
+                choice = self.mind.choose(self.state, task.text, [*schemas], finish=bool(steps))
+                if choice.tool == FINISH:
+                    return
+                tool, missing = choice.tool, choice.missing
+                arguments = self.mind.call(self.state, task.text, schemas[tool], missing=missing)
+                advice = self._advice(steps, tool, arguments)
+                if advice != "go":
+                    arguments = self.mind.call(self.state, task.text, schemas[tool], again=True)
+                    advice = self._advice(steps, tool, arguments)
+            except Garbled as fault:
+                yield from self._act(task, "answer", {}, unreadable=str(fault))
+                continue
             if advice == "answer":
                 return
-            if advice == "refuse":
-                call, status, seen = self.hands.refuse(
-                    choice.tool, "the same call was made before and gave the same: do another one"
-                )
-            else:
-                call, status, seen = self.hands.act(choice.tool, arguments)
-            yield self._event(
-                ev.TaskActed,
-                task=task.id,
-                call=call,
-                tool=choice.tool,
-                arguments=arguments,
-                status=status,
-                observation=seen,
+            yield from self._act(task, tool, arguments, advice=advice)
+
+    def _act(
+        self,
+        task: Task,
+        tool: str,
+        arguments: Mapping[str, Any],
+        *,
+        advice: guard.Advice = "go",
+        unreadable: str = "",
+    ) -> Iterator[ev.Event]:
+        """A call; on record before it is made."""
+        call = self.hands.new_call()
+        yield from self._say(
+            ev.ActStarted, task=task.id, call=call, tool=tool, arguments=dict(arguments)
+        )
+        if unreadable:
+            seen = Seen(UNREADABLE, f"Your answer was not used: {unreadable}")
+        elif advice == "refuse":
+            seen = Seen(
+                "refused", f"{tool} was not called: the same call gave the same before. Do another."
             )
+        else:
+            seen = self.hands.act(call, tool, arguments)
+            if advice == "warn":
+                seen = Seen(seen.status, f"{seen.text}\nThis was the same call again: do another.")
+        yield from self._acted(task.id, call, seen)
 
-    def _fault(self, result: str, sure: float) -> str:
+    def _acted(self, task: str, call: str, seen: Seen) -> Iterator[ev.Event]:
+        yield from self._say(
+            ev.ActFinished, task=task, call=call, status=seen.status, observation=seen.text
+        )
+
+    def _pending(self) -> Iterator[ev.Event]:
+        """The call that was in flight when the process died."""
+        begun = self.state.pending
+        if begun is not None:
+            seen = self.hands.recall(begun.call, begun.tool, begun.arguments)
+            yield from self._acted(begun.task, begun.call, seen)
+
+    def _possible(self, steps: Sequence[guard.Step]) -> dict[str, ToolSchema]:
+        """The tools that can be called now, each with what is possible of it."""
+        done = set(guard.made(steps)) if self.guarded else set()
+        said = [self.state.objective, *(act.step.text for act in self.state.acts())]
+        found = {name: self.hands.schema(name, done, said) for name in self.tools}
+        refused = steps[-1].tool if steps and steps[-1].status == "refused" else ""
+        return {n: schema for n, schema in found.items() if schema is not None and n != refused}
+
+    def _advice(
+        self, steps: Sequence[guard.Step], tool: str, arguments: Mapping[str, Any]
+    ) -> guard.Advice:
+        return guard.advice(steps, tool, arguments) if self.guarded else "go"
+
+    def _needs_no_tool(self, task: Task) -> bool:
+        first = task.parent is None and self.state.tasks[task.id].attempts == 1
+        return first and self.mind.likely(self.state, "alone", task=task.text) >= ALONE
+
+    def _start(self, task: Task, attempt: int, recalled: str = "") -> Iterator[ev.Event]:
+        lessons = "\n".join(f"- {lesson}" for lesson in self.state.lessons[-LESSONS:])
+        taught = f"What earlier attempts taught:\n{lessons}" if lessons else ""
+        told = "\n\n".join(part for part in (recalled, taught) if part)
+        yield from self._say(ev.TaskStarted, task=task.id, attempt=attempt, recalled=told)
+
+    def _running(self, task: Task) -> bool:
+        """Whether nobody dropped it meanwhile."""
+        return self.state.tasks[task.id].status == "running"
+
+    # -- checks ----------------------------------------------------------------------------------
+
+    def _fault(self, task: Task, result: str) -> str:
+        """What is wrong with a result, as far as code and a question can tell."""
+        if not result:
+            return "there is no result"
+        if claims.admits_nothing(result):
+            return ""
+        steps = self.state.steps(task)
+        if not steps:
+            return ""
+        if not any(step.status == "returned" for step in steps):
+            return "no call worked, and the result does not say so"
+        unshown = claims.unshown(result, self._known())
+        if unshown:
+            return f"no tool has shown this: {', '.join(unshown[:5])}"
+        sure = self.mind.likely(self.state, "found", task=task.text, result=result)
+        return "" if sure >= SHOWN else "the tools have not shown it"
+
+    def _known(self) -> list[str]:
+        """All that a result may rest on: what was asked, what was called, what came of it."""
+        tasks = self.state.tasks.tasks
+        said = [self.state.objective, *(task.text for task in tasks), *(t.result for t in tasks)]
+        notes = [turn.text for turn in self.state.turns if turn.kind in ("note", "task")]
+        acts = [
+            part
+            for act in self.state.acts()
+            for part in (act.step.text, *map(str, act.step.arguments.values()))
+        ]
+        return [*said, *notes, *acts]
+
+    def _evidence(self, task: Task) -> tuple[str, ...]:
+        attempt = self.state.tasks[task.id].attempts
+        return tuple(
+            act.call
+            for act in self.state.acts()
+            if (act.task, act.attempt) == (task.id, attempt) and act.step.status == "returned"
+        )
+
+    def _objective_fault(self) -> tuple[str, str] | None:
+        """The first check of the objective that fails, by name, and why."""
+        if not self.checks:
+            return None
+        answer = self._answer()
         for check in self.checks:
-            fault = check(self._state, result)
+            fault = check.fault(answer)
             if fault:
-                return fault
-        return "" if sure >= SURE else "the tools have not shown it"
+                return check.name, fault
+        return None
 
-    def _again(self, task: Task, fault: str) -> Iterator[ev.Event]:
-        """Think about what went wrong, once, and try again with that."""
-        if self.reflection:
-            lesson = self.mind.words(self._state, "lesson", task=task.text, fault=fault)
-            yield self._event(ev.LessonLearned, task=task.id, lesson=lesson)
-        attempt = self._state.tasks[task.id].attempts + 1
-        lessons = "\n".join(f"- {lesson}" for lesson in self._state.lessons[-3:])
-        recalled = f"What earlier attempts taught:\n{lessons}" if lessons else ""
-        yield self._event(ev.TaskStarted, task=task.id, attempt=attempt, recalled=recalled)
+    def _mend(self, found: tuple[str, str]) -> Iterator[ev.Event]:
+        """The objective is not reached yet: say why, think about it once, and go on."""
+        check, fault = found
+        yield from self._say(ev.CheckFailed, task="", check=check, fault=fault)
+        yield from self._learn("", self.state.objective, fault)
+        number = self.state.failed_checks
+        text = f"Correct what is wrong ({number}): {fault}"
+        yield from self._add([text], None, f"the check {check} failed")
+        if not self.state.tasks.order:  # the list is full
+            first = self.state.tasks.tasks[0]
+            yield from self._start(first, first.attempts + 1)
+
+    def _learn(self, task: str, about: str, fault: str) -> Iterator[ev.Event]:
+        """Think about what went wrong, once."""
+        if not self.reflection:
+            return
+        lesson = self.mind.words(self.state, "lesson", task=about, fault=fault)
+        yield from self._say(ev.LessonLearned, task=task, lesson=lesson)
+        if self.past:
+            self.past.keep(lesson, about)
 
     # -- the list --------------------------------------------------------------------------------
 
-    def _plan(self) -> Iterator[ev.Event]:
-        most = self._state.tasks.limits.proposed
-        texts = self.mind.tasks(self._state, "plan", most, objective=self._state.objective)
-        yield from self._add(texts or [self._state.objective], None, "the plan")
-
     def _what_is_missing(self, task: Task) -> Iterator[ev.Event]:
-        state = self._state
-        most = state.tasks.limits.proposed
-        texts = self.mind.tasks(
-            state, "more", most, objective=state.objective, done=self._done(), open=self._open()
-        )
-        yield from self._add(texts, task.id, f"after {task.id}")
-        names = self._state.tasks.order
-        if len(names) > 1 and texts:
-            values = {"objective": state.objective, "open": self._open(lines=True)}
-            yield self._event(
-                ev.TasksOrdered, order=tuple(self.mind.order(self._state, names, **values))
-            )
+        """Propose tasks, unless the objective is reached, and put the open ones in order."""
+        state, most = self.state, self.state.tasks.limits.proposed
+        told = {"objective": state.objective, "done": self._done()}
+        if self.mind.likely(state, "complete", **told) < COMPLETE:
+            try:
+                texts = self.mind.tasks(state, most, open=self._open(), **told)
+            except Garbled:
+                texts = []
+            yield from self._add(texts, task.id, f"after {task.id}")
+        names = self.state.tasks.order
+        if len(names) > 1 and names != state.tasks.order:
+            listed = "\n".join(f"{name}: {self.state.tasks[name].text}" for name in names)
+            order = self.mind.order(self.state, names, objective=state.objective, open=listed)
+            yield from self._put(order)
+
+    def _put(self, order: Sequence[str]) -> Iterator[ev.Event]:
+        """Do the open tasks in this order, and drop those that are not in it."""
+        for name in self.state.tasks.order:
+            if name not in order:
+                yield from self._drop(name, "it is not needed any more")
+        if tuple(order) != self.state.tasks.order:
+            yield from self._say(ev.TasksOrdered, order=tuple(order))
+
+    def _drop(self, task: str, why: str) -> Iterator[ev.Event]:
+        yield from self._say(ev.TaskFinished, task=task, status="dropped", result=why)
 
     def _add(self, texts: Sequence[str], parent: str | None, reason: str) -> Iterator[ev.Event]:
-        taken, refused = self._state.tasks.considered(texts, parent, self.similar)
+        taken, refused = self.state.tasks.considered(texts, parent, self.similar)
         for one in refused:
-            yield self._event(ev.TaskRefused, text=one.text, reason=one.reason)
+            yield from self._say(ev.TaskRefused, text=one.text, reason=one.reason)
         for task in taken:
-            yield self._event(
+            yield from self._say(
                 ev.TaskAdded, task=task.id, text=task.text, parent=task.parent, reason=reason
             )
 
     def _done(self) -> str:
-        lines = [f"- {t.text}: {t.result}" for t in self._state.tasks.tasks if t.over]
+        lines = [f"- {t.text}: {t.result}" for t in self.state.tasks.tasks if t.over and t.attempts]
         return "\n".join(lines) or "nothing yet"
 
-    def _open(self, *, lines: bool = False) -> str:
-        texts = [
-            f"{name}: {self._state.tasks[name].text}" if lines else self._state.tasks[name].text
-            for name in self._state.tasks.order
-        ]
-        return ("\n" if lines else "; ").join(texts) or "nothing"
+    def _open(self) -> str:
+        return (
+            "; ".join(self.state.tasks[name].text for name in self.state.tasks.order) or "nothing"
+        )
+
+    # -- what a person says ----------------------------------------------------------------------
+
+    def _listen(self) -> Iterator[ev.Event]:
+        """Read the letters; what cannot be done is answered with a refusal, on record."""
+        for letter in self.letters():
+            names = [name.strip() for name in letter.text.split(",") if name.strip()]
+            open_ = self.state.tasks.order
+            match letter.kind:
+                case "pause":
+                    raise Paused(self.where["run"])
+                case "note":
+                    yield from self._say(ev.NoteGiven, text=letter.text)
+                case "add":
+                    yield from self._add([letter.text], None, "a person added it")
+                case "drop" if set(names) <= {*open_, *self._at_work()}:
+                    for name in names:
+                        yield from self._drop(name, "a person dropped it")
+                case "order" if set(names) <= set(open_):
+                    yield from self._put([*names, *(n for n in open_ if n not in names)])
+                case "drop" | "order":
+                    there = ", ".join(open_) or "none"
+                    reason = f"a person named {letter.text}, and the open tasks are: {there}"
+                    yield from self._say(ev.TaskRefused, text=letter.kind, reason=reason)
+
+    def _at_work(self) -> list[str]:
+        return [self.state.current.id] if self.state.current else []
 
     # -- the end ---------------------------------------------------------------------------------
 
     def _finish(self, reason: StopReason) -> Iterator[ev.Event]:
         """A report in every case: what was found, and why there is no more."""
         try:
-            answer = self.mind.words(
-                self._state, "answer", objective=self._state.objective, done=self._done()
-            )
+            answer = self._answer()
         except ModelError as error:
-            answer = f"No answer could be written: {error}"
-        report = write_report(self._state, reason, answer)
-        yield self._event(
-            ev.AgentFinished,
-            reason=reason,
-            answer=answer,
-            report=report,
-            seconds=self.clock() - self._began,
-        )
+            answer = f"No answer could be written: {error}\n\n{self._done()}"
+        except PromptTooLong:
+            answer = self._done()
+        report = write_report(self.state, reason, answer)
+        yield from self._say(ev.AgentFinished, reason=reason, answer=answer, report=report)
+
+    def _answer(self) -> str:
+        """The result of the only task, or a summary of all."""
+        worked = [task for task in self.state.tasks.tasks if task.attempts]
+        if len(worked) == 1 and worked[0].status == "done" and self.schema is None:
+            return worked[0].result
+        done = self._done()
+        if self._summed_up[0] != done:
+            told = {"objective": self.state.objective, "done": done}
+            self._summed_up = done, self.mind.answer(self.state, self.schema, **told)
+        return self._summed_up[1]
 
     def _all_done(self) -> bool:
-        return all(task.status == "done" for task in self._state.tasks.tasks)
+        return all(task.status in ("done", "dropped") for task in self.state.tasks.tasks)
 
     def _stuck(self) -> StopReason | None:
         """Two tasks in a row that went round in circles."""
-        over = [task for task in self._state.tasks.tasks if task.over]
-        circles = [bool(guard.stuck(self._state.steps(task))) for task in over[-2:]]
+        over = [task for task in self.state.tasks.tasks if task.over and task.attempts]
+        circles = [bool(guard.stuck(self.state.steps(task))) for task in over[-2:]]
         return "stuck" if self.guarded and len(circles) == 2 and all(circles) else None
 
     def _ease(self) -> Iterator[ev.Event]:
-        count = to_shorten(self._state, self.mind.size, self.mind.room)
-        if count is not None:
-            yield self._event(ev.HistoryShortened, count=count)
+        shorter = eased(self.state, self.mind.size, self.mind.room)
+        if shorter is not None:
+            yield from self._say(
+                ev.HistoryShortened,
+                observations=shorter.short_observations,
+                tasks=shorter.short_tasks,
+            )
 
-    def _spent(self) -> Spent:
-        spent = self._state.spent
-        return Spent(spent.tasks, spent.steps, spent.tokens, self.clock() - self._began)
+    def _limit(self) -> StopReason | None:
+        spent = self.state.spent
+        now = Spent(spent.tasks, spent.steps, spent.tokens, self.clock() - self._began)
+        return limit_hit(self.budget, now)
 
-    def _event(self, kind: Any, **details: Any) -> ev.Event:
-        event: ev.Event = kind(**self.where, **details)
-        return event
+    def _say(self, kind: Any, **details: Any) -> Iterator[ev.Event]:
+        """Tell what happened, after what the questions before it have cost."""
+        while self.mind.costs:
+            phase, usage = self.mind.costs.pop(0)
+            yield from self._tell(ev.ModelAsked(**self.where, phase=phase, usage=usage))
+        yield from self._tell(kind(**self.where, **details))
+
+    def _tell(self, event: ev.Event) -> Iterator[ev.Event]:
+        yield event
+        self.state = self.state.told(event)

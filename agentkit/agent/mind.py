@@ -2,15 +2,16 @@
 same conversation.
 
 A model of 1.5 billion parameters fails at a big form and does well at small questions whose answers
-lead from evidence to verdict.  What does not exist cannot be chosen, what was refused is not offered.
+lead from evidence to verdict.  What does not exist cannot be chosen, what was refused is not
+offered.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -37,6 +38,9 @@ from agentkit.yamlfile import load
 FINISH = "finish"
 """The choice that is no tool."""
 
+DONE = "done"
+"""The choice that is no task."""
+
 CALL_TOKENS = 700
 RESULT_TOKENS = 300
 RESERVE = CALL_TOKENS
@@ -45,8 +49,9 @@ RESERVE = CALL_TOKENS
 OTHERWISE = Sampling(temperature=0.8, top_p=0.95)
 """How a call is drawn when the likeliest one was there before."""
 
-Paid = Callable[[str, Usage], None]
-"""Is told what each question cost."""
+
+class Garbled(ModelError):
+    """An answer that cannot be read; the message says why, to the model."""
 
 
 @cache
@@ -67,12 +72,19 @@ class Choice:
 
 @dataclass
 class Mind:
-    """One model, one set of tools, one conversation."""
+    """One model, one set of tools, one conversation.
+
+    `costs` collects phase and usage of each question until somebody takes them.  Without `bound`
+    no grammar binds the answers, without `shared` each phase begins with its own instruction: both
+    are for comparison only.
+    """
 
     model: ChatModel
     tools: tuple[ToolSchema, ...]
     cancel: CancelToken
-    paid: Paid
+    bound: bool = True
+    shared: bool = True
+    costs: list[tuple[str, Usage]] = field(default_factory=list)
 
     def size(self, state: AgentState) -> int:
         """Tokens of the conversation so far."""
@@ -88,36 +100,46 @@ class Mind:
         options = [*tools, *([FINISH] if finish else [])]
         schema = _object(known=_text(160), missing=_text(120), next={"enum": options})
         said = self._data(state, "next", schema, task=task)
-        return Choice(said["next"], said["known"], said["missing"])
+        if said.get("next") not in options:
+            raise Garbled(f"next has to be one of: {', '.join(options)}")
+        return Choice(said["next"], str(said.get("known", "")), str(said.get("missing", "")))
 
     def call(
-        self, state: AgentState, task: str, schema: ToolSchema, *, again: bool = False
+        self,
+        state: AgentState,
+        task: str,
+        schema: ToolSchema,
+        *,
+        missing: str = "",
+        again: bool = False,
     ) -> dict[str, Any]:
         """The arguments of a call; `again` asks for another one than the likeliest."""
-        ask = prompts()["call"].format(tool=schema.name, task=task)
+        ask = prompts()["call"].format(tool=schema.name, task=task, missing=missing or "the result")
         if again:
             ask += "\n" + prompts()["warned"]
+        if not self.bound:
+            schema = replace(schema, allowed=None)
         offered = tuple(schema if one.name == schema.name else one for one in self.tools)
         done = self._ask(
             "call",
             state,
             ask,
             tools=offered,
-            tool_choice=OneTool(schema.name),
+            tool_choice=OneTool(schema.name) if self.bound else "auto",
             max_tokens=CALL_TOKENS,
+            parallel_tool_calls=False,
             sampling=OTHERWISE if again else Sampling(),
         )
-        if not done.tool_calls or done.finish_reason == "length":
-            raise ModelError(f"the call of {schema.name} was cut off after {CALL_TOKENS} tokens")
-        arguments: dict[str, Any] = json.loads(done.tool_calls[0].arguments)
-        return arguments
+        if done.finish_reason == "length":
+            raise Garbled(f"it was cut off after {CALL_TOKENS} tokens: write less in one call")
+        if not done.tool_calls or done.tool_calls[0].name != schema.name:
+            raise Garbled(f"there is no call of {schema.name} in it")
+        return _parsed(done.tool_calls[0].arguments)
 
-    def result(self, state: AgentState, task: str) -> tuple[str, float]:
-        """The result of a task, and how sure the model is that the tools have shown it."""
+    def result(self, state: AgentState, task: str) -> str:
+        """The result of a task, in words."""
         ask = prompts()["result"].format(task=task)
-        done = self._ask("result", state, ask, max_tokens=RESULT_TOKENS)
-        text = done.text.strip()
-        return text, self.likely(state, "found", task=task, result=text)
+        return self._ask("result", state, ask, max_tokens=RESULT_TOKENS).text.strip()
 
     def likely(self, state: AgentState, prompt: str, **values: Any) -> float:
         """The probability of a yes, from 0 to 1."""
@@ -129,40 +151,55 @@ class Mind:
             max_tokens=4,
             top_logprobs=0,
         )
+        if not self.bound:
+            return float(done.text.strip().lower().startswith("yes"))
         sure = math.exp(sum(token.allowed_logprob for token in done.logprobs))
         return sure if done.text == "yes" else 1 - sure
 
-    def tasks(self, state: AgentState, prompt: str, most: int, **values: Any) -> list[str]:
+    def tasks(self, state: AgentState, most: int, **values: Any) -> list[str]:
         """Tasks that the model proposes; maybe none."""
-        least = 1 if prompt == "plan" else 0
-        listed = {"type": "array", "items": _text(120), "minItems": least, "maxItems": most}
-        return list(self._data(state, prompt, _object(tasks=listed), most=most, **values)["tasks"])
+        listed = {"type": "array", "items": _text(120), "maxItems": most}
+        said = self._data(state, "more", _object(tasks=listed), most=most, **values)
+        tasks = said.get("tasks")
+        return [str(text) for text in tasks] if isinstance(tasks, list) else []
 
     def order(self, state: AgentState, names: Sequence[str], **values: Any) -> list[str]:
-        """A permutation of the names: each is offered while it has not been said."""
+        """The names in the order in which they should be done; those after a `done` are left out.
+
+        Each is offered while it has not been said, so that it is a permutation.
+        """
         left, said = list(names), list[str]()
-        ask = prompts()["order"].format(**values)
-        while len(left) > 1:
-            begun = f"{ask}\nThe order so far: {', '.join(said) or 'nothing yet'}. Which is next?"
-            done = self._ask("order", state, begun, constraint=Choices(tuple(left)), max_tokens=8)
+        while left:
+            ask = prompts()["order"].format(said=", ".join(said) or "nothing yet", **values)
+            options = (*left, DONE)
+            done = self._ask("order", state, ask, constraint=Choices(options), max_tokens=8)
+            if done.text not in left:
+                break
             left.remove(done.text)
             said.append(done.text)
-        return [*said, *left]
+        return said
 
     def words(self, state: AgentState, prompt: str, **values: Any) -> str:
         """An answer in words."""
         ask = prompts()[prompt].format(**values)
         return self._ask(prompt, state, ask, max_tokens=RESULT_TOKENS).text.strip()
 
+    def answer(self, state: AgentState, schema: Mapping[str, Any] | None, **told: Any) -> str:
+        """The final answer: words, or JSON of a schema."""
+        if schema is None:
+            return self.words(state, "answer", **told)
+        return json.dumps(self._data(state, "answer", dict(schema), **told), ensure_ascii=False)
+
     # -- asking ----------------------------------------------------------------------------------
 
     def _data(self, state: AgentState, prompt: str, schema: Any, **values: Any) -> dict[str, Any]:
         ask = prompts()[prompt].format(**values)
+        if not self.bound:
+            ask += "\nAnswer with JSON only: " + json.dumps(schema["properties"])
         done = self._ask(prompt, state, ask, constraint=JsonSchema(schema), max_tokens=CALL_TOKENS)
         if done.finish_reason == "length":
-            raise ModelError(f"the answer to {prompt!r} was cut off after {CALL_TOKENS} tokens")
-        data: dict[str, Any] = json.loads(done.text)
-        return data
+            raise Garbled(f"it was cut off after {CALL_TOKENS} tokens")
+        return _parsed(done.text)
 
     def _ask(
         self,
@@ -174,11 +211,18 @@ class Mind:
         constraint: Constraint | None = None,
         **more: Any,
     ) -> Completion:
-        told = (*messages(state, prompts()["system"]), Message("user", ask))
-        if told[-2].role == "user":  # some templates refuse two turns of a person in a row
-            joined = Message("user", f"{told[-2].content}\n\n{ask}")
-            told = (*told[:-2], joined)
-        request = ChatRequest(told, tools=tools or self.tools, constraint=constraint, **more)
+        system = prompts()["system"]
+        told = messages(state, system if self.shared else f"{ask}\n\n{system}")
+        if told[-1].role == "user":  # some templates refuse two turns of a person in a row
+            told = (*told[:-1], Message("user", f"{told[-1].content}\n\n{ask}"))
+        else:
+            told = (*told, Message("user", ask))
+        request = ChatRequest(
+            told,
+            tools=tools or self.tools,
+            constraint=constraint if self.bound else None,
+            **more,
+        )
         if tools is None:
             request = replace(request, tool_choice="none")
         completion: Completion | None = None
@@ -189,8 +233,20 @@ class Mind:
         if completion.finish_reason == "cancelled":
             self.cancel.check()
             raise Cancelled
-        self.paid(phase, completion.usage)
+        self.costs.append((phase, completion.usage))
         return completion
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """The JSON object in a text; a grammar makes it the whole of it."""
+    begin, end = text.find("{"), text.rfind("}")
+    try:
+        data = json.loads(text[begin : end + 1])
+    except ValueError as error:
+        raise Garbled(f"it is not JSON ({error})") from None
+    if not isinstance(data, dict):
+        raise Garbled("it is no JSON object")
+    return data
 
 
 def _text(most: int) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 
+from agentkit.agent import claims
 from agentkit.agent.budget import StopReason
 from agentkit.agent.state import Act, AgentState
 
@@ -16,40 +18,66 @@ WHY: dict[StopReason, str] = {
     "seconds": "It stopped at the limit of time: this is what there is so far.",
     "stuck": "It stopped because it went round in circles: this is what there is so far.",
     "context": "It stopped because the model's context is full: this is what there is so far.",
-    "needs_approval": "It waits for a person's answer.",
-    "paused": "It was paused.",
     "cancelled": "It was cancelled: this is what there is so far.",
     "failed": "It failed: this is what there is so far.",
 }
 
 MARKS = {"done": "x", "failed": "!", "dropped": "-"}
 
+NAMED = ("path", "url", "query", "id", "audio", "command")
+"""Arguments that say where something is from."""
+
+_SENTENCE = re.compile(r"[^.!?\n]*(?:[.!?](?!\s|$)[^.!?\n]*)*[.!?]?\s*")
+
 
 def write_report(state: AgentState, reason: StopReason, answer: str) -> str:
     """Markdown; what tools and model said stands in it as text."""
-    lines = [f"# {_line(state.objective)}", "", answer.strip(), "", f"*{WHY[reason]}*"]
-    lines += ["", "## What was done", ""]
+    sources = [act for act in state.acts() if act.step.status == "returned"]
+    lines = [f"# {_line(state.objective)}", "", _with_sources(answer.strip(), sources), ""]
+    lines += [f"*{WHY[reason]}*", "", "## What was done", ""]
     for task in state.tasks.tasks:
-        sources = "".join(f" [{_source(state, call)}]" for call in task.evidence[-3:])
-        result = f": {_line(task.result)}" if task.result else ""
-        lines.append(f"- [{MARKS.get(task.status, ' ')}] {_line(task.text)}{result}{sources}")
-    acts = state.acts()
-    if acts:
+        evidence = [n for n, act in enumerate(sources, 1) if act.call in task.evidence]
+        lines.append(f"- [{MARKS.get(task.status, ' ')}] {_line(task.text)}{_marks(evidence)}")
+        if task.result and task.result.strip() != answer.strip():
+            lines.append(f"  {_line(task.result)}")
+    if state.lessons:
+        lines += ["", "## What went wrong on the way", ""]
+        lines += [f"- {_line(lesson)}" for lesson in state.lessons]
+    if sources:
         lines += ["", "## Sources", ""]
-        lines += [f"{n}. `{_call(act)}` {act.step.status}" for n, act in enumerate(acts, 1)]
+        lines += [f"{number}. {_source(act)}" for number, act in enumerate(sources, 1)]
     return "\n".join(lines) + "\n"
 
 
-def _source(state: AgentState, call: str) -> str:
-    return str(next(n for n, act in enumerate(state.acts(), 1) if act.call == call))
+def _with_sources(answer: str, sources: list[Act]) -> str:
+    """The answer with the numbers of the calls behind each sentence that states something."""
+    return "".join(
+        _marked(sentence, sources) for sentence in _SENTENCE.findall(answer) if sentence
+    ).rstrip()
 
 
-def _call(act: Act) -> str:
-    arguments = ", ".join(
-        f"{name}={json.dumps(value, ensure_ascii=False)}"
-        for name, value in act.step.arguments.items()
+def _marked(sentence: str, sources: list[Act]) -> str:
+    stated = claims.stated(sentence)
+    shown = [
+        number
+        for number, act in enumerate(sources, 1)
+        if stated and all(claims.shows(act.step.text, claim) for claim in stated)
+    ]
+    text = sentence.rstrip()
+    return text + _marks(shown[:3]) + sentence[len(text) :]
+
+
+def _marks(numbers: list[int]) -> str:
+    return "".join(f" [{number}]" for number in numbers)
+
+
+def _source(act: Act) -> str:
+    arguments = act.step.arguments
+    told = {name: arguments[name] for name in NAMED if arguments.get(name)} or arguments
+    values = ", ".join(
+        f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in told.items()
     )
-    return _line(f"{act.step.tool}({arguments})").replace("`", "'")[:200]
+    return "`" + _line(f"{act.step.tool}({values})").replace("`", "'")[:200] + "`"
 
 
 def _line(text: str) -> str:

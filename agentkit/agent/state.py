@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from datetime import datetime
 
 from agentkit import events as ev
 from agentkit.agent.budget import Spent
 from agentkit.agent.guard import Step
 from agentkit.agent.tasks import Limits, Task, TaskList
-
-CHANGING = frozenset(["writes", "executes", "network"])
-"""Effects of tools after which reading again may tell something new."""
+from agentkit.messages import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +40,25 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class AgentState:
-    """Everything that the next step depends on."""
+    """Everything that the next step depends on.
+
+    `pending` is a call that was begun and of which no outcome is known.
+    """
 
     objective: str = ""
     tasks: TaskList = field(default_factory=TaskList)
     turns: tuple[Turn, ...] = ()
     lessons: tuple[str, ...] = ()
-    shortened: int = 0
-    spent: Spent = Spent()
+    pending: ev.ActStarted | None = None
+    short_observations: int = 0
+    short_tasks: int = 0
+    failed_checks: int = 0
+    spent: Spent = field(default_factory=Spent)
+    usage: Usage = field(default_factory=Usage)
     finished: ev.AgentFinished | None = None
     changing: frozenset[str] = frozenset()
     """The tools that may change something."""
+    last: datetime | None = None
 
     @property
     def current(self) -> Task | None:
@@ -62,9 +68,9 @@ class AgentState:
     def steps(self, task: Task) -> list[Step]:
         """What was done in the running attempt at a task."""
         return [
-            turn.act.step
-            for turn in self.turns
-            if turn.act and (turn.task, turn.attempt) == (task.id, task.attempts)
+            act.step
+            for act in self.acts()
+            if (act.task, act.attempt) == (task.id, self.tasks[task.id].attempts)
         ]
 
     def acts(self) -> list[Act]:
@@ -73,6 +79,11 @@ class AgentState:
 
     def told(self, event: ev.Event) -> AgentState:
         """The state after an event; events that are none of an agent's change nothing."""
+        if not isinstance(event, ev.AgentEvent):
+            return self
+        return self._after(event)._at(event)
+
+    def _after(self, event: ev.AgentEvent) -> AgentState:
         match event:
             case ev.AgentStarted():
                 return replace(self, objective=event.objective)
@@ -81,25 +92,38 @@ class AgentState:
                 return replace(self, tasks=self.tasks.added(task))
             case ev.TaskStarted():
                 return self._started(event)
-            case ev.TaskActed():
+            case ev.ActStarted():
+                return replace(self, pending=event)
+            case ev.ActFinished():
                 return self._acted(event)
             case ev.TaskFinished():
                 return self._over(event)
             case ev.TasksOrdered():
                 return replace(self, tasks=self.tasks.ordered(event.order))
+            case ev.CheckFailed():
+                return replace(self, failed_checks=self.failed_checks + (event.task == ""))
             case ev.LessonLearned():
                 return replace(self, lessons=(*self.lessons, event.lesson))
             case ev.NoteGiven():
                 return self._plus(Turn("note", event.text))
             case ev.HistoryShortened():
-                return replace(self, shortened=event.count)
+                return replace(self, short_observations=event.observations, short_tasks=event.tasks)
             case ev.ModelAsked():
                 read = event.usage.prompt_tokens - event.usage.cached_tokens
                 tokens = self.spent.tokens + read + event.usage.completion_tokens
-                return replace(self, spent=replace(self.spent, tokens=tokens))
+                usage = self.usage + event.usage
+                return replace(self, spent=replace(self.spent, tokens=tokens), usage=usage)
             case ev.AgentFinished():
                 return replace(self, finished=event)
         return self
+
+    def _at(self, event: ev.AgentEvent) -> AgentState:
+        """With the time that passed; what lies before a resumption is none."""
+        before = event.time if self.last is None else self.last
+        idle = isinstance(event, ev.AgentStarted | ev.AgentResumed)
+        passed = 0.0 if idle else max(0.0, (event.time - before).total_seconds())
+        spent = replace(self.spent, seconds=self.spent.seconds + passed)
+        return replace(self, spent=spent, last=event.time)
 
     def _started(self, event: ev.TaskStarted) -> AgentState:
         task = replace(self.tasks[event.task], status="running", attempts=event.attempt)
@@ -107,20 +131,22 @@ class AgentState:
         state = replace(self, tasks=self.tasks.changed(task))
         return state._plus(Turn("task", text, task.id, event.attempt))
 
-    def _acted(self, event: ev.TaskActed) -> AgentState:
+    def _acted(self, event: ev.ActFinished) -> AgentState:
+        begun = self.pending
+        if begun is None or begun.call != event.call:
+            raise ValueError(f"the call {event.call} ended, and it never began")
         step = Step(
-            event.tool,
-            dict(event.arguments),
+            begun.tool,
+            dict(begun.arguments),
             event.status,
             event.observation,
-            event.tool in self.changing,
+            begun.tool in self.changing,
         )
         attempt = self.tasks[event.task].attempts
         act = Act(event.task, attempt, event.call, step)
         spent = replace(self.spent, steps=self.spent.steps + 1)
-        return replace(self, spent=spent)._plus(
-            Turn("act", event.observation, event.task, attempt, act)
-        )
+        state = replace(self, spent=spent, pending=None)
+        return state._plus(Turn("act", event.observation, event.task, attempt, act))
 
     def _over(self, event: ev.TaskFinished) -> AgentState:
         task = replace(
@@ -146,8 +172,3 @@ def rebuilt(
     for event in events:
         state = state.told(event)
     return state
-
-
-def plain(event: ev.Event) -> dict[str, Any]:
-    """An event as the journal stores it, with its kind."""
-    return {"kind": event.kind, **event.details()}

@@ -1,9 +1,9 @@
 """Ways to answer one hard question with a model that would get it wrong in one go.
 
     chain_of_thought   think in words first, then answer in the form that was asked for
-    self_consistency   n such chains from one prompt, and a vote (Wang et al. 2022, arXiv 2203.11171)
-    tree_of_thought    propose steps, score them, keep the best b, d deep (Yao et al. 2023, 2305.10601)
-    reflect            answer, check, say what went wrong, answer again (Shinn et al. 2023, 2303.11366)
+    self_consistency   n such chains from one prompt, vote (Wang et al. 2022, arXiv:2203.11171)
+    tree_of_thought    propose, score, keep the best b, d deep (Yao et al. 2023, arXiv:2305.10601)
+    reflect            answer, check, learn, answer again (Shinn et al. 2023, arXiv:2303.11366)
 
 All of them share the prompt's prefix, so that it is read once; a thought is never the answer, which
 comes from a question of its own, bound to the schema.
@@ -15,7 +15,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agentkit.cancel import CancelToken
@@ -81,7 +81,7 @@ class Asker:
     messages: Sequence[Message]
     schema: dict[str, Any] | None = None
     cancel: CancelToken | None = None
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
 
     def think(self, ask: str, so_far: Sequence[str] = (), *, samples: int = 1) -> list[str]:
         """Thoughts, in words; several ones are drawn at random."""

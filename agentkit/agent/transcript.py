@@ -7,7 +7,8 @@
 
 So that no token is read twice, nothing before the end changes from question to question.  When the
 context fills, observations are shown in short, from the oldest on and many at once, because each
-time costs reading what comes after them again.  A failed attempt leaves its lesson, not its steps.
+time costs reading what comes after them again; if that is not enough, only the results are left of
+finished tasks.  A failed attempt leaves its lesson, not its steps.
 """
 
 from __future__ import annotations
@@ -34,34 +35,43 @@ KEPT = 2
 def messages(state: AgentState, system: str) -> tuple[Message, ...]:
     """The conversation so far."""
     told = [Message("system", system), Message("user", f"Objective: {state.objective}")]
+    over = [task.id for task in state.tasks.tasks if task.over]
+    folded = set(over[: state.short_tasks])
     acts = 0
     for turn in state.turns:
         acts += turn.act is not None
-        if _superseded(turn, state):
+        if _superseded(turn, state) or (turn.act and turn.task in folded):
             continue
-        told += _turn(turn, short=acts <= state.shortened)
+        told += _turn(turn, short=acts <= state.short_observations)
     return tuple(_merged(told))
 
 
-def to_shorten(state: AgentState, size: Callable[[AgentState], int], room: int) -> int | None:
-    """How many observations have to be shown in short for the conversation to fit; None: no more.
+def eased(state: AgentState, size: Callable[[AgentState], int], room: int) -> AgentState | None:
+    """The state with as much shown in short as it takes to fit; None: it fits as it is.
 
-    `size` counts the tokens of the conversation of a state.  Returns the smallest number that eases
-    the context enough, or as many as there are to be had.
+    `size` counts the tokens of the conversation of a state.  What comes back is the best that can
+    be done, and may still be too long.
     """
     if size(state) <= room * FULL:
         return None
     most = max(0, len(state.acts()) - KEPT)
-    if most <= state.shortened:
-        return None
-    low, high = state.shortened + 1, most
-    while low < high:
-        middle = (low + high) // 2
-        if size(replace(state, shortened=middle)) <= room * EASED:
-            high = middle
-        else:
-            low = middle + 1
-    return low
+    for tasks in range(state.short_tasks, state.spent.tasks + 1):
+        shorter = replace(state, short_tasks=tasks)
+        low, high = state.short_observations, most
+        while low < high:
+            middle = (low + high) // 2
+            if size(replace(shorter, short_observations=middle)) <= room * EASED:
+                high = middle
+            else:
+                low = middle + 1
+        best = replace(shorter, short_observations=max(low, state.short_observations))
+        if size(best) <= room * FULL:
+            break
+    same = (best.short_observations, best.short_tasks) == (
+        state.short_observations,
+        state.short_tasks,
+    )
+    return None if same else best
 
 
 def _superseded(turn: Turn, state: AgentState) -> bool:

@@ -14,7 +14,7 @@ from typing import NoReturn
 import click
 
 from agentkit import __version__
-from agentkit.errors import AgentkitError, ApprovalNeeded, InvalidFile, MachineError
+from agentkit.errors import AgentkitError, InvalidFile, MachineError, Parked
 
 _COLOR = False if os.environ.get("NO_COLOR") else None
 """False where the user wants none (no-color.org); None: where the output is a terminal."""
@@ -22,6 +22,7 @@ _COLOR = False if os.environ.get("NO_COLOR") else None
 COMMANDS = {
     "run": ("agentkit.cli.run:run", "Run a workflow."),
     "check": ("agentkit.cli.check:check", "Find everything that is wrong with workflows."),
+    "agent": ("agentkit.cli.agent:agent", "Let an agent work towards an objective."),
     "runs": ("agentkit.cli.runs:runs", "What ran, and what came of it."),
     "transcribe": ("agentkit.cli.transcribe:transcribe", "Write down what is said in recordings."),
     "models": ("agentkit.cli.models:models", "The models on this machine."),
@@ -86,7 +87,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 def _mark(error: AgentkitError) -> str:
     if isinstance(error, InvalidFile):  # its problems begin with their places
         return ""
-    if isinstance(error, ApprovalNeeded):  # nothing went wrong
+    if isinstance(error, Parked):  # nothing went wrong
         return click.style("parked: ", fg="magenta", bold=True)
     return click.style("error: ", fg="red", bold=True)
 

@@ -13,6 +13,7 @@ import click
 
 from agentkit.cli.live import say
 from agentkit.cli.run import watched
+from agentkit.letters import LetterKind
 from agentkit.messages import Usage
 from agentkit.runtime import Runtime
 
@@ -109,6 +110,60 @@ def resume(run: str, output: Path | None, as_json: bool, unattended: bool) -> No
     with Runtime() if as_json else Runtime(notice=say) as runtime:
         start = partial(runtime.resume, run)
         watched(runtime, start, output=output, as_json=as_json, unattended=unattended)
+
+
+@runs.command()
+@click.argument("run", metavar="ID")
+@click.argument("text")
+def note(run: str, text: str) -> None:
+    """Tell a running agent something: it reads TEXT before its next step."""
+    _post(run, "note", text)
+
+
+@runs.command()
+@click.argument("run", metavar="ID")
+def pause(run: str) -> None:
+    """Stop a running agent before its next step; `agentkit runs resume` goes on."""
+    _post(run, "pause")
+
+
+@runs.command()
+@click.argument("run", metavar="ID")
+def cancel(run: str) -> None:
+    """End a run that is at work in another process, within a second or two."""
+    _post(run, "cancel")
+
+
+@runs.command()
+@click.argument("run", metavar="ID")
+@click.option("--add", multiple=True, metavar="TEXT", help="A task more.")
+@click.option("--drop", metavar="ID,...", help="Tasks that are not to be done.")
+@click.option("--order", metavar="ID,...", help="Open tasks in the order to do them.")
+def tasks(run: str, add: tuple[str, ...], drop: str | None, order: str | None) -> None:
+    """The tasks of an agent; change the list while it works.
+
+    A change counts before its next step.
+    """
+    with Runtime() as runtime:
+        found = runtime.journal.run(run)
+        for text in add:
+            runtime.post(found.id, "add", text)
+        if drop:
+            runtime.post(found.id, "drop", drop)
+        if order:
+            runtime.post(found.id, "order", order)
+        if add or drop or order:
+            return
+        listed = runtime.tasks(found.id)
+    if not listed:
+        click.echo("no agent worked in this run")
+    for name, status, text in listed:
+        click.echo(f"{name:<4} {status:<8} {_short(text)}")
+
+
+def _post(run: str, kind: LetterKind, text: str = "") -> None:
+    with Runtime() as runtime:
+        runtime.post(runtime.journal.run(run).id, kind, text)
 
 
 def _seconds(seconds: float | None) -> str:

@@ -4,6 +4,7 @@ tables     the tables and their numbered migrations
 database   the file, opened; its faults explained
 store      events in, records out
 desk       questions to a person, and remembered answers
+mailbox    what people say to a run that is under way
 """
 
 from agentkit.journal.store import Journal

@@ -24,6 +24,7 @@ from agentkit.errors import UnknownName
 from agentkit.journal import tables as t
 from agentkit.journal.database import Database
 from agentkit.journal.desk import JournalDesk
+from agentkit.journal.mailbox import JournalMailbox
 from agentkit.messages import Usage
 from agentkit.records import ArtifactRecord, CallRecord, RunRecord, StepRecord
 
@@ -40,6 +41,7 @@ class Journal:
         self.path = path
         self._database = Database(path)
         self.desk = JournalDesk(self._database)
+        self.mailbox = JournalMailbox(self._database)
 
     def close(self) -> None:
         """Close all connections."""
@@ -240,6 +242,25 @@ class Journal:
         with self._database.read() as connection:
             return [_call(connection, row) for row in connection.execute(query)]
 
+    def told(self, run: str, step: str, item: int | None) -> list[ev.AgentEvent]:
+        """All that the agent of a step has decided and learned so far, in order."""
+        place = (step, item)
+        return [one for one in self.agent_events(run) if (one.step, one.item) == place]
+
+    def agent_events(self, run: str) -> list[ev.AgentEvent]:
+        """All that the agents of a run have decided and learned so far, in order."""
+        query = (
+            select(t.events)
+            .where(t.events.c.run == run, t.events.c.kind.in_(ev.AGENT_EVENTS))
+            .order_by(t.events.c.number)
+        )
+        with self._database.read() as connection:
+            rows = [(row, _parse(connection, row.data) or {}) for row in connection.execute(query)]
+        return [
+            ev.agent_event(row.kind, run, datetime.fromisoformat(row.time), details)
+            for row, details in rows
+        ]
+
     def artifacts(self, run: str) -> list[ArtifactRecord]:
         """The files that a run made."""
         query = select(t.artifacts).where(t.artifacts.c.run == run).order_by(t.artifacts.c.path)
@@ -257,7 +278,9 @@ def _place(about: ev.StepEvent) -> dict[str, Any]:
 
 
 def _summary(happened: ev.Event) -> dict[str, Any]:
-    """An event without what the tables of runs and steps hold anyway."""
+    """An event without what the other tables hold anyway."""
+    if isinstance(happened, ev.AgentEvent):
+        return happened.details()
     bulky = {"definition", "inputs", "outputs", "detail", "usage", "arguments", "outcome"}
     return {name: value for name, value in happened.details().items() if name not in bulky}
 

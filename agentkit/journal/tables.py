@@ -143,6 +143,18 @@ rules = Table(
 )
 """Answers that are remembered."""
 
+letters = Table(
+    "letters",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("run", String, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("kind", String, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("sent", String, nullable=False),
+    Column("taken", Boolean, nullable=False),
+)
+"""What people say to runs that are under way."""
+
 
 def _m001_first(connection: Connection) -> None:
     metadata.create_all(connection, tables=[runs, steps, artifacts, events, texts])
@@ -152,7 +164,11 @@ def _m002_calls_and_approvals(connection: Connection) -> None:
     metadata.create_all(connection, tables=[calls, requests, rules])
 
 
-MIGRATIONS = (_m001_first, _m002_calls_and_approvals)
+def _m003_letters(connection: Connection) -> None:
+    metadata.create_all(connection, tables=[letters])
+
+
+MIGRATIONS = (_m001_first, _m002_calls_and_approvals, _m003_letters)
 
 
 def migrate(engine: Engine) -> None:

@@ -1,14 +1,19 @@
 """The composition root: settings in, live objects out.  The only room that knows the adapters.
 
 offers    how each kind of model would be loaded into the memory there is
+agents    an objective that a person typed, as a workflow
 permits   settings, a run and a workflow in, grants out
 lent      what tools borrow: sandbox, other machines, memory, options
 trust     projects whose tools may be loaded
 one_call  a run of a single tool call
+held      a run is held by one process at a time
+listening a run hears that it is to stop
+memories  what is remembered
 bench     how fast a chat model is here
 root      everything a face needs, opened when it is first asked for
 """
 
+from agentkit.runtime.agents import Wish
 from agentkit.runtime.root import Runtime, Subscriber, new_run_id, workflow_schema
 from agentkit.toolbox.approvals import Approver, nobody, settle, standing_answer
 
@@ -16,6 +21,7 @@ __all__ = [
     "Approver",
     "Runtime",
     "Subscriber",
+    "Wish",
     "new_run_id",
     "nobody",
     "settle",

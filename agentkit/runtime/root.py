@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property, partial
@@ -22,21 +22,28 @@ from agentkit.compute import Compute
 from agentkit.config import Settings, shipped
 from agentkit.errors import UserError
 from agentkit.events import Event
+from agentkit.letters import Letter, LetterKind
 from agentkit.outcomes import Outcome
 from agentkit.permissions import Profile
 from agentkit.pool import Pool, PooledChat, PooledEmbedder, PooledTranscriber
 from agentkit.ports import ChatModel, Embedder, ToolServer, Transcriber
+from agentkit.records import AgentRecord
 from agentkit.runtime import permits
+from agentkit.runtime.agents import COMMAND, Wish, definition, given
+from agentkit.runtime.held import held
 from agentkit.runtime.lent import Lent
+from agentkit.runtime.listening import cancelled_by_letter
 from agentkit.runtime.offers import Notice, Offers, room_now
 from agentkit.runtime.trust import TrustedFolders
 from agentkit.toolbox import Toolbox
 from agentkit.toolbox.approvals import Approvals, Approver, nobody
 from agentkit.toolbox.caller import Caller
 from agentkit.toolbox.grants import Narrowing
-from agentkit.toolbox.sources import FolderSource, PackageSource, Source
+from agentkit.toolbox.python import tool_name
+from agentkit.toolbox.sources import FolderSource, FunctionSource, PackageSource, Source
 
 if TYPE_CHECKING:
+    from agentkit.agent.run import Part
     from agentkit.journal import Journal
     from agentkit.models import ModelStore, Plan
     from agentkit.runtime.bench import Speed
@@ -50,12 +57,15 @@ class How(TypedDict, total=False):
     """How a run is carried out.
 
     `handed` False: the inputs were chosen by a program, not by a person, and the files among them
-    are not readable for that.
+    are not readable for that.  `work` is a folder of a person's in which the run works: it may read
+    and change what is there.  `without` leaves parts of agents out, for comparison.
     """
 
     profile: Profile
     approver: Approver
     handed: bool
+    work: Path | None
+    without: frozenset[Part]
     cancel: CancelToken | None
     subscribers: tuple[Subscriber, ...]
 
@@ -78,6 +88,7 @@ class Runtime:
         self._notice = notice
         self._remotes: dict[str, ChatModel] = {}
         self._opened: list[ToolServer] = []
+        self._functions = FunctionSource()
         self._connecting = threading.Lock()
 
     # -- the parts -------------------------------------------------------------------------------
@@ -105,6 +116,7 @@ class Runtime:
             PackageSource(),
             *(FolderSource(folder, str(folder)) for folder in self.settings.tools.folders),
             FolderSource(self.settings.home / "tools", "yours"),
+            self._functions,
         ]
         project = Path("tools").absolute()
         if project in self.trusted and project.resolve() != shipped("tools").resolve():
@@ -157,15 +169,22 @@ class Runtime:
         approver: Approver = nobody,
         handed: Iterable[Path] = (),
         narrowings: Iterable[Narrowing] = (),
+        work: Path | None = None,
     ) -> Caller:
-        """Makes the tool calls of one run, within what its profile grants."""
-        folder = self.settings.runs_folder / run
+        """Makes the tool calls of one run, within what its profile grants.
+
+        It works in its own folder, or in `work`.
+        """
+        own = self.settings.runs_folder / run
+        folder = own if work is None else work.resolve()
+        handed = [*handed, own]
         return Caller(
             self.toolbox,
             permits.grants(self.settings, profile, folder, handed=handed, narrowings=narrowings),
             Approvals(self.journal.desk, approver, run),
             self._lent,
             folder,
+            home=own,
         )
 
     def call_tool(
@@ -291,8 +310,9 @@ class Runtime:
 
     @property
     def workflow_folders(self) -> tuple[Path, ...]:
-        """Where workflows are looked for by name: here, the user's own, the shipped ones."""
-        return Path("workflows"), self.settings.home / "workflows", shipped("workflows")
+        """Where workflows and agents are looked for by name: here, the user's own, the shipped."""
+        here = [Path(kind) for kind in ("workflows", "agents")]
+        return (*here, *(self.settings.home / path for path in here), shipped("workflows"))
 
     def workflow_names(self) -> list[str]:
         """The workflows that can be run by name."""
@@ -307,6 +327,42 @@ class Runtime:
         self.toolbox.refresh()
         path = find(name, self.workflow_folders)
         return load(path, self.toolbox, self.model_names())
+
+    # -- agents ----------------------------------------------------------------------------------
+
+    def lend(self, functions: Sequence[Callable[..., Any]]) -> list[str]:
+        """Functions of a program as tools; their names.
+
+        Raises `ToolError` for one that can be none, and what pydantic raises for its signature.
+        """
+        self._functions.add(functions)
+        self.toolbox.refresh()
+        return [tool_name(function) for function in functions]
+
+    def agent(self, wish: Wish) -> LoadedWorkflow:
+        """An agent as a person wishes it, as a workflow.
+
+        Raises `UnknownName` for a tool or a model that is not there, `InvalidFile` for a budget or
+        a check that makes no sense.
+        """
+        from agentkit.workflow.load import checked
+        from agentkit.yamlfile import load
+
+        self.toolbox.refresh()
+        for name in wish.tools:
+            self.toolbox.find(name)
+        document = load(definition(wish), COMMAND)
+        return checked(document, Path(COMMAND), self.toolbox, self.model_names())
+
+    def pursue(
+        self, agent: LoadedWorkflow, objective: str, folder: Path | None, **how: Unpack[How]
+    ) -> dict[str, Any]:
+        """Let an agent work towards an objective, in a folder of a person's or in one of its own.
+
+        Raises what `run` raises.
+        """
+        how["work"] = folder
+        return self.run(agent, given(objective, folder), **how)
 
     def run(
         self, workflow: LoadedWorkflow, given: Mapping[str, Any], **how: Unpack[How]
@@ -324,16 +380,17 @@ class Runtime:
         return self._execute(workflow, inputs, new_run_id(), None, how)
 
     def resume(self, name: str, **how: Unpack[How]) -> dict[str, Any]:
-        """Go on with a run that was parked, failed or cancelled, and return its outputs.
+        """Go on with a run that was parked, failed or cancelled, or whose process died.
 
         The workflow is the one that the run began with, and what is finished is not done again.
-        Raises what `run` raises, and `UserError` for a run that cannot be resumed.
+        Returns its outputs.  Raises what `run` raises, and `UserError` for a run that cannot be
+        resumed.
         """
         from agentkit.workflow.load import checked
         from agentkit.yamlfile import load
 
         record = self.journal.run(name)
-        if record.status not in ("parked", "failed", "cancelled") or not record.source:
+        if record.status == "succeeded" or not record.source:
             what = "a single tool call" if not record.source else record.status
             hint = f"agentkit runs show {record.id}"
             raise UserError(f"the run {record.id} is {what}: there is nothing to resume", hint=hint)
@@ -346,6 +403,8 @@ class Runtime:
             for step in self.journal.steps(record.id)
             if step.status in ("succeeded", "skipped")
         }
+        if record.source == COMMAND and record.inputs.get("folder"):
+            how["work"] = Path(record.inputs["folder"])  # a person gave it when the run began
         return self._execute(workflow, record.inputs, record.id, done, how)
 
     def _execute(
@@ -364,18 +423,56 @@ class Runtime:
             approver=how.get("approver", nobody),
             handed=permits.handed(workflow, inputs) if how.get("handed", True) else (),
             narrowings=[permits.narrowing(workflow)],
+            work=how.get("work"),
         )
-        return WorkflowRun(
+        cancel = how.get("cancel") or CancelToken()
+        execution = WorkflowRun(
             workflow,
             inputs,
             run,
-            caller.folder,
+            self.settings.runs_folder / run,
             self,
             caller,
             self._publisher(how.get("subscribers", ())),
-            how.get("cancel") or CancelToken(),
+            cancel,
             done,
-        ).execute()
+            how.get("without", frozenset()),
+        )
+        with (
+            held(self.settings.runs_folder / run, run),
+            cancelled_by_letter(self.journal.mailbox, run, cancel),
+        ):
+            return execution.execute()
+
+    def past(self, run: str, step: str, item: int | None) -> AgentRecord:
+        """What is on record of a step of a run that goes on."""
+
+        told = self.journal.told(run, step, item)
+        calls = self.journal.calls(run) if told else []
+        return AgentRecord(told, {call.id: (call.status, call.outcome) for call in calls})
+
+    def post(self, run: str, kind: LetterKind, text: str = "") -> None:
+        """Say something to a run that is at work.  Raises `UserError` for one that is over."""
+        record = self.journal.run(run)
+        if record.status in ("succeeded", "failed", "cancelled"):
+            hint = f"agentkit runs resume {run}" if record.status != "succeeded" else None
+            raise UserError(f"the run {run} is over ({record.status}): nobody listens", hint=hint)
+        self.journal.mailbox.post(run, Letter(kind, text))
+
+    def tasks(self, run: str) -> list[tuple[str, str, str]]:
+        """Id, status and text of all tasks of the agents of a run."""
+        from agentkit.agent.state import rebuilt
+
+        agents = {(event.step, event.item): None for event in self.journal.agent_events(run)}
+        return [
+            (task.id, task.status, task.text)
+            for step, item in agents
+            for task in rebuilt(self.journal.told(run, step, item)).tasks.tasks
+        ]
+
+    def letters(self, run: str) -> list[Letter]:
+        """What a person said to a run since it was asked last."""
+        return self.journal.mailbox.take(run, "note", "add", "drop", "order", "pause")
 
     def _publisher(self, subscribers: tuple[Subscriber, ...]) -> Subscriber:
         """Tells the journal first, then the others."""

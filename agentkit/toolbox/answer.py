@@ -138,11 +138,11 @@ class _Results:
             number,
             budget=min(self.model.context_tokens // SHARE, room) - MARKS,
             count=counter(self.model),
-            folder=self.caller.folder,
+            folder=self.caller.outputs.parent,
             can_page=PAGER in (self.caller.offered or ()),
         )
         if shown.spilled:
-            self.report.artifact(shown.spilled, self.caller.folder)
+            self.report.artifact(shown.spilled, self.caller.outputs.parent)
         return shown.text
 
 

@@ -37,6 +37,7 @@ from agentkit.toolbox.box import Toolbox
 from agentkit.toolbox.context import CallContext, Report, ToolServices
 from agentkit.toolbox.files import GrantedFiles
 from agentkit.toolbox.grants import Grants
+from agentkit.toolbox.output import FOLDER
 from agentkit.toolbox.plain import described, exact, on_record, plain, readable
 from agentkit.toolbox.tool import Tool
 
@@ -59,6 +60,13 @@ class Caller:
     services: ToolServices
     folder: Path
     offered: tuple[str, ...] | None = None
+    home: Path | None = None
+    """The run's own folder, where it works in one of a person's."""
+
+    @property
+    def outputs(self) -> Path:
+        """Where results lie that were too long to be shown whole."""
+        return (self.home or self.folder) / FOLDER
 
     def call(
         self,
@@ -136,6 +144,7 @@ class Caller:
         context = CallContext(
             tool=tool.name,
             folder=self.folder,
+            outputs=self.outputs,
             files=GrantedFiles(
                 self.folder, grants, lambda path: report.artifact(path, self.folder)
             ),

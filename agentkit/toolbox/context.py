@@ -61,6 +61,7 @@ class CallContext:
 
     tool: str
     folder: Path
+    outputs: Path
     files: Files
     http: Http
     cancel: CancelToken

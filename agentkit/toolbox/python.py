@@ -100,6 +100,12 @@ def tool_of(function: Callable[..., Any], source: Path) -> Tool:
     return Tool(name, signature.description, signature, effects, roles, source, call, touches)
 
 
+def tool_name(function: Callable[..., Any]) -> str:
+    """What a function is called as a tool, marked or not."""
+    name: str = getattr(function, MARK, (function.__name__,))[0]
+    return name
+
+
 def _touched(function: Callable[..., Any]) -> dict[str, Effect]:
     """The arguments that an effect is about."""
     touched: dict[str, Effect] = {}

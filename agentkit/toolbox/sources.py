@@ -11,17 +11,17 @@ import os
 import stat
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Protocol
+from typing import Any, Protocol
 
 from agentkit.errors import ToolError
 from agentkit.toolbox import python, script
 from agentkit.toolbox.plain import described
-from agentkit.toolbox.tool import MARK, Tool
+from agentkit.toolbox.tool import MARK, Tool, tool
 
 State = tuple[int, ...]
 
@@ -170,6 +170,26 @@ class PackageSource:
             entries = importlib.metadata.entry_points(group=ENTRY_POINTS)
             self._found = joined(_entry(entry) for entry in entries)
         return self._found
+
+
+@dataclass
+class FunctionSource:
+    """Functions that a program hands in; one without `@tool` has no effects."""
+
+    label: str = "this program"
+    prefix: str = ""
+    _tools: dict[str, Tool] = field(default_factory=dict)
+
+    def add(self, functions: Iterable[Callable[..., Any]]) -> None:
+        """Offer these, too.  Raises `ToolError` or what pydantic raises for one that cannot be."""
+        for function in functions:
+            marked = function if hasattr(function, MARK) else tool(function)
+            made = python.tool_of(marked, Path(inspect.getfile(inspect.unwrap(function))))
+            self._tools[made.name] = made
+
+    def scan(self) -> Scan:
+        """See `Source.scan`."""
+        return Scan(tuple(self._tools.values()))
 
 
 def _entry(entry: importlib.metadata.EntryPoint) -> Scan:

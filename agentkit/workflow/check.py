@@ -35,6 +35,19 @@ TEXT_ONLY: Mapping[str, Any] = {
 }
 """The outputs of a prompt without `output_schema`."""
 
+AGENT: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {
+        "answer": {},
+        "reason": {"type": "string"},
+        "report": {"type": "string"},
+        "tasks": {"type": "integer"},
+        "steps": {"type": "integer"},
+        "seconds": {"type": "number"},
+    },
+}
+"""The outputs of an agent; the answer is data where one of its checks is a schema."""
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
@@ -83,6 +96,8 @@ def _shapes(steps: list[Any]) -> dict[str, StepShape]:
         known: Mapping[str, Any] = mapping(schema)
         if step.get("prompt") is not None and schema is None:
             known = TEXT_ONLY
+        if step.get("agent") is not None:
+            known = AGENT
         if "foreach" in step:
             known = {"type": "array", "items": known}
         shapes.setdefault(step["id"], StepShape(position, known))
@@ -140,6 +155,8 @@ def _step(
         yield from _model(document, around, (*path, "prompt", "model"), prompt.get("model"))
         yield from _offered(document, around, (*path, "prompt", "tools"), prompt.get("tools"))
         yield from _examples(document, (*path, "prompt", "examples"), step)
+    if step.get("agent") is not None:
+        yield from _agent(document, around, (*path, "agent"), mapping(step["agent"]))
     yield from _condition(document, (*path, "if"), step)
     yield from _items(document, (*path, "foreach", "items"), loop)
     yield from _tool(document, around, path, step)
@@ -151,6 +168,27 @@ def _step(
             fault.suggestion,
             at_key=fault.at_key,
         )
+
+
+def _agent(
+    document: Document, around: Surroundings, path: NodePath, agent: Mapping[str, Any]
+) -> Iterator[Problem]:
+    yield from _model(document, around, (*path, "model"), agent.get("model"))
+    yield from _offered(document, around, (*path, "tools"), agent.get("tools"))
+    for index, check in enumerate(_list(agent.get("checks"))):
+        here = (*path, "checks", index)
+        yield from _fixed_text(document, here, list(mapping(check).values()))
+        expression = mapping(check).get("expression")
+        if isinstance(expression, str) and not is_expression(expression):
+            try:
+                expressions.check(f"{expressions.OPEN} {expression} {expressions.CLOSE}")
+            except ExpressionError as error:
+                yield document.problem((*here, "expression"), "bad-expression", str(error))
+        for fault in output_schema.faults(mapping(check).get("schema")):
+            yield document.problem(
+                (*here, "schema", *fault.path), fault.rule, fault.message, fault.suggestion,
+                at_key=fault.at_key,
+            )  # fmt: skip
 
 
 def _fixed_text(document: Document, path: NodePath, value: Any) -> Iterator[Problem]:

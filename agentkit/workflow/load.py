@@ -12,6 +12,7 @@ from agentkit.errors import InvalidFile, Problem, UnknownName, closest
 from agentkit.ports import ModelRole
 from agentkit.toolbox import Tool
 from agentkit.validation import problems_from
+from agentkit.workflow.agents import as_workflow
 from agentkit.workflow.check import Surroundings, check
 from agentkit.workflow.expressions import is_expression
 from agentkit.workflow.spec import FOREIGN_KEYS, FOREIGN_VALUES, Workflow
@@ -43,6 +44,12 @@ class LoadedWorkflow:
                 if not is_expression(name):
                     needed.add(("chat", name))
                 for tool in step.prompt.tools:
+                    needed |= {(role, None) for role in self.tools[tool].roles}
+            elif step.agent is not None:
+                name = step.agent.model or self.spec.defaults.prompt.model
+                if not is_expression(name):
+                    needed.add(("chat", name))
+                for tool in step.agent.tools:
                     needed |= {(role, None) for role in self.tools[tool].roles}
         return needed
 
@@ -78,6 +85,7 @@ def checked(
     document: Document, path: Path, tools: Mapping[str, Tool], models: Iterable[str]
 ) -> LoadedWorkflow:
     """The same for a text that was read before: a run keeps the one that it began with."""
+    document = as_workflow(document)
     if _is_something_else(document.data):
         message = 'this is no workflow: a workflow has "steps"'
         raise InvalidFile([document.problem((), "not-a-workflow", message)])

@@ -18,8 +18,17 @@ Publish = Callable[[ev.Event], None]
 class StepReport:
     """Knows run, step, item and the time it began, so that nobody else has to repeat them."""
 
-    def __init__(self, publish: Publish, run: str, step: str, item: int | None = None) -> None:
+    def __init__(
+        self,
+        publish: Publish,
+        run: str,
+        step: str,
+        item: int | None = None,
+        *,
+        home: Path | None = None,
+    ) -> None:
         self._publish = publish
+        self._home = home
         self._run = run
         self._step = step
         self._item = item
@@ -78,14 +87,26 @@ class StepReport:
         """Something that a reader of the result should know."""
         self._tell(ev.StepWarned, text=text)
 
+    @property
+    def place(self) -> dict[str, Any]:
+        """Run, step and item, for events of others."""
+        return {"run": self._run, "step": self._step, "item": self._item}
+
+    def tell(self, event: ev.Event) -> None:
+        """Something that happened to the step."""
+        self._publish(event)
+
     def artifact(self, path: Path, folder: Path) -> None:
-        """A file in the run's `folder`.  Raises `ToolError` for one that is elsewhere."""
+        """A file in the `folder` that the run works in, named by its full path if that is not the
+        run's own.  Raises `ToolError` for one that is elsewhere.
+        """
         real, home = path.resolve(), folder.resolve()
         if not real.is_relative_to(home):
             raise ToolError(f"{path} is not in the folder of the run")
         with real.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        name = str(real.relative_to(home))
+        own = (self._home or folder).resolve()
+        name = str(real.relative_to(own) if real.is_relative_to(own) else real)
         self._tell(ev.ArtifactMade, path=name, size=real.stat().st_size, sha256=digest)
 
     @property

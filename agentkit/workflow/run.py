@@ -12,21 +12,24 @@ from pathlib import Path
 from typing import Any
 
 from agentkit import events as ev
+from agentkit.agent.run import Part
 from agentkit.cancel import CancelToken
 from agentkit.errors import (
     AgentkitError,
-    ApprovalNeeded,
     Cancelled,
     MachineError,
+    Parked,
     StepFailed,
     UserError,
 )
 from agentkit.messages import Usage
 from agentkit.toolbox.caller import Caller
+from agentkit.workflow.agents import Agent
 from agentkit.workflow.expressions import ExpressionError, as_text, render
 from agentkit.workflow.load import LoadedWorkflow
 from agentkit.workflow.report import Publish, StepReport
 from agentkit.workflow.spec import Example, Foreach, Prompt, PromptDefaults, Step
+from agentkit.workflow.steps import agent as agent_step
 from agentkit.workflow.steps import prompt as prompt_step
 from agentkit.workflow.steps import uses as uses_step
 from agentkit.workflow.steps.scope import Result, Scope, Services
@@ -53,13 +56,14 @@ class WorkflowRun:
     publish: Publish
     cancel: CancelToken
     done: Mapping[tuple[str, str], Any] | None = None
+    without: frozenset[Part] = frozenset()
     _outputs: dict[str, Any] = field(default_factory=dict)
     _usage: Usage = field(default_factory=Usage)
 
     def execute(self) -> dict[str, Any]:
         """Run to the end and return the workflow's outputs.
 
-        Raises `StepFailed` with the place in the file, `ApprovalNeeded` when the run is parked, or
+        Raises `StepFailed` with the place in the file, `Parked` when the run waits for a person, or
         `Cancelled`; the outcome is published in every case, also when the run dies of a bug.
         """
         spec, began = self.workflow.spec, time.perf_counter()
@@ -80,7 +84,7 @@ class WorkflowRun:
         except (Cancelled, KeyboardInterrupt) as stop:
             status, error = "cancelled", str(stop) or "interrupted"
             raise
-        except ApprovalNeeded as need:
+        except Parked as need:
             status, error = "parked", str(need)
             raise
         except AgentkitError as fault:
@@ -113,6 +117,9 @@ class WorkflowRun:
             inputs=self.inputs,
         )
 
+    def _report(self, step: Step, item: int | None = None) -> StepReport:
+        return StepReport(self.publish, self.id, step.id, item, home=self.folder)
+
     # -- one step --------------------------------------------------------------------------------
 
     def _step(self, step: Step, path: NodePath) -> Any:
@@ -121,11 +128,11 @@ class WorkflowRun:
             return finished[step.id, ""]
         if step.foreach is not None:
             return self._each(step, step.foreach, path)
-        return self._perform(step, path, StepReport(self.publish, self.id, step.id), self._facts())
+        return self._perform(step, path, self._report(step), self._facts())
 
     def _each(self, step: Step, loop: Foreach, path: NodePath) -> list[Any]:
         """A step once for each item; what failed or was skipped leaves None in its place."""
-        whole = StepReport(self.publish, self.id, step.id)
+        whole = self._report(step)
         facts, where = self._facts(), (*path, "foreach", "items")
         try:
             items = self._render(loop.items, facts, where)
@@ -138,10 +145,10 @@ class WorkflowRun:
                 if (step.id, str(index)) in (self.done or {}):
                     results.append((self.done or {})[step.id, str(index)])
                     continue
-                report = StepReport(self.publish, self.id, step.id, index)
+                report = self._report(step, index)
                 try:
                     results.append(self._perform(step, path, report, {**facts, loop.as_: item}))
-                except (Cancelled, ApprovalNeeded):
+                except (Cancelled, Parked):
                     raise
                 except AgentkitError:
                     if loop.on_error == "fail_fast":
@@ -150,7 +157,7 @@ class WorkflowRun:
         except (Cancelled, KeyboardInterrupt) as stop:
             whole.failed(str(stop) or "interrupted", status="cancelled")
             raise
-        except ApprovalNeeded as need:
+        except Parked as need:
             whole.failed(str(need), status="parked")
             raise
         except _BadExpression as fault:
@@ -172,7 +179,7 @@ class WorkflowRun:
         except (Cancelled, KeyboardInterrupt) as stop:
             report.failed(str(stop) or "interrupted", status="cancelled")
             raise
-        except ApprovalNeeded as need:
+        except Parked as need:
             report.failed(str(need), status="parked")
             raise
         except AgentkitError as fault:
@@ -187,17 +194,30 @@ class WorkflowRun:
         return result.outputs
 
     def _act(self, step: Step, path: NodePath, report: StepReport, facts: Facts) -> Result:
-        scope = Scope(self.caller, self.cancel, report)
+        scope = Scope(self.caller, self.cancel, report, self.without)
         if step.uses is not None:
             arguments = self._render(step.with_, facts, (*path, "with"))
             report.started(f"uses {step.uses}", arguments)
             return uses_step.perform(step.uses, arguments, scope)
+        if step.agent is not None:
+            agent = self._agent(step.agent, path, facts)
+            model = self.services.chat(agent.model)
+            report.started("agent", agent_step.record(agent, model))
+            return agent_step.perform(agent, model, self.services, scope)
         assert step.prompt is not None, "spec: exactly one action"
         prompt = self._prompt(step.prompt, path, facts)
         schema = self._render(step.output_schema, facts, (*path, "output_schema"))
         model = self.services.chat(prompt.model)
         report.started("prompt", prompt_step.record(prompt, schema, model))
         return prompt_step.perform(prompt, schema, model, scope)
+
+    def _agent(self, agent: Agent, path: NodePath, facts: Facts) -> Agent:
+        """The agent with the file's default model and all expressions evaluated."""
+        shared, place = self.workflow.spec.defaults.prompt.model, (*path, "agent")
+        objective = as_text(self._render(agent.objective, facts, (*place, "objective")))
+        model = agent.model or shared
+        named = None if model is None else as_text(self._render(model, facts, (*place, "model")))
+        return agent.model_copy(update={"objective": objective, "model": named})
 
     def _prompt(self, prompt: Prompt, path: NodePath, facts: Facts) -> Prompt:
         """The prompt with the file's defaults and all expressions evaluated."""

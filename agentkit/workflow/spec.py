@@ -11,17 +11,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     WithJsonSchema,
     field_validator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from agentkit.hosts import HostPattern
+from agentkit.workflow.agents import Agent
+from agentkit.workflow.node import Node
+from agentkit.workflow.node import problem as _problem
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 """Names of inputs, steps and outputs: usable in an expression without quotes."""
@@ -101,13 +101,11 @@ FOREIGN_KEYS = {
 }
 """Words of other tools in lower case, and ours for the same thing, or what to do instead."""
 
+ACTIONS = ("uses", "prompt", "agent")
+"""What a step can do."""
+
 RESERVED = ("inputs", "steps", "run")
 """What every expression can read: no name for the variable of a loop."""
-
-
-def _problem(rule: str, message: str, suggestion: str = "") -> PydanticCustomError:
-    context = {"suggestion": suggestion} if suggestion else None
-    return PydanticCustomError(rule, message, context)
 
 
 def _name(value: str) -> str:
@@ -128,18 +126,6 @@ Name = Annotated[
     AfterValidator(_name),
     WithJsonSchema({"type": "string", "pattern": f"^{NAME.pattern}$"}),
 ]
-
-
-class Node(BaseModel):
-    """Base: unknown keys are errors, values are not bent into other types."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        populate_by_name=True,
-        frozen=True,
-        use_attribute_docstrings=True,
-    )
 
 
 InputType = Literal["string", "integer", "number", "boolean", "file", "folder", "list", "object"]
@@ -201,7 +187,7 @@ class Prompt(Node):
 
     text: str
     system: str | None = None
-    examples: list[Example] = []
+    examples: list[Example] = Field([])
     model: str | None = None
     max_tokens: int | None = Field(None, ge=1)
     temperature: float = Field(0.0, ge=0, le=5)
@@ -209,8 +195,8 @@ class Prompt(Node):
     top_k: int = Field(0, ge=0)
     min_p: float = Field(0.0, ge=0, le=1)
     seed: int | None = None
-    stop: list[str] = []
-    tools: list[str] = []
+    stop: list[str] = Field([])
+    tools: list[str] = Field([])
     """Tools that the model may call before it answers: `agentkit tools list`."""
 
     @field_validator("temperature", "top_p", "min_p", mode="before")
@@ -286,8 +272,12 @@ def _short_prompt(value: Any) -> Any:
     return {"text": value} if isinstance(value, str) else value
 
 
+def _short_agent(value: Any) -> Any:
+    return {"objective": value} if isinstance(value, str) else value
+
+
 class Step(Node):
-    """One entry of `steps`: exactly one of `uses` and `prompt`."""
+    """One entry of `steps`: exactly one of `uses`, `prompt` and `agent`."""
 
     id: Name
     """What expressions call it: `steps.ID.outputs`."""
@@ -302,20 +292,24 @@ class Step(Node):
     """The arguments of the tool."""
     prompt: Annotated[Prompt | None, BeforeValidator(_short_prompt)] = None
     """A question to a chat model: its text, or a mapping."""
+    agent: Annotated[Agent | None, BeforeValidator(_short_agent)] = None
+    """A task loop: its objective, or a mapping."""
     output_schema: dict[str, Any] | None = None
     """A JSON Schema: the answer to the prompt is data that fits it."""
 
     @model_validator(mode="after")
     def _does_one_thing(self) -> Step:
-        actions = [key for key in ("uses", "prompt") if getattr(self, key) is not None]
+        actions = [key for key in ACTIONS if getattr(self, key) is not None]
         if not actions:
             raise _problem(
-                "no-action", f'step "{self.id}" does nothing', 'give it "uses" or "prompt"'
+                "no-action",
+                f'step "{self.id}" does nothing',
+                'give it "uses", "prompt" or "agent"',
             )
         if len(actions) > 1:
             raise _problem(
                 "two-actions",
-                f'step "{self.id}" has both "uses" and "prompt"',
+                f'step "{self.id}" has both "{actions[0]}" and "{actions[1]}"',
                 "make two steps of it",
             )
         if self.output_schema is not None and self.prompt is None:
@@ -351,7 +345,7 @@ class Workflow(Node):
     """The version of the workflow language."""
     name: str
     description: str = ""
-    inputs: dict[Name, Input] = {}
+    inputs: dict[Name, Input] = Field({})
     """What the caller gives: `agentkit run WORKFLOW -i name=value`."""
     permissions: Permissions = Permissions()
     """Less than settings allow."""
@@ -359,7 +353,7 @@ class Workflow(Node):
     """What steps have in common."""
     steps: list[Step] = Field(min_length=1)
     """What is done, in this order."""
-    outputs: dict[Name, Annotated[Output, BeforeValidator(_short_output)]] = {}
+    outputs: dict[Name, Annotated[Output, BeforeValidator(_short_output)]] = Field({})
     """What the workflow gives back."""
 
     @field_validator("name")
@@ -397,7 +391,12 @@ def json_schema() -> dict[str, Any]:
         "description": asked["description"],
         "anyOf": [{"type": "string"}, {"$ref": "#/$defs/Prompt"}],
     }
-    step["oneOf"] = [{"required": ["uses"]}, {"required": ["prompt"]}]
+    asked = step["properties"]["agent"]
+    step["properties"]["agent"] = {
+        "description": asked["description"],
+        "anyOf": [{"type": "string"}, {"$ref": "#/$defs/Agent"}],
+    }
+    step["oneOf"] = [{"required": [action]} for action in ACTIONS]
     step["dependentRequired"] = {"with": ["uses"], "output_schema": ["prompt"]}
     schema["$defs"].pop("Output", None)
     return {

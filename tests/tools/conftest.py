@@ -25,6 +25,7 @@ from agentkit.testing import ScriptedTranscriber
 from agentkit.toolbox import Toolbox
 from agentkit.toolbox.files import GrantedFiles
 from agentkit.toolbox.grants import Grants
+from agentkit.toolbox.output import FOLDER
 
 TOOLS = Toolbox([shipped("tools")])
 LONGEST = 1000
@@ -97,6 +98,10 @@ class Context:
     cancel: CancelToken = field(default_factory=CancelToken)
     warnings: list[str] = field(default_factory=list)
     artifacts: list[Path] = field(default_factory=list)
+
+    @property
+    def outputs(self) -> Path:
+        return self.folder / FOLDER
 
     @property
     def files(self) -> Files:

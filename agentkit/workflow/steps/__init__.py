@@ -2,4 +2,5 @@
 
 uses     call a tool
 prompt   ask a chat model
+agent    let a task loop work towards an objective
 """

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from agentkit.agent.run import Part
 from agentkit.cancel import CancelToken
+from agentkit.letters import Letter
 from agentkit.messages import Usage
-from agentkit.ports import ChatModel
+from agentkit.ports import ChatModel, Embedder
+from agentkit.records import AgentRecord
 from agentkit.toolbox.caller import Caller
 from agentkit.workflow.report import StepReport
 
@@ -17,6 +21,15 @@ class Services(Protocol):
 
     def chat(self, name: str | None = None) -> ChatModel:
         """A chat model by name; None: the one of the role."""
+
+    def embedder(self, name: str | None = None) -> Embedder:
+        """An embedder by name; None: the one of the role."""
+
+    def past(self, run: str, step: str, item: int | None) -> AgentRecord:
+        """What is on record of a step of a run that goes on; nothing of one that begins."""
+
+    def letters(self, run: str) -> Sequence[Letter]:
+        """What a person said to the run since it was asked last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +47,5 @@ class Scope:
     caller: Caller
     cancel: CancelToken
     report: StepReport
+    without: frozenset[Part] = frozenset()
+    """Parts of agents that are left out, for comparison."""

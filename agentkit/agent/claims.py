@@ -1,0 +1,78 @@
+"""What a result states that nothing in the run has shown: figures, dates, addresses, quotations.
+
+A small model fills gaps with likely numbers.  Whether a number stands in what the tools gave is no
+question for a model: it is looked up here.  Small whole numbers are left alone, because counting is
+no invention, and so is what the person or the model's own calls already said.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+_ADDRESS = re.compile(r"https?://[^\s<>\"')\]]+|[\w.+-]+@[\w-]+\.[\w.-]*\w")
+_NUMBER = re.compile(r"(?<![\w.])\d[\d.,:/-]*\d|(?<![\w.])\d")
+_QUOTE = re.compile(r"[\"“]([^\"“”]{12,})[\"”]")
+
+SMALL = 100
+"""Whole numbers below may have been counted."""
+
+NOTHING = re.compile(
+    r"\b(not (?:been )?(?:found|given|stated|mentioned|specified|available|shown|known|contain)"
+    r"|(?:could|can|did|does|do|was|were|is|are)(?:n't| not)\b|cannot|no (?:such|information|data"
+    r"|mention|file|results?|match(?:es)?)|nothing|unknown|unable|none)\b",
+    re.IGNORECASE,
+)
+
+
+def stated(result: str) -> list[str]:
+    """The claims of a text that can be looked up, in order, each once."""
+    found = _ADDRESS.findall(result)
+    rest = _ADDRESS.sub(" ", result)
+    found += _QUOTE.findall(rest)
+    found += [number for number in _NUMBER.findall(rest) if not _small(number)]
+    return list(dict.fromkeys(found))
+
+
+def shows(text: str, claim: str) -> bool:
+    """Whether a claim stands in a text, however it is written there."""
+    if _NUMBER.fullmatch(claim):
+        return bool(_values(claim) & _numbers(text))
+    return _plain(claim) in _plain(text)
+
+
+def unshown(result: str, seen: Iterable[str]) -> list[str]:
+    """The claims of a result that stand in none of some texts."""
+    text = "\n".join(seen)
+    return [claim for claim in stated(result) if not shows(text, claim)]
+
+
+def admits_nothing(result: str) -> bool:
+    """Whether a result says that something was not found, or could not be done."""
+    return bool(NOTHING.search(result))
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\W+", " ", text.lower()).strip()
+
+
+def _small(number: str) -> bool:
+    return number.isdigit() and int(number) < SMALL
+
+
+def _numbers(text: str) -> set[str]:
+    return {value for number in _NUMBER.findall(text) for value in _values(number)}
+
+
+def _values(number: str) -> set[str]:
+    """A number in the ways in which it may be written elsewhere: 1,204.50 is 1204.5."""
+    values = {number}
+    for bare in (number.replace(",", ""), number.replace(".", "").replace(",", ".")):
+        try:
+            values.add(f"{float(bare):.10g}")
+        except ValueError:
+            continue
+    parts = re.split(r"[./:-]", number)
+    if len(parts) >= 3 and all(part.isdigit() for part in parts):
+        values.add("-".join(sorted(str(int(part)) for part in parts)))  # a date in another order
+    return values

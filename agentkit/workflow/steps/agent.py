@@ -1,0 +1,93 @@
+"""`agent`: a task loop works towards an objective."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from agentkit.agent.budget import Budget
+from agentkit.agent.checks import Check, FitsSchema, Holds, Succeeds
+from agentkit.agent.run import REPORT, Order, Part, Surroundings, pursue
+from agentkit.ports import ChatModel
+from agentkit.workflow import expressions
+from agentkit.workflow.agents import Agent, AgentCheck
+from agentkit.workflow.steps.scope import Result, Scope, Services
+
+
+def record(agent: Agent, model: ChatModel) -> dict[str, Any]:
+    """What the journal keeps of an objective."""
+    return {"model": model.name, **agent.model_dump(exclude={"model"}, by_alias=True)}
+
+
+def perform(agent: Agent, model: ChatModel, services: Services, scope: Scope) -> Result:
+    """Work on it, or go on where an earlier part of the same run was.
+
+    The outputs are the answer (data where a check is a schema), why it ended, the name of the
+    report, and what it took.  Raises what `agentkit.agent.run.pursue` raises.
+    """
+    place = scope.report.place
+    past = services.past(place["run"], place["step"], place["item"])
+    caller = replace(scope.caller, offered=tuple(agent.tools))
+    done = pursue(
+        _order(agent, scope),
+        Surroundings(
+            model,
+            caller,
+            scope.report,
+            scope.cancel,
+            services.embedder,
+            letters=lambda: services.letters(place["run"]),
+            told=past.told,
+            calls=past.calls,
+        ),
+    )
+    has_schema = any(check.schema_ is not None for check in agent.checks)
+    outputs = {
+        "answer": _data(done.answer) if has_schema else done.answer,
+        "reason": done.reason,
+        "report": REPORT,
+        "tasks": done.tasks,
+        "steps": done.steps,
+        "seconds": round(done.seconds, 1),
+    }
+    return Result(outputs, done.usage)
+
+
+def _order(agent: Agent, scope: Scope) -> Order:
+    schemas = [check.schema_ for check in agent.checks if check.schema_ is not None]
+    left_out: list[Part] = []
+    left_out += [] if agent.reflection else ["reflection"]
+    left_out += [] if agent.memory else ["memory"]
+    return Order(
+        agent.objective,
+        tuple(agent.tools),
+        Budget(**agent.budget.model_dump()),
+        tuple(_check(check, scope) for check in agent.checks),
+        schemas[0] if schemas else None,
+        frozenset(left_out) | scope.without,
+    )
+
+
+def _check(check: AgentCheck, scope: Scope) -> Check | str:
+    folder = scope.caller.folder
+    if check.schema_ is not None:
+        return FitsSchema(check.schema_)
+    if check.expression is not None:
+        return Holds(check.expression, _evaluated, folder)
+    if check.script is not None:
+        return Succeeds(check.script, lambda: scope.caller.services.sandbox, folder, scope.cancel)
+    return check.question or ""
+
+
+def _evaluated(expression: str, facts: Mapping[str, Any]) -> Any:
+    return expressions.render(f"{expressions.OPEN} {expression} {expressions.CLOSE}", facts)
+
+
+def _data(answer: str) -> Any:
+    """The answer as data, as far as it got."""
+    try:
+        return json.loads(answer)
+    except ValueError:
+        return answer
