@@ -25,7 +25,8 @@ WORDS = {
 }
 CURRENCIES = re.compile(r"(?i)(?:EUR|USD|GBP|CHF)(?=[\d-])|[€$£]")
 NUMBER = re.compile(
-    r"(?<!\w)(?<!\d[.,])(?<![A-Za-z]-)(-?)(?:(\d{1,3}(?:[, \u00a0\u202f']\d{3})+)(?!\d)(\.\d+)?|(\d+(?:\.\d+)?))"
+    r"(?<!\w)(?<!\d[.,])(?<![A-Za-z]-)(-?)"
+    r"(?:(\d{1,3}(?:[, \u00a0\u202f']\d{3})+)(?!\d)(\.\d+)?|(\d+(?:\.\d+)?))"
 )
 MONTHS = "january february march april may june july august september october november december"
 MONTH = "|".join(f"{month[:3]}(?:{month[3:]})?" for month in MONTHS.split())
@@ -90,7 +91,9 @@ def says_date(answer: str, right: date) -> str:
     if not answer.strip():
         return "no answer"
     found = set(dates(answer))
-    if not any(one[:2] == (right.month, right.day) and one[2] in (None, right.year) for one in found):
+    if not any(
+        one[:2] == (right.month, right.day) and one[2] in (None, right.year) for one in found
+    ):
         return f"it does not say {right}: {_short(answer)}"
     if len({one[:2] for one in found}) > 5:
         return "it names many dates, not one"

@@ -34,8 +34,8 @@ STAFF = (
 def _page(title: str, *paragraphs: str) -> str:
     body = "\n".join(f"<p>{paragraph}</p>" for paragraph in paragraphs)
     return (
-        f"<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><title>{title}</title></head>"
-        f"<body><article><h1>{title}</h1>\n{body}\n</article></body></html>\n"
+        f"<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
+        f"<title>{title}</title></head><body><article><h1>{title}</h1>\n{body}\n</article></body></html>\n"
     )
 
 

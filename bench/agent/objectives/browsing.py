@@ -72,7 +72,7 @@ OBJECTIVES = (
             says(answer, "Thorsen", others=["Ines Falk", "Karl Odum", "Mirja Salo"])
             or says_number(answer, 1978)
         ),
-        solve=lambda folder: f"{_said(r'electrician ([A-Z]\w+ [A-Z]\w+)')} founded it in 1978.",
+        solve=lambda folder: _said(r"founded in (\d{4} by the electrician [A-Z]\w+ [A-Z]\w+)"),
         mistake=lambda folder: "Ines Falk founded it in 2016.",
     ),
     Objective(
@@ -80,7 +80,9 @@ OBJECTIVES = (
         FAMILY,
         f"{WHERE} Which of the six lamps in its shop is the cheapest, and what does it cost?",
         TOOLS,
-        check=lambda folder, answer: says(answer, "Tilda|desk lamp") or says_number(answer, "49.80"),
+        check=lambda folder, answer: (
+            says(answer, "Tilda|desk lamp") or says_number(answer, "49.80")
+        ),
         solve=_cheapest,
         mistake=lambda folder: "The workbench lamp for 54.50 euros.",
     ),

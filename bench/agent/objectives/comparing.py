@@ -65,8 +65,13 @@ OBJECTIVES = (
         "Compare contract-2025.txt with contract-2026.txt. What does the new one say differently? "
         "Give the new conditions.",
         TOOLS,
-        check=lambda folder, answer: (
-            says(answer, "notice", "six|6 months", "electricity", "tenant", others=["dogs", "keys", "yard"])
+        check=lambda folder, answer: says(
+            answer,
+            "notice",
+            "six|6 months",
+            "electricity",
+            "tenant",
+            others=["dogs", "keys", "yard"],
         ),
         solve=_new_lines,
         mistake=lambda folder: "The notice period is six months now; nothing else has changed.",

@@ -121,9 +121,7 @@ OBJECTIVES = (
         FAMILY,
         "I need the serial number of the boiler. Which is it?",
         TOOLS,
-        check=lambda folder, answer: says(
-            answer, "VX-40917-B", others=["CP-40971-B", "BS-2217-K"]
-        ),
+        check=lambda folder, answer: says(answer, "VX-40917-B", others=["CP-40971-B", "BS-2217-K"]),
         solve=lambda folder: _find(folder, "machines.md", r"Boiler: serial number (\S+),"),
         mistake=lambda folder: "The serial number is CP-40971-B.",
         files=FILES,

@@ -71,7 +71,9 @@ OBJECTIVES = (
         FAMILY,
         "I am calling the electricity company. What is our customer number there, as I told you?",
         TOOLS,
-        check=lambda folder, answer: says(answer, "77-4410|774410", others=["31-9925", "Stadtwerke"]),
+        check=lambda folder, answer: says(
+            answer, "77-4410|774410", others=["31-9925", "Stadtwerke"]
+        ),
         solve=lambda folder: _fact(r"electricity is with .* number is ([\d-]+)"),
         mistake=lambda folder: "It is 31-9925.",
         facts=FACTS,
@@ -79,8 +81,8 @@ OBJECTIVES = (
     Objective(
         "remembering-budget",
         FAMILY,
-        "From your memory: what is the budget for the kitchen, and how much of it is left after the "
-        "oven and the worktop?",
+        "From your memory: what is the budget for the kitchen, and how much of it is left after "
+        "the oven and the worktop?",
         TOOLS,
         check=lambda folder, answer: says_number(answer, 3375),
         solve=_left,

@@ -48,7 +48,13 @@ PHOTOS = {f"IMG_{n:04}.jpg": f"picture {n}\n" for n in (12, 13, 17, 18, 21, 30)}
 PHOTOS["list.txt"] = "IMG_0012.jpg is the best one.\n"
 SONGS = {
     name: f"words of {name}\n"
-    for name in ("Blue Moon.txt", "Autumn Leaves.txt", "My Way.txt", "yesterday.txt", "Let It Be.txt")
+    for name in (
+        "Blue Moon.txt",
+        "Autumn Leaves.txt",
+        "My Way.txt",
+        "yesterday.txt",
+        "Let It Be.txt",
+    )
 }
 REPORTS = {
     f"report {day}.txt": f"Report of {day}\n"

@@ -34,7 +34,9 @@ OBJECTIVES = (
         "it, tell me so.",
         TOOLS,
         check=lambda folder, answer: says_unknown(answer, r"(?:\d[\s/-]?){5,}|\b\d{3}\b"),
-        solve=lambda folder: _unless_there(folder, "plumber", "The notes do not mention a plumber."),
+        solve=lambda folder: _unless_there(
+            folder, "plumber", "The notes do not mention a plumber."
+        ),
         mistake=lambda folder: "The plumber's extension is 260.",
         files=FILES,
     ),

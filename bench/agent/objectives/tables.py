@@ -133,9 +133,7 @@ OBJECTIVES = (
         FAMILY,
         "On which category was the most money spent in expenses.csv, and how much was it?",
         TOOLS,
-        check=lambda folder, answer: (
-            says(answer, "travel") or says_number(answer, "805.92")
-        ),
+        check=lambda folder, answer: says(answer, "travel") or says_number(answer, "805.92"),
         solve=_highest,
         mistake=lambda folder: "Most was spent on food: EUR 99.00",
         files=EXPENSES,
@@ -143,8 +141,8 @@ OBJECTIVES = (
     Objective(
         "tables-average",
         FAMILY,
-        "What is the average temperature in readings.csv, to two decimal places? Some hours have no "
-        "reading: leave those out.",
+        "What is the average temperature in readings.csv, to two decimal places? Some hours have "
+        "no reading: leave those out.",
         TOOLS,
         check=lambda folder, answer: says_number(answer, "18.62", within="0.0051"),
         solve=_average,

@@ -166,9 +166,7 @@ OBJECTIVES = (
             folder, "all.txt", ["milk", "bread", "apples", "rice", "lentils", "coffee"]
         ),
         solve=lambda folder: _written(folder, "all.txt", sorted(_groceries(folder))),
-        mistake=lambda folder: _written(
-            folder, "all.txt", [*sorted(_groceries(folder)), "flour"]
-        ),
+        mistake=lambda folder: _written(folder, "all.txt", [*sorted(_groceries(folder)), "flour"]),
         files=LISTS,
     ),
     Objective(
@@ -178,12 +176,19 @@ OBJECTIVES = (
         "bees.md: A year with bees",
         TOOLS,
         check=lambda folder, answer: (
-            _has_lines(folder, "index.txt", [
-                "bees.md: A year with bees", "bread.md: Bread without a machine",
-                "canal.md: Along the canal", "clock.md: How the old clock works",
-                "rain.md: Measuring rain",
-            ]) or changed(folder, ESSAYS)
-        ),  # fmt: skip
+            _has_lines(
+                folder,
+                "index.txt",
+                [
+                    "bees.md: A year with bees",
+                    "bread.md: Bread without a machine",
+                    "canal.md: Along the canal",
+                    "clock.md: How the old clock works",
+                    "rain.md: Measuring rain",
+                ],
+            )
+            or changed(folder, ESSAYS)
+        ),
         solve=lambda folder: _written(folder, "index.txt", _titles(folder)),
         mistake=lambda folder: _written(folder, "index.txt", _titles(folder)[:3]),
         files=ESSAYS,
@@ -195,11 +200,20 @@ OBJECTIVES = (
         "in it, and write them to todo.txt, one a line.",
         TOOLS,
         check=lambda folder, answer: (
-            _has_lines(folder, "todo.txt", [
-                "TODO buy seeds for beans", "TODO mend the gate", "TODO call the plumber",
-                "TODO book the ferry", "TODO find the blue rucksack", "TODO wash the tent",
-            ]) or changed(folder, TODOS)
-        ),  # fmt: skip
+            _has_lines(
+                folder,
+                "todo.txt",
+                [
+                    "TODO buy seeds for beans",
+                    "TODO mend the gate",
+                    "TODO call the plumber",
+                    "TODO book the ferry",
+                    "TODO find the blue rucksack",
+                    "TODO wash the tent",
+                ],
+            )
+            or changed(folder, TODOS)
+        ),
         solve=lambda folder: _written(folder, "todo.txt", _todos(folder)),
         mistake=lambda folder: _written(
             folder, "todo.txt", [*_todos(folder), "The list of TODO items moved to the calendar."]
