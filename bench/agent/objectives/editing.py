@@ -22,7 +22,8 @@ INI = {
 
 
 def _check_ini(folder: Path, answer: str) -> str:
-    parser, before = configparser.ConfigParser(), configparser.ConfigParser()
+    before = configparser.ConfigParser()
+    parser = configparser.ConfigParser(interpolation=None)
     before.read_string(INI["service.ini"])
     before["server"]["port"] = "9090"
     try:

@@ -1,0 +1,143 @@
+"""smolagents, on llama.cpp's own server: CodeAgent, which writes Python, and ToolCallingAgent.
+
+With its own prompts and defaults, but for three things: at most twelve steps; greedy sampling, as
+on our side; and a bound on what is written at once, because nothing else would end a model that
+repeats itself.  It has no limit of time, so it is interrupted between two steps.
+"""
+
+from __future__ import annotations
+
+import importlib
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from agentkit import machine
+from agentkit.errors import UserError
+from agentkit.toolbox.output import as_text
+from bench.agent.objective import Objective
+from bench.agent.players import GRACE, Played, Player, Terms
+from bench.agent.players.borrowed import borrowed
+from bench.agent.players.server import serving
+from bench.agent.world import World
+
+MAX_STEPS = 12
+MAX_TOKENS = 2048
+"""Of one answer."""
+CONTEXT = 16_384
+"""Its prompts are long, and its history is never shortened."""
+
+INSTALL = (
+    "python -m venv build/peers && "
+    "build/peers/bin/pip install -c constraints.txt -e '.[dev]' smolagents openai && "
+    "build/peers/bin/python -m bench.agent"
+)
+
+Kind = Literal["CodeAgent", "ToolCallingAgent"]
+
+
+@contextmanager
+def smolagents(world: World, terms: Terms, kind: Kind) -> Iterator[Player]:
+    """Its server is there before any clock starts, and gone afterwards."""
+    library = _library()
+    gguf = world.runtime.store.resolve(terms.model, role="chat")
+    threads = machine.physical_cores()
+    with serving(gguf, terms.model, threads=threads, context=CONTEXT) as address:
+        yield _Smol(world, terms, kind, library, address)
+
+
+code = partial(smolagents, kind="CodeAgent")
+tools = partial(smolagents, kind="ToolCallingAgent")
+
+
+def _library() -> Any:
+    for name in ("openai", "xllamacpp", "smolagents"):
+        try:
+            library = importlib.import_module(name)
+        except ModuleNotFoundError:
+            raise UserError(
+                f"{name} is not installed here, and it is no dependency of agentkit: take an "
+                "environment of its own",
+                hint=INSTALL,
+            ) from None
+    return library
+
+
+@dataclass(frozen=True, slots=True)
+class _Smol:
+    world: World
+    terms: Terms
+    kind: Kind
+    library: Any
+    address: str
+
+    def play(self, objective: Objective, folder: Path) -> Played:
+        """See `Player.play`."""
+        calls: list[None] = []
+        agent = self._agent(objective, folder, lambda: calls.append(None))
+        timer = threading.Timer(self.terms.limit, agent.interrupt)
+        timer.start()
+        began = time.perf_counter()
+        answer, stop, error = "", "", ""
+        try:
+            result = agent.run(objective.ask, return_full_result=True)
+            answer = as_text(result.output) if _is_data(result.output) else str(result.output)
+            stop = str(result.state)
+        except Exception as fault:  # whatever it dies of is what came of it
+            stop, error = type(fault).__name__, " ".join(str(fault).split())[:300]
+            if agent.interrupt_switch:
+                stop = "seconds"
+        finally:
+            timer.cancel()
+        seconds = time.perf_counter() - began
+        return _played(agent, answer, seconds, len(calls), stop, error)
+
+    def _agent(self, objective: Objective, folder: Path, count: Any) -> Any:
+        model = self.library.OpenAIModel(
+            model_id=self.terms.model,
+            api_base=f"{self.address}/v1",
+            api_key="none",
+            client_kwargs={"timeout": self.terms.limit * GRACE, "max_retries": 0},
+            temperature=0.0,
+            max_tokens=MAX_TOKENS,
+        )
+        caller = self.world.caller(folder, objective.tools)
+        there = [
+            borrowed(self.library.Tool, caller.tools[name].schema, caller, count)
+            for name in objective.tools
+        ]
+        return getattr(self.library, self.kind)(
+            tools=there, model=model, max_steps=MAX_STEPS, verbosity_level=-1
+        )
+
+
+def _is_data(output: object) -> bool:
+    """Whether an answer is plain data, which is written as JSON; CodeAgent may return anything."""
+    return isinstance(output, str | list | dict)
+
+
+def _played(agent: Any, answer: str, seconds: float, calls: int, stop: str, error: str) -> Played:
+    """What its memory says about what it has done."""
+    steps, read, cached, written = 0, 0, 0, 0
+    for step in agent.memory.steps:
+        usage = getattr(step, "token_usage", None)
+        if usage is None:
+            continue
+        known = _cached(step)
+        steps += 1
+        read += usage.input_tokens - known
+        cached += known
+        written += usage.output_tokens
+    return Played(answer, seconds, steps, read, cached, written, calls, stop, error)
+
+
+def _cached(step: Any) -> int:
+    """The tokens of a prompt that the server had read before, as far as it says so."""
+    raw = getattr(getattr(step, "model_output_message", None), "raw", None)
+    details = getattr(getattr(raw, "usage", None), "prompt_tokens_details", None)
+    return getattr(details, "cached_tokens", None) or 0
