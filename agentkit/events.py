@@ -219,12 +219,13 @@ class TaskStarted(AgentEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActStarted(AgentEvent):
-    """A step of a task: this call is about to be made."""
+    """A step of a task: this call is about to be made, because of a thought."""
 
     task: str
     call: str
     tool: str
     arguments: Mapping[str, Any]
+    thought: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,11 +261,16 @@ class TasksOrdered(AgentEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckFailed(AgentEvent):
-    """What a task or the whole objective has to be was not so, and why."""
+    """What a task or the whole objective (no task) has to be was not so, and why.
+
+    `result` is what was rejected; `final` False: the same attempt goes on.
+    """
 
     task: str
     check: str
     fault: str
+    result: str = ""
+    final: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,14 +42,14 @@ class Message:
 class ToolSchema:
     """A tool as a model is told of it; `parameters` is the JSON Schema of an object.
 
-    `allowed` is a narrower schema for the calls of one request: it binds the answer and does not
-    stand in the prompt, which stays the same.
+    `allowed` is a narrower schema for the calls of one request, or False for a tool that may not be
+    called in it: it binds the answer and does not stand in the prompt, which stays the same.
     """
 
     name: str
     description: str
     parameters: Mapping[str, Any]
-    allowed: Mapping[str, Any] | None = None
+    allowed: Mapping[str, Any] | Literal[False] | None = None
 
 
 @dataclass(frozen=True, slots=True)

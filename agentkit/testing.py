@@ -243,6 +243,9 @@ def _message(answer: Any) -> Message:
 def _check_calls(calls: Sequence[ToolCall], request: ChatRequest) -> None:
     """A model that may choose may also be wrong about names and arguments."""
     called, choice = {call.name for call in calls}, request.tool_choice
+    forbidden = called & {tool.name for tool in request.tools if tool.allowed is False}
+    if forbidden:
+        raise AssertionError(f"these may not be called now, and are: {forbidden}")
     if choice == "none" and called:
         raise AssertionError(f"no tool may be called, and {called} are")
     if choice == "required" and not called:

@@ -447,7 +447,7 @@ class _Reader:
             return ToolRetry(f"{missing} at the end of {self._expression!r}")
         if said[0].isalpha() and word.text.lower() not in (*FUNCTIONS, *CONSTANTS):
             near = closest(said, FUNCTIONS)
-            told = f"did you mean {near}?" if near else f"there are {', '.join(FUNCTIONS)}"
+            told = f"did you mean {near}?" if near else "write numbers; run_python reads files"
             return ToolRetry(f"{said!r} {where} is no number and no function; {told}")
         if word.is_operand and before:
             return ToolRetry(f"a sign such as * is missing between {before!r} and {said!r}")

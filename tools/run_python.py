@@ -102,7 +102,10 @@ def _hint(result: JobResult, code: str) -> str:
 
 
 ADVICE = (
-    (r"ModuleNotFoundError", "Only what is installed can be imported: do without it."),
+    (
+        r"ModuleNotFoundError",
+        "Only the standard library is there: use csv, json, statistics, re instead.",
+    ),
     (r"EOFError", "Nobody is there to type: write values into the code instead of input()."),
     (
         r"URLError|gaierror|ConnectError|ConnectionError|Network is unreachable",

@@ -1,9 +1,11 @@
 """Notice that an agent goes round in circles, and what to do about it.
 
 Small models copy their own last call.  So each call has a fingerprint (its name and arguments in
-canonical form), and so have its error and its result.  The first repetition is made and called one
-(warn), the second is not made (refuse), the third ends the work on the task with an answer from
-what is there.  A call that changed something makes reading again worthwhile: counting starts over.
+canonical form), and so have its error and its result.  A repetition is not made: its result stands
+above.  The first is called one (warn), and the tool cannot be chosen in the next step; after the
+second (refuse) it cannot be chosen for the rest of the attempt; the third ends the work on the task
+with an answer from what is there.  A call that changed something makes reading again worthwhile:
+counting starts over.
 """
 
 from __future__ import annotations
@@ -74,6 +76,13 @@ def made(steps: Sequence[Step]) -> Counter[str]:
         for step in _since_last_change(steps)
         if step.status != UNKNOWN
     )
+
+
+def left_out(steps: Sequence[Step]) -> set[str]:
+    """The tools that cannot be chosen now, because their calls were repeated."""
+    refused = Counter(step.tool for step in steps if step.status == "refused")
+    out = {tool for tool, count in refused.items() if count >= REFUSE}
+    return out | ({steps[-1].tool} if steps and steps[-1].status == "refused" else set())
 
 
 def _since_last_change(steps: Sequence[Step]) -> Sequence[Step]:

@@ -26,6 +26,9 @@ from agentkit.toolbox.output import show
 
 PAGER = "read_more"
 
+LOOK = "list_files"
+"""Shows what there is."""
+
 MOST = 60
 """Files or addresses that are offered as an enumeration; of more, the model knows the name."""
 
@@ -97,6 +100,11 @@ class ToolHands:
             if options:
                 properties[argument] = {"anyOf": options}
         return ToolSchema(tool, found.description, found.schema.parameters, parameters)
+
+    def first_look(self) -> tuple[str, dict[str, Any]] | None:
+        """The folder of the run, unless it is empty."""
+        there = LOOK in self.tools and next(self._paths(folders=False), None)
+        return (LOOK, {}) if there else None
 
     def new_call(self) -> str:
         """An id."""

@@ -16,8 +16,8 @@ from agentkit import events as ev
 from agentkit.agent import claims, guard
 from agentkit.agent.budget import Budget, Spent, StopReason, limit_hit
 from agentkit.agent.checks import Check
-from agentkit.agent.hands import Seen
-from agentkit.agent.mind import FINISH, Garbled, Mind
+from agentkit.agent.hands import LOOK, Seen
+from agentkit.agent.mind import Garbled, Mind
 from agentkit.agent.report import write_report
 from agentkit.agent.state import AgentState
 from agentkit.agent.tasks import Similar, Task, by_words
@@ -38,8 +38,24 @@ ALONE = 0.9
 LESSONS = 3
 """The newest lessons stand in the prompt."""
 
+OBJECTIONS = 1
+"""How often a result is sent back within an attempt, before the attempt is given up."""
+
 UNREADABLE = "garbled"
 """The status of a call that the model did not get written."""
+
+NOT_DONE = ("retry", "failed", UNREADABLE)
+"""Statuses of calls after which a result that claims something comes too early."""
+
+REFUSED = "refused"
+"""The status of a call that was not made."""
+
+AGAIN: Mapping[guard.Advice, str] = {
+    "warn": "You called {tool} like that before, and its result is above: do something else, or "
+    "answer.",
+    "refuse": "{tool} was not called, again: the result is above. Answer from it, or use another "
+    "tool.",
+}
 
 
 class Hands(Protocol):
@@ -47,6 +63,9 @@ class Hands(Protocol):
 
     def schema(self, tool: str, done: set[str], said: Sequence[str]) -> ToolSchema | None:
         """A tool with what is possible now; None if it can do nothing new."""
+
+    def first_look(self) -> tuple[str, Mapping[str, Any]] | None:
+        """The call that shows what there is, if there is one."""
 
     def new_call(self) -> str:
         """An id for a call."""
@@ -133,13 +152,16 @@ class Loop:
         if task.status != "running":
             recalled = self.past.about(task.text) if self.past else ""
             yield from self._start(task, task.attempts + 1, recalled)
-        yield from self._steps(task)
+        result = yield from self._steps(task)
         if self._limit() or not self._running(task):
             return
-        result = self.mind.result(self.state, task.text)
+        result = result or self.mind.result(self.state, task.text)
         fault = self._fault(task, result)
+        if fault and self.state.objections(task) < OBJECTIONS:
+            yield from self._reject(task, result, fault, final=False)
+            return
         if fault:
-            yield from self._say(ev.CheckFailed, task=task.id, check="shown", fault=fault)
+            yield from self._reject(task, result, fault)
             if self.state.tasks[task.id].attempts < self.budget.attempts:
                 yield from self._learn(task.id, task.text, fault)
                 yield from self._start(task, self.state.tasks[task.id].attempts + 1)
@@ -153,35 +175,51 @@ class Loop:
         )
         yield from self._what_is_missing(task)
 
-    def _steps(self, task: Task) -> Iterator[ev.Event]:
-        """Calls, until the model has what it needs or must not go on."""
+    def _reject(
+        self, task: Task, result: str, fault: str, *, final: bool = True
+    ) -> Iterator[ev.Event]:
+        about = {"task": task.id, "check": "shown", "fault": fault, "result": result}
+        yield from self._say(ev.CheckFailed, **about, final=final)
+
+    def _steps(self, task: Task) -> Generator[ev.Event, None, str]:
+        """Calls, until the model answers or must not go on; its answer, or nothing."""
         while len(self.state.steps(task)) < self.budget.steps_per_task:
             yield from self._listen()
             yield from self._ease()
             steps = self.state.steps(task)
             if self._limit() or not self._running(task) or (self.guarded and guard.stuck(steps)):
-                return
-            if not steps and self._needs_no_tool(task):
-                return
+                return ""
+            if not steps:
+                yield from self._look_around(task)
+                steps = self.state.steps(task)
             schemas = self._possible(steps)
-            if not schemas:
-                return
+            must = self._must_look(task, steps) and any(schemas.values())
             try:
-                choice = self.mind.choose(self.state, task.text, [*schemas], finish=bool(steps))
-                if choice.tool == FINISH:
-                    return
-                tool, missing = choice.tool, choice.missing
-                arguments = self.mind.call(self.state, task.text, schemas[tool], missing=missing)
-                advice = self._advice(steps, tool, arguments)
-                if advice != "go":
-                    arguments = self.mind.call(self.state, task.text, schemas[tool], again=True)
-                    advice = self._advice(steps, tool, arguments)
+                move = self.mind.move(self.state, schemas, must=must)
             except Garbled as fault:
                 yield from self._act(task, "answer", {}, unreadable=str(fault))
                 continue
+            if not move.tool:
+                return move.said
+            advice = self._advice(steps, move.tool, move.arguments)
             if advice == "answer":
-                return
-            yield from self._act(task, tool, arguments, advice=advice)
+                return ""
+            yield from self._act(task, move.tool, move.arguments, advice=advice, thought=move.said)
+        return ""
+
+    def _look_around(self, task: Task) -> Iterator[ev.Event]:
+        """The first call is not the model's: what there is need not be guessed."""
+        first = self.hands.first_look()
+        if first is not None and not self.state.acts():
+            yield from self._act(task, *first)
+
+    def _must_look(self, task: Task, steps: Sequence[guard.Step]) -> bool:
+        """Whether an answer would be too early: nothing was looked at, or a result was rejected."""
+        if self.state.turns and self.state.turns[-1].kind == "fault":
+            return True
+        if any(step.tool != LOOK for step in steps):
+            return False
+        return self.mind.likely(self.state, "alone", task=task.text) < ALONE
 
     def _act(
         self,
@@ -190,23 +228,19 @@ class Loop:
         arguments: Mapping[str, Any],
         *,
         advice: guard.Advice = "go",
+        thought: str = "",
         unreadable: str = "",
     ) -> Iterator[ev.Event]:
         """A call; on record before it is made."""
         call = self.hands.new_call()
-        yield from self._say(
-            ev.ActStarted, task=task.id, call=call, tool=tool, arguments=dict(arguments)
-        )
+        about = {"task": task.id, "call": call, "tool": tool, "thought": thought}
+        yield from self._say(ev.ActStarted, **about, arguments=dict(arguments))
         if unreadable:
             seen = Seen(UNREADABLE, f"Your answer was not used: {unreadable}")
-        elif advice == "refuse":
-            seen = Seen(
-                "refused", f"{tool} was not called: the same call gave the same before. Do another."
-            )
+        elif advice in AGAIN:
+            seen = Seen(REFUSED, AGAIN[advice].format(tool=tool))
         else:
             seen = self.hands.act(call, tool, arguments)
-            if advice == "warn":
-                seen = Seen(seen.status, f"{seen.text}\nThis was the same call again: do another.")
         yield from self._acted(task.id, call, seen)
 
     def _acted(self, task: str, call: str, seen: Seen) -> Iterator[ev.Event]:
@@ -221,22 +255,20 @@ class Loop:
             seen = self.hands.recall(begun.call, begun.tool, begun.arguments)
             yield from self._acted(begun.task, begun.call, seen)
 
-    def _possible(self, steps: Sequence[guard.Step]) -> dict[str, ToolSchema]:
-        """The tools that can be called now, each with what is possible of it."""
+    def _possible(self, steps: Sequence[guard.Step]) -> dict[str, ToolSchema | None]:
+        """The tools, each with what is possible of it now; None for one that was repeated."""
         done = set(guard.made(steps)) if self.guarded else set()
+        out = guard.left_out(steps) if self.guarded else set()
         said = [self.state.objective, *(act.step.text for act in self.state.acts())]
-        found = {name: self.hands.schema(name, done, said) for name in self.tools}
-        refused = steps[-1].tool if steps and steps[-1].status == "refused" else ""
-        return {n: schema for n, schema in found.items() if schema is not None and n != refused}
+        return {
+            name: None if name in out else self.hands.schema(name, done, said)
+            for name in self.tools
+        }
 
     def _advice(
         self, steps: Sequence[guard.Step], tool: str, arguments: Mapping[str, Any]
     ) -> guard.Advice:
         return guard.advice(steps, tool, arguments) if self.guarded else "go"
-
-    def _needs_no_tool(self, task: Task) -> bool:
-        first = task.parent is None and self.state.tasks[task.id].attempts == 1
-        return first and self.mind.likely(self.state, "alone", task=task.text) >= ALONE
 
     def _start(self, task: Task, attempt: int, recalled: str = "") -> Iterator[ev.Event]:
         lessons = "\n".join(f"- {lesson}" for lesson in self.state.lessons[-LESSONS:])
@@ -259,8 +291,8 @@ class Loop:
         steps = self.state.steps(task)
         if not steps:
             return ""
-        if not any(step.status == "returned" for step in steps):
-            return "no call worked, and the result does not say so"
+        if steps[-1].status in NOT_DONE:
+            return f"the last call did not work: make a better one of {steps[-1].tool} or another"
         unshown = claims.unshown(result, self._known())
         if unshown:
             return f"no tool has shown this: {', '.join(unshown[:5])}"

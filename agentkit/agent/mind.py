@@ -27,16 +27,11 @@ from agentkit.messages import (
     Constraint,
     JsonSchema,
     Message,
-    OneTool,
-    Sampling,
     ToolSchema,
     Usage,
 )
 from agentkit.ports import ChatModel
 from agentkit.yamlfile import load
-
-FINISH = "finish"
-"""The choice that is no tool."""
 
 DONE = "done"
 """The choice that is no task."""
@@ -45,9 +40,6 @@ CALL_TOKENS = 700
 RESULT_TOKENS = 300
 RESERVE = CALL_TOKENS
 """Tokens of the context that are always kept for an answer."""
-
-OTHERWISE = Sampling(temperature=0.8, top_p=0.95)
-"""How a call is drawn when the likeliest one was there before."""
 
 
 class Garbled(ModelError):
@@ -62,12 +54,12 @@ def prompts() -> Mapping[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """What comes next, and what the model said before it chose."""
+class Move:
+    """What the model does next: a call, with what it said before, or an answer in words."""
 
-    tool: str
-    known: str
-    missing: str
+    said: str
+    tool: str = ""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -95,46 +87,36 @@ class Mind:
         """Tokens that the conversation may have."""
         return self.model.context_tokens - RESERVE
 
-    def choose(self, state: AgentState, task: str, tools: Sequence[str], *, finish: bool) -> Choice:
-        """What the results show, what is missing, and the tool that comes next."""
-        options = [*tools, *([FINISH] if finish else [])]
-        schema = _object(known=_text(160), missing=_text(120), next={"enum": options})
-        said = self._data(state, "next", schema, task=task)
-        if said.get("next") not in options:
-            raise Garbled(f"next has to be one of: {', '.join(options)}")
-        return Choice(said["next"], str(said.get("known", "")), str(said.get("missing", "")))
+    def move(
+        self, state: AgentState, schemas: Mapping[str, ToolSchema | None], *, must: bool
+    ) -> Move:
+        """The next call, or an answer instead, unless there `must` be a call.
 
-    def call(
-        self,
-        state: AgentState,
-        task: str,
-        schema: ToolSchema,
-        *,
-        missing: str = "",
-        again: bool = False,
-    ) -> dict[str, Any]:
-        """The arguments of a call; `again` asks for another one than the likeliest."""
-        ask = prompts()["call"].format(tool=schema.name, task=task, missing=missing or "the result")
-        if again:
-            ask += "\n" + prompts()["warned"]
+        A tool without a schema cannot be called now.  Raises `Garbled`.
+        """
+        tools = tuple(
+            replace(tool, allowed=False) if (now := schemas.get(tool.name)) is None else now
+            for tool in self.tools
+        )
         if not self.bound:
-            schema = replace(schema, allowed=None)
-        offered = tuple(schema if one.name == schema.name else one for one in self.tools)
+            tools = self.tools
         done = self._ask(
-            "call",
+            "move",
             state,
-            ask,
-            tools=offered,
-            tool_choice=OneTool(schema.name) if self.bound else "auto",
+            "",
+            tools=tools,
+            tool_choice="required" if must and self.bound else "auto",
             max_tokens=CALL_TOKENS,
             parallel_tool_calls=False,
-            sampling=OTHERWISE if again else Sampling(),
         )
+        if not done.tool_calls:
+            return Move(done.text.strip())
+        call = done.tool_calls[0]
         if done.finish_reason == "length":
-            raise Garbled(f"it was cut off after {CALL_TOKENS} tokens: write less in one call")
-        if not done.tool_calls or done.tool_calls[0].name != schema.name:
-            raise Garbled(f"there is no call of {schema.name} in it")
-        return _parsed(done.tool_calls[0].arguments)
+            raise Garbled(f"the call was cut off after {CALL_TOKENS} tokens: write less in one")
+        if schemas.get(call.name) is None:
+            raise Garbled(f"{call.name} cannot be called now")
+        return Move(done.text.strip(), call.name, _parsed(call.arguments))
 
     def result(self, state: AgentState, task: str) -> str:
         """The result of a task, in words."""
@@ -212,10 +194,10 @@ class Mind:
         **more: Any,
     ) -> Completion:
         system = prompts()["system"]
-        told = messages(state, system if self.shared else f"{ask}\n\n{system}")
-        if told[-1].role == "user":  # some templates refuse two turns of a person in a row
+        told = messages(state, system if self.shared else f"{phase}: {ask}\n\n{system}")
+        if ask and told[-1].role == "user":  # some templates refuse two turns of a person in a row
             told = (*told[:-1], Message("user", f"{told[-1].content}\n\n{ask}"))
-        else:
+        elif ask:
             told = (*told, Message("user", ask))
         request = ChatRequest(
             told,

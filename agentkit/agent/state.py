@@ -25,6 +25,8 @@ class Act:
     attempt: int
     call: str
     step: Step
+    thought: str = ""
+    """What the model said before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ class AgentState:
             case ev.TasksOrdered():
                 return replace(self, tasks=self.tasks.ordered(event.order))
             case ev.CheckFailed():
-                return replace(self, failed_checks=self.failed_checks + (event.task == ""))
+                return self._rejected(event)
             case ev.LessonLearned():
                 return replace(self, lessons=(*self.lessons, event.lesson))
             case ev.NoteGiven():
@@ -143,10 +145,26 @@ class AgentState:
             begun.tool in self.changing,
         )
         attempt = self.tasks[event.task].attempts
-        act = Act(event.task, attempt, event.call, step)
+        act = Act(event.task, attempt, event.call, step, begun.thought)
         spent = replace(self.spent, steps=self.spent.steps + 1)
         state = replace(self, spent=spent, pending=None)
         return state._plus(Turn("act", event.observation, event.task, attempt, act))
+
+    def _rejected(self, event: ev.CheckFailed) -> AgentState:
+        if event.final:
+            return replace(self, failed_checks=self.failed_checks + (event.task == ""))
+        attempt = self.tasks[event.task].attempts
+        return self._plus(Turn("result", event.result, event.task, attempt))._plus(
+            Turn("fault", event.fault, event.task, attempt)
+        )
+
+    def objections(self, task: Task) -> int:
+        """How often a result of the running attempt was rejected, and the attempt went on."""
+        attempt = self.tasks[task.id].attempts
+        return sum(
+            turn.kind == "fault" and (turn.task, turn.attempt) == (task.id, attempt)
+            for turn in self.turns
+        )
 
     def _over(self, event: ev.TaskFinished) -> AgentState:
         task = replace(

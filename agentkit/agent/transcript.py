@@ -28,6 +28,13 @@ FULL = 0.85
 EASED = 0.6
 """and to which."""
 
+LABELS = {
+    "task": "Task",
+    "note": "Note from the person",
+    "fault": "This is not accepted",
+}
+"""What the turns of a person begin with."""
+
 KEPT = 2
 """The newest observations are never shortened."""
 
@@ -42,6 +49,8 @@ def messages(state: AgentState, system: str) -> tuple[Message, ...]:
         acts += turn.act is not None
         if _superseded(turn, state) or (turn.act and turn.task in folded):
             continue
+        if turn.kind == "task" and turn.text == state.objective:
+            continue  # it was said already
         told += _turn(turn, short=acts <= state.short_observations)
     return tuple(_merged(told))
 
@@ -86,13 +95,12 @@ def _turn(turn: Turn, *, short: bool) -> list[Message]:
         call = ToolCall(turn.act.call, step.tool, arguments)
         text = _short(step.text) if short else step.text
         return [
-            Message("assistant", "", tool_calls=(call,)),
+            Message("assistant", turn.act.thought, tool_calls=(call,)),
             Message("tool", text, tool_call_id=call.id),
         ]
     if turn.kind == "result":
         return [Message("assistant", turn.text)]
-    label = "Note from the person" if turn.kind == "note" else "Task"
-    return [Message("user", f"{label}: {turn.text}")]
+    return [Message("user", f"{LABELS[turn.kind]}: {turn.text}")]
 
 
 def _merged(told: Sequence[Message]) -> list[Message]:

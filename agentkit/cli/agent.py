@@ -31,7 +31,7 @@ LIMITS = ("tasks", "steps", "steps_per_task", "attempts", "tokens", "seconds")
 @click.option("--check", "checks", multiple=True, metavar="EXPRESSION",
               help="What has to be true of the answer, such as \"'Anna' in answer\".")  # fmt: skip
 @click.option("--check-script", "scripts", multiple=True, metavar="SCRIPT",
-              help="A bash script that has to succeed in the folder: `test -s list.md`.")  # fmt: skip
+              help="A bash script that has to succeed in the folder: test -s a.md")  # fmt: skip
 @click.option("--no-reflection", is_flag=True, help="Try again without thinking about a failure.")
 @click.option("--no-memory", is_flag=True, help="Recall nothing, remember nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines, nothing else.")

@@ -192,9 +192,10 @@ def callable_tools(request: ChatRequest) -> tuple[ToolSchema, ...]:
         if wanted not in names:
             raise UnknownName("tool", wanted, names, hint="name one of the tools of the request")
         return tuple(tool for tool in request.tools if tool.name == wanted)
-    if request.tool_choice == "required" and not request.tools:
-        raise UserError("tool_choice is 'required', but the request has no tools")
-    return request.tools
+    tools = tuple(tool for tool in request.tools if tool.allowed is not False)
+    if request.tool_choice == "required" and not tools:
+        raise UserError("tool_choice is 'required', but the request has no tools to be called")
+    return tools
 
 
 def call_object(call: ToolCall, key: str) -> str:

@@ -49,7 +49,7 @@ def arguments_rule(tool: ToolSchema) -> Rule:
 
     Tools come from many places, and one odd schema must not keep a model from using the others.
     """
-    bound = tool if tool.allowed is None else replace(tool, parameters=tool.allowed)
+    bound = replace(tool, parameters=tool.allowed) if tool.allowed else tool
     schema = {"type": "object", **told(bound)["parameters"]}
     try:
         body, missing = _rule(json.dumps(closed(schema)))

@@ -125,11 +125,11 @@ def _played(agent: Any, answer: str, seconds: float, calls: int, stop: str, erro
     """What its memory says about what it has done."""
     steps, read, cached, written = 0, 0, 0, 0
     for step in agent.memory.steps:
+        steps += hasattr(step, "step_number")
         usage = getattr(step, "token_usage", None)
-        if usage is None:
+        if usage is None:  # of a question that was never answered nobody knows what it cost
             continue
         known = _cached(step)
-        steps += 1
         read += usage.input_tokens - known
         cached += known
         written += usage.output_tokens
