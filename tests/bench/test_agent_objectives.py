@@ -11,13 +11,17 @@ from urllib.request import urlopen
 import pytest
 
 from agentkit.config import shipped
-from agentkit.errors import UnknownName
+from agentkit.errors import UnknownName, UserError
 from agentkit.toolbox import Toolbox
 from agentkit.toolbox.sources import FolderSource
 from bench.agent.answers import says, says_date, says_number, says_unknown
 from bench.agent.objective import SITE, Objective, names
 from bench.agent.objectives import FAMILIES, OBJECTIVES, chosen
+from bench.agent.players.borrowed import ToolFault, borrowed
+from bench.agent.records import Record, Records
 from bench.agent.site import PAGES, served
+from bench.agent.tables import line, summary
+from bench.agent.world import world
 
 every_objective = pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda one: one.name)
 
@@ -194,3 +198,77 @@ def test_that_something_is_not_there_can_be_said_in_many_ways(answer: str) -> No
 @pytest.mark.parametrize("answer", ["", "It is 5.", "I do not know, maybe 5.", "It is blue."])
 def test_what_is_made_up_is_not_restraint(answer: str) -> None:
     assert says_unknown(answer, r"\d+")
+
+
+# -- what is played with, and what is kept of it ---------------------------------------------------
+
+
+def test_tools_that_are_lent_keep_to_the_folder_and_reach_the_site(folder: Path) -> None:
+    (chosen_one,) = chosen(["editing-json"])
+    calls: list[str] = []
+    with world() as around:
+        objective = around.enter(chosen_one, folder)
+        caller = around.caller(folder, (*objective.tools, "fetch_url"))
+        read, write, fetch = (
+            borrowed(object, caller.tools[name].schema, caller, lambda: calls.append(""))
+            for name in ("read_file", "write_file", "fetch_url")
+        )
+        assert read.forward("client.json") == objective.files["client.json"]
+        assert read.forward("client.json", lines=1, start=None).startswith("{")
+        write.forward(path="made.txt", content="new")
+        assert "Opening hours" in fetch.forward(url=f"{around.site}/hours")
+        with pytest.raises(ToolFault, match="not allowed"):
+            write.forward(path=str(folder.parent / "elsewhere.txt"), content="new")
+        with pytest.raises(ToolFault, match=r"client\.json"):
+            read.forward(path="clients.json")
+    assert (folder / "made.txt").read_text() == "new"
+    assert names(folder) == {"client.json", "made.txt"}
+    assert len(calls) == 6
+    assert read.inputs["path"]["type"] == "string"
+    assert "nullable" not in read.inputs["path"]
+    assert read.inputs["start"]["nullable"]
+
+
+def record(player: str, objective: str, wrong: str = "", seconds: float = 2.0) -> Record:
+    family = objective.partition("-")[0]
+    return Record(
+        player, "m", objective, family, wrong, "a", seconds, 3, 2, 100, 50, 10, "done", ""
+    )
+
+
+def test_what_is_recorded_is_not_played_again(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    Records(path).add(record("agentkit", "notes-rent"))
+    with path.open("a") as file:
+        file.write('{"player": "agentk')  # the power went
+
+    again = Records(path)
+    again.add(record("agentkit", "notes-serial", "no answer"))
+
+    assert [one.objective for one in Records(path)] == ["notes-rent", "notes-serial"]
+    assert ("agentkit", "m", "notes-rent") in again
+    assert ("code", "m", "notes-rent") not in again
+
+
+def test_a_file_of_something_else_is_not_taken_for_records(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    path.write_text('{"a": 1}\n')
+    with pytest.raises(UserError, match="jsonl:1"):
+        Records(path)
+
+
+def test_tables_tell_what_was_right_by_player_and_by_family() -> None:
+    told = summary(
+        [
+            record("agentkit", "notes-rent", seconds=1.0),
+            record("agentkit", "notes-serial", seconds=3.0),
+            record("code", "notes-rent", "no answer", seconds=90.0),
+            record("code", "plain-bird"),
+        ]
+    )
+    rows = {row.split("  ")[0]: row.split() for row in told.splitlines() if row}
+    assert rows["agentkit"][1:7] == ["2/2", "=", "100%", "2.0", "3", "2"]
+    assert rows["code"][1:4] == ["1/2", "=", "50%"]
+    assert rows["notes"][1:] == ["2/2", "2.0", "s", "0/1", "90.0", "s"]
+    assert rows["plain"][1:] == ["-", "1/1", "2.0", "s"]
+    assert "no answer" in line(record("code", "notes-rent", "no answer"))
