@@ -130,6 +130,16 @@ def answer(model: ChatModel, request: ChatRequest) -> str:
     return ask(model, request)[1].text
 
 
+def parted_at_a_toss_up(first: Completion, second: Completion) -> bool:
+    """Whether two answers are the same up to a token that was hardly likelier than another.
+
+    Where cells of the cache lie decides the order of sums, and so the last bits of logits.
+    """
+    pairs = zip(first.logprobs, second.logprobs, strict=False)
+    one, _ = next(pair for pair in pairs if pair[0].token != pair[1].token)
+    return one.top[0][1] - one.top[1][1] < 0.1
+
+
 # -- the stream ----------------------------------------------------------------------------------
 
 
@@ -402,9 +412,10 @@ def test_a_seed_makes_random_answers_repeatable(real: ChatModel) -> None:
 
 
 def test_greedy_answers_repeat_and_penalties_change_them(real: ChatModel) -> None:
-    request = question("Say la la la la.", max_tokens=12)
+    request = question("Say la la la la.", max_tokens=12, top_logprobs=2)
     answer(real, request)
-    assert answer(real, request) == answer(real, request)
+    first, second = (ask(real, request)[1] for _ in range(2))
+    assert first.text == second.text or parted_at_a_toss_up(first, second)
     loud = Sampling(repeat_penalty=10.0, presence_penalty=2.0)
     calm = question("Say la la la la.", max_tokens=12, sampling=loud)
     assert answer(real, calm) != answer(real, request)
