@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -102,10 +102,11 @@ class _Smol:
             model_id=self.terms.model,
             api_base=f"{self.address}/v1",
             api_key="none",
-            client_kwargs={"timeout": self.terms.limit * GRACE, "max_retries": 0},
+            client_kwargs={"max_retries": 0},
             temperature=0.0,
             max_tokens=MAX_TOKENS,
         )
+        model.generate = _until(time.perf_counter() + self.terms.limit * GRACE, model.generate)
         caller = self.world.caller(folder, objective.tools)
         there = [
             borrowed(self.library.Tool, caller.tools[name].schema, caller, count)
@@ -114,6 +115,15 @@ class _Smol:
         return getattr(self.library, self.kind)(
             tools=there, model=model, max_steps=MAX_STEPS, verbosity_level=-1
         )
+
+
+def _until(end: float, generate: Callable[..., Any]) -> Callable[..., Any]:
+    """The same method, whose requests end at a moment, however long they would take."""
+
+    def bounded(*given: Any, **named: Any) -> Any:
+        return generate(*given, **named, timeout=max(1.0, end - time.perf_counter()))
+
+    return bounded
 
 
 def _is_data(output: object) -> bool:
