@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -69,15 +70,20 @@ class ToolHands:
 
     def schemas(self) -> tuple[ToolSchema, ...]:
         """The tools as the prompt tells of them."""
-        return tuple(self.caller.tools[name].schema for name in self.tools)
+        return tuple(self._told.values())
+
+    @cached_property
+    def _told(self) -> dict[str, ToolSchema]:
+        """The same by name; a tool that is edited meanwhile must not change what was read."""
+        return {name: self.caller.tools[name].schema for name in self.tools}
 
     def schema(self, tool: str, done: set[str], said: Sequence[str]) -> ToolSchema | None:
         """A tool with what is possible now; None if it can do nothing new.
 
         `done` are the fingerprints of what was called already, `said` what was seen so far.
         """
-        found = self.caller.tools[tool]
-        parameters: dict[str, Any] = json.loads(json.dumps(found.schema.parameters))
+        found, told = self.caller.tools[tool], self._told[tool]
+        parameters: dict[str, Any] = json.loads(json.dumps(told.parameters))
         properties = parameters.get("properties", {})
         if not properties and fingerprint(tool, {}) in done:
             return None
@@ -99,7 +105,7 @@ class ToolHands:
                 options = [INSIDE]
             if options:
                 properties[argument] = {"anyOf": options}
-        return ToolSchema(tool, found.description, found.schema.parameters, parameters)
+        return ToolSchema(tool, told.description, told.parameters, parameters)
 
     def first_look(self) -> tuple[str, dict[str, Any]] | None:
         """The folder of the run, unless it is empty."""
@@ -123,8 +129,10 @@ class ToolHands:
         """
         status, outcome = self.earlier.get(call, ("", None))
         match status:
-            case "" | "needs_approval":
-                return self.act(call if not status else new_call_id(), tool, arguments)
+            case "":
+                return self.act(call, tool, arguments)
+            case "needs_approval":  # made again, maybe before the process died once more
+                return self.recall(f"{call}a", tool, arguments)
             case "returned":
                 return self._seen(call, tool, Returned(outcome))
             case "retry":

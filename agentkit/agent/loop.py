@@ -130,6 +130,7 @@ class Loop:
 
     def _until_the_end(self) -> Generator[ev.Event, None, StopReason]:
         """Work; returns why there is no more to do."""
+        yield from self._left_open()
         while True:
             yield from self._listen()
             reason = self._limit() or self._stuck()
@@ -162,18 +163,33 @@ class Loop:
             return
         if fault:
             yield from self._reject(task, result, fault)
-            if self.state.tasks[task.id].attempts < self.budget.attempts:
-                yield from self._learn(task.id, task.text, fault)
-                yield from self._start(task, self.state.tasks[task.id].attempts + 1)
-                return
+        yield from self._end(task, result)
+
+    def _end(self, task: Task, result: str) -> Iterator[ev.Event]:
+        """The end of a task; after a rejection the next attempt, as long as there is one."""
+        rejected, attempts = self.state.rejected, self.state.tasks[task.id].attempts
+        if rejected and attempts < self.budget.attempts:
+            yield from self._learn(task.id, task.text, rejected.fault)
+            yield from self._start(task, attempts + 1)
+            return
         yield from self._say(
             ev.TaskFinished,
             task=task.id,
-            status="failed" if fault else "done",
+            status="failed" if rejected else "done",
             result=result,
             evidence=self._evidence(task),
         )
         yield from self._what_is_missing(task)
+
+    def _left_open(self) -> Iterator[ev.Event]:
+        """What follows from the last decision, if the process died before it was on record."""
+        rejected, over = self.state.rejected, self.state.unplanned
+        if rejected and rejected.task:
+            yield from self._end(self.state.tasks[rejected.task], rejected.result)
+        elif rejected:
+            yield from self._mended(rejected)
+        elif over:
+            yield from self._what_is_missing(self.state.tasks[over[0]])
 
     def _reject(
         self, task: Task, result: str, fault: str, *, final: bool = True
@@ -334,17 +350,21 @@ class Loop:
         """The objective is not reached yet: say why, think about it once, and go on."""
         check, fault = found
         yield from self._say(ev.CheckFailed, task="", check=check, fault=fault)
-        yield from self._learn("", self.state.objective, fault)
+        assert self.state.rejected, "that is what was said"
+        yield from self._mended(self.state.rejected)
+
+    def _mended(self, rejected: ev.CheckFailed) -> Iterator[ev.Event]:
+        yield from self._learn("", self.state.objective, rejected.fault)
         number = self.state.failed_checks
-        text = f"Correct what is wrong ({number}): {fault}"
-        yield from self._add([text], None, f"the check {check} failed")
+        text = f"Correct what is wrong ({number}): {rejected.fault}"
+        yield from self._add([text], None, f"the check {rejected.check} failed")
         if not self.state.tasks.order:  # the list is full
             first = self.state.tasks.tasks[0]
             yield from self._start(first, first.attempts + 1)
 
     def _learn(self, task: str, about: str, fault: str) -> Iterator[ev.Event]:
         """Think about what went wrong, once."""
-        if not self.reflection:
+        if not self.reflection or self.state.taught:
             return
         lesson = self.mind.words(self.state, "lesson", task=about, fault=fault)
         yield from self._say(ev.LessonLearned, task=task, lesson=lesson)
@@ -354,8 +374,12 @@ class Loop:
     # -- the list --------------------------------------------------------------------------------
 
     def _what_is_missing(self, task: Task) -> Iterator[ev.Event]:
-        """Propose tasks, unless the objective is reached, and put the open ones in order."""
+        """Propose tasks, unless the objective is reached, and put the open ones in order.
+
+        The order is told in any case: then it is known that this was done.
+        """
         state, most = self.state, self.state.tasks.limits.proposed
+        before = state.unplanned[1] if state.unplanned else ()
         told = {"objective": state.objective, "done": self._done()}
         if self.mind.likely(state, "complete", **told) < COMPLETE:
             try:
@@ -363,19 +387,19 @@ class Loop:
             except Garbled:
                 texts = []
             yield from self._add(texts, task.id, f"after {task.id}")
+        order: Sequence[str] = self.state.tasks.order
         names = self.state.tasks.order
-        if len(names) > 1 and names != state.tasks.order:
+        if len(names) > 1 and names != before:
             listed = "\n".join(f"{name}: {self.state.tasks[name].text}" for name in names)
             order = self.mind.order(self.state, names, objective=state.objective, open=listed)
-            yield from self._put(order)
+        yield from self._put(order)
 
     def _put(self, order: Sequence[str]) -> Iterator[ev.Event]:
         """Do the open tasks in this order, and drop those that are not in it."""
         for name in self.state.tasks.order:
             if name not in order:
                 yield from self._drop(name, "it is not needed any more")
-        if tuple(order) != self.state.tasks.order:
-            yield from self._say(ev.TasksOrdered, order=tuple(order))
+        yield from self._say(ev.TasksOrdered, order=tuple(order))
 
     def _drop(self, task: str, why: str) -> Iterator[ev.Event]:
         yield from self._say(ev.TaskFinished, task=task, status="dropped", result=why)

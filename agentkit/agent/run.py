@@ -117,6 +117,7 @@ def pursue(order: Order, around: Surroundings) -> Result:
         limits=Limits(total=order.budget.tasks + len(order.checks)),
     )
     if state.finished is not None:
+        _save(state.finished.report, around)  # the process may have died before
         return _result(state, state.finished)
     if around.told:
         beginning: ev.AgentEvent = ev.AgentResumed(**place)

@@ -44,7 +44,9 @@ class Turn:
 class AgentState:
     """Everything that the next step depends on.
 
-    `pending` is a call that was begun and of which no outcome is known.
+    `pending` is a call that was begun and of which no outcome is known, `rejected` a result of
+    which nothing was made yet (`taught`: but a lesson), `unplanned` a task that is over and after
+    which nobody asked yet what is missing, with the order of that moment.
     """
 
     objective: str = ""
@@ -52,6 +54,9 @@ class AgentState:
     turns: tuple[Turn, ...] = ()
     lessons: tuple[str, ...] = ()
     pending: ev.ActStarted | None = None
+    rejected: ev.CheckFailed | None = None
+    taught: bool = False
+    unplanned: tuple[str, tuple[str, ...]] | None = None
     short_observations: int = 0
     short_tasks: int = 0
     failed_checks: int = 0
@@ -91,7 +96,7 @@ class AgentState:
                 return replace(self, objective=event.objective)
             case ev.TaskAdded():
                 task = Task(event.task, event.text, event.parent, event.reason)
-                return replace(self, tasks=self.tasks.added(task))
+                return replace(self, tasks=self.tasks.added(task), rejected=None)
             case ev.TaskStarted():
                 return self._started(event)
             case ev.ActStarted():
@@ -101,11 +106,11 @@ class AgentState:
             case ev.TaskFinished():
                 return self._over(event)
             case ev.TasksOrdered():
-                return replace(self, tasks=self.tasks.ordered(event.order))
+                return replace(self, tasks=self.tasks.ordered(event.order), unplanned=None)
             case ev.CheckFailed():
                 return self._rejected(event)
             case ev.LessonLearned():
-                return replace(self, lessons=(*self.lessons, event.lesson))
+                return replace(self, lessons=(*self.lessons, event.lesson), taught=True)
             case ev.NoteGiven():
                 return self._plus(Turn("note", event.text))
             case ev.HistoryShortened():
@@ -130,7 +135,7 @@ class AgentState:
     def _started(self, event: ev.TaskStarted) -> AgentState:
         task = replace(self.tasks[event.task], status="running", attempts=event.attempt)
         text = task.text if not event.recalled else f"{task.text}\n\n{event.recalled}"
-        state = replace(self, tasks=self.tasks.changed(task))
+        state = replace(self, tasks=self.tasks.changed(task), rejected=None)
         return state._plus(Turn("task", text, task.id, event.attempt))
 
     def _acted(self, event: ev.ActFinished) -> AgentState:
@@ -152,7 +157,8 @@ class AgentState:
 
     def _rejected(self, event: ev.CheckFailed) -> AgentState:
         if event.final:
-            return replace(self, failed_checks=self.failed_checks + (event.task == ""))
+            failed = self.failed_checks + (event.task == "")
+            return replace(self, failed_checks=failed, rejected=event, taught=False)
         attempt = self.tasks[event.task].attempts
         return self._plus(Turn("result", event.result, event.task, attempt))._plus(
             Turn("fault", event.fault, event.task, attempt)
@@ -174,7 +180,10 @@ class AgentState:
             evidence=tuple(event.evidence),
         )
         spent = replace(self.spent, tasks=self.spent.tasks + 1)
-        state = replace(self, tasks=self.tasks.changed(task), spent=spent)
+        tasks = self.tasks.changed(task)
+        state = replace(self, tasks=tasks, spent=spent)
+        if event.status != "dropped":
+            state = replace(state, rejected=None, unplanned=(task.id, tasks.order))
         return state._plus(Turn("result", event.result, task.id, task.attempts))
 
     def _plus(self, turn: Turn) -> AgentState:
