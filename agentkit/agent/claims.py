@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-_ADDRESS = re.compile(r"https?://[^\s<>\"')\]]+|[\w.+-]+@[\w-]+\.[\w.-]*\w")
+_ADDRESS = re.compile(r"https?://[^\s<>\"')\]]*[^\s<>\"')\].,;:!?]|[\w.+-]+@[\w-]+\.[\w.-]*\w")
 _NUMBER = re.compile(r"(?<![\w.])\d[\d.,:/-]*\d|(?<![\w.])\d")
+_PARTED = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:\.\d{3})+(?:,\d+)?")
+"""A number with thousands in groups, in one way or the other."""
 _QUOTE = re.compile(r"[\"“]([^\"“”]{12,})[\"”]")
 
 SMALL = 100
@@ -38,7 +40,7 @@ def shows(text: str, claim: str) -> bool:
     """Whether a claim stands in a text, however it is written there."""
     if _NUMBER.fullmatch(claim):
         return bool(_values(claim) & _numbers(text))
-    return _plain(claim) in _plain(text)
+    return f" {_plain(claim)} " in f" {_plain(text)} "
 
 
 def unshown(result: str, seen: Iterable[str]) -> list[str]:
@@ -61,17 +63,27 @@ def _small(number: str) -> bool:
 
 
 def _numbers(text: str) -> set[str]:
-    return {value for number in _NUMBER.findall(text) for value in _values(number)}
+    """The values of all numbers; what is written without a gap (a row, a date) is many."""
+    values = set[str]()
+    for number in _NUMBER.findall(text):
+        values |= _values(number)
+        if not _PARTED.fullmatch(number):
+            for field in number.split(","):
+                dots = "." if field.count(".") > 1 else ""
+                for part in (field, *re.split(rf"[:/{dots}-]", field)):
+                    values |= _values(part)
+    return values
 
 
 def _values(number: str) -> set[str]:
     """A number in the ways in which it may be written elsewhere: 1,204.50 is 1204.5."""
     values = {number}
-    for bare in (number.replace(",", ""), number.replace(".", "").replace(",", ".")):
-        try:
+    for thousands, decimal in (",.", ".,"):
+        point = re.escape(decimal)
+        grouped = rf"\d{{1,3}}(?:{re.escape(thousands)}\d{{3}})+(?:{point}\d+)?"
+        if re.fullmatch(rf"{grouped}|\d+(?:{point}\d+)?", number):
+            bare = number.replace(thousands, "").replace(decimal, ".")
             values.add(f"{float(bare):.10g}")
-        except ValueError:
-            continue
     parts = re.split(r"[./:-]", number)
     if len(parts) >= 3 and all(part.isdigit() for part in parts):
         values.add("-".join(sorted(str(int(part)) for part in parts)))  # a date in another order
