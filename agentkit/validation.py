@@ -231,6 +231,9 @@ def _meant(
     hint = hints.get(key, hints.get(key.lower(), ""))
     if hint in known:
         return hint, f'did you mean "{hint}"?'
+    for name in (f"{key}s", key.removesuffix("s")):
+        if name in known:
+            return name, f'did you mean "{name}"?'
     for name in (key, hint):
         other = _elsewhere(name, chain, path)
         if other:

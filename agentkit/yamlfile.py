@@ -84,7 +84,10 @@ class Document:
         """Where a node stands; falls back to its parents, and last to the top of the file."""
         while path and path not in self.values:
             at_key, path = False, path[:-1]
-        if path in self.keys and (at_key or path in self.blocks):
+        span = self.values.get(path)
+        if path in self.keys and (
+            at_key or path in self.blocks or (span and span.start == span.end)
+        ):
             return self.place_of(self.keys[path])
         if path not in self.values:
             return Place(0, 0, 1)

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from agentkit.errors import closest
 from agentkit.workflow.node import Node, problem
 from agentkit.yamlfile import Document, NodePath
 
@@ -103,8 +104,10 @@ class Agent(Node):
 
 
 def is_agent_file(data: object) -> bool:
-    """Whether a file is about one agent."""
-    return isinstance(data, dict) and "objective" in data and "steps" not in data
+    """Whether a file is about one agent, or was meant to be."""
+    if not isinstance(data, dict) or "steps" in data:
+        return False
+    return any(closest(str(key), ["objective"]) for key in data)
 
 
 def as_workflow(document: Document) -> Document:

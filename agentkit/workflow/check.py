@@ -127,6 +127,7 @@ def _step(
     data: dict[str, Any],
 ) -> Iterator[Problem]:
     path: NodePath = ("steps", position)
+    where: NodePath
     loop = mapping(step.get("foreach"))
     variable = loop.get("as", "item") if loop else None
     if not isinstance(variable, str):
@@ -142,6 +143,10 @@ def _step(
         elif key == "foreach":
             yield from _fixed_text(document, (*here, "as"), loop.get("as"))
             yield from names.check((*here, "items"), loop.get("items"), position)
+        elif key == "agent" and isinstance(value, dict):
+            for computed in ("objective", "model"):
+                where = (*here, computed)
+                yield from names.check(where, value.get(computed), position, variable)
         else:
             yield from names.check(here, value, position, variable)
     if step.get("prompt") is not None:
@@ -150,7 +155,7 @@ def _step(
         shared = mapping(mapping(data.get("defaults")).get("prompt"))
         for key in ("system", "model"):
             if prompt.get(key) is None:
-                where: NodePath = ("defaults", "prompt", key)
+                where = ("defaults", "prompt", key)
                 yield from names.check(where, shared.get(key), position, variable)
         yield from _model(document, around, (*path, "prompt", "model"), prompt.get("model"))
         yield from _offered(document, around, (*path, "prompt", "tools"), prompt.get("tools"))
@@ -177,7 +182,8 @@ def _agent(
     yield from _offered(document, around, (*path, "tools"), agent.get("tools"))
     for index, check in enumerate(_list(agent.get("checks"))):
         here = (*path, "checks", index)
-        yield from _fixed_text(document, here, list(mapping(check).values()))
+        for key, value in mapping(check).items():
+            yield from _fixed_text(document, (*here, key), value)
         expression = mapping(check).get("expression")
         if isinstance(expression, str) and not is_expression(expression):
             try:

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from agentkit.hosts import HostPattern
-from agentkit.workflow.agents import Agent
+from agentkit.workflow.agents import SHARED, Agent
 from agentkit.workflow.node import Node
 from agentkit.workflow.node import problem as _problem
 
@@ -370,7 +370,7 @@ class Workflow(Node):
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema of a workflow file, for editors."""
+    """The JSON Schema of a workflow file, or of an agent's, for editors."""
     schema = _for_people(Workflow.model_json_schema(by_alias=True))
     properties = schema["properties"]
     name = {"pattern": f"^{NAME.pattern}$"}
@@ -399,10 +399,21 @@ def json_schema() -> dict[str, Any]:
     step["oneOf"] = [{"required": [action]} for action in ACTIONS]
     step["dependentRequired"] = {"with": ["uses"], "output_schema": ["prompt"]}
     schema["$defs"].pop("Output", None)
+    kinds = schema.pop("$defs")
+    agent, shared = kinds["Agent"], {key: properties[key] for key in SHARED}
+    kinds["AgentFile"] = {
+        **agent,
+        "properties": {**shared, **agent["properties"]},
+        "required": ["name", *agent["required"]],
+    }
+    kinds["Workflow"] = schema
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "agentkit workflow",
-        **schema,
+        "$defs": kinds,
+        "if": {"required": ["objective"], "not": {"required": ["steps"]}},
+        "then": {"$ref": "#/$defs/AgentFile"},
+        "else": {"$ref": "#/$defs/Workflow"},
     }
 
 

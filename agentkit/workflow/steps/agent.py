@@ -10,6 +10,7 @@ from typing import Any
 from agentkit.agent.budget import Budget
 from agentkit.agent.checks import Check, FitsSchema, Holds, Succeeds
 from agentkit.agent.run import REPORT, Order, Part, Surroundings, pursue
+from agentkit.errors import UserError
 from agentkit.ports import ChatModel
 from agentkit.workflow import expressions
 from agentkit.workflow.agents import Agent, AgentCheck
@@ -27,6 +28,8 @@ def perform(agent: Agent, model: ChatModel, services: Services, scope: Scope) ->
     The outputs are the answer (data where a check is a schema), why it ended, the name of the
     report, and what it took.  Raises what `agentkit.agent.run.pursue` raises.
     """
+    if not agent.objective.strip():
+        raise UserError("an agent needs an objective, and this one is empty")
     place = scope.report.place
     past = services.past(place["run"], place["step"], place["item"])
     caller = replace(scope.caller, offered=tuple(agent.tools))

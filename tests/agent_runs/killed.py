@@ -1,0 +1,344 @@
+"""An agent whose process is killed at every write to the journal, and what comes of the run.
+
+    python -m tests.agent_runs.killed before|after|twice FOLDER
+
+For each n a child works on the same objective and kills itself before (or after) its n-th write,
+until one comes through; another child goes on with the run to its end, which has to be that of the
+run that nobody disturbed.  `twice`: the one that goes on is killed, too.  This process imports all,
+opens nothing and has no threads, so that children are cheap.  Prints how many kills there were.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from agentkit.config import Settings, shipped
+from agentkit.events import ActFinished, AgentFinished, CheckFailed, LessonLearned
+from agentkit.journal import database
+from agentkit.journal.database import Database
+from agentkit.runtime import Runtime, Wish
+from agentkit.toolbox import Toolbox
+from agentkit.toolbox.sources import FolderSource, FunctionSource
+from tests.agent_runs.scripted import UNVERIFIED, Asked, Call, Play, ScriptedRuntime, diary
+
+OBJECTIVE = "Write alpha.txt and what belongs to it"
+LIMIT = 60
+"""Seconds that a child may take, on a machine with other things to do."""
+
+PAIRS = 12
+SEED = 4
+
+
+def calls(about: Asked) -> list[Call]:
+    """What belongs to each task."""
+    match about.task.split():
+        case ["Write", "alpha.txt", *_] if about.taught:
+            return [("read_diary", {"newest": 5})]
+        case ["Write", "alpha.txt", *_]:
+            wanted: list[Call] = [("append_line", {"text": "alpha"}), write("alpha.txt")]
+            return [*wanted, ("read_diary", {"newest": 7})] if about.rejected else wanted
+        case ["Write", name]:
+            return [write(name)]
+        case ["Note", what, *_]:
+            return [("append_line", {"text": what})]
+        case ["Correct", *_]:
+            return [write("total.txt")]
+    raise AssertionError(f"there is no task {about.task!r}")
+
+
+def write(name: str) -> Call:
+    return "write_file", {"path": name, "content": f"The text of {name}"}
+
+
+def look(call: Call) -> tuple[Call, str]:
+    tool, arguments = call
+    if tool == "append_line":
+        return ("read_diary", {"newest": 20}), arguments["text"]
+    if tool == "write_file":
+        return ("read_file", {"path": arguments["path"]}), "The text of"
+    return call, ""
+
+
+def more(about: Asked) -> list[str]:
+    """Two tasks after the first one, in the wrong order."""
+    told = about.values["done"].splitlines()
+    return ["Write beta.txt", "Note gamma in the diary"] if len(told) == 1 else []
+
+
+PLAY = Play(
+    calls,
+    found=lambda about: about.taught or "alpha" not in about.task,
+    more=more,
+    first=("Note",),
+    look=look,
+    spare=lambda about: ("read_diary", {"newest": 30 + len(about.made)}),
+)
+WISH = Wish(
+    tools=("list_files", "read_file", "write_file", "append_line", "read_diary"),
+    checks=[{"expression": "'total.txt' in files"}],
+    memory=False,
+)
+
+
+class Fuse:
+    """Kills the process before or after its n-th transaction."""
+
+    def __init__(self, when: str, count: int) -> None:
+        self.when, self.left = when, count
+
+    def light(self) -> None:
+        transaction = Database.write
+
+        @contextmanager
+        def write(database: Database) -> Iterator[Connection]:
+            self.left -= 1
+            if self.left == 0 and self.when == "before":
+                kill()
+            with transaction(database) as connection:
+                yield connection
+            if self.left == 0 and self.when == "after":
+                kill()
+
+        setattr(Database, "write", write)  # noqa: B010  mypy minds the other way
+
+
+def kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def hurry(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
+    """A kill loses nothing that the kernel has: the disk need not be waited for."""
+    configure(connection, record)
+    connection.execute("PRAGMA synchronous=OFF")
+
+
+configure = database._configure
+
+
+# -- children --------------------------------------------------------------------------------------
+
+
+class Failure(Exception):
+    """What a kill has led to, in a sentence."""
+
+
+def child(work: Callable[[], None], what: str, said: Path) -> bool:
+    """Whether it came through; False: it was killed as it should be.
+
+    `said` takes the traceback of one that failed.
+    """
+    sys.stdout.flush()
+    number = os.fork()
+    if number == 0:
+        signal.alarm(LIMIT)
+        try:
+            work()
+            os._exit(0)
+        except BaseException:
+            said.write_text(traceback.format_exc())
+            os._exit(1)
+    _, status = os.waitpid(number, 0)
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
+        return False
+    if os.WIFSIGNALED(status):
+        raise Failure(f"{what}: it hangs, {signal.Signals(os.WTERMSIG(status)).name}")
+    if os.WEXITSTATUS(status):
+        raise Failure(f"{what}: {said.read_text()[-1500:]}")
+    return True
+
+
+class Forked(ScriptedRuntime):
+    """With the tools that this process has loaded."""
+
+    @property
+    def toolbox(self) -> Toolbox:
+        return _toolbox(Diary.at)
+
+
+class Diary:
+    """Where the diary of this child is."""
+
+    at = Path()
+
+
+@cache
+def _toolbox(at: Path) -> Toolbox:
+    functions = FunctionSource()
+    functions.add(diary(at))
+    return Toolbox([_shipped, functions])
+
+
+_shipped = FolderSource(shipped("tools"), "shipped")
+
+
+def opened(base: Path) -> ScriptedRuntime:
+    Diary.at = base / "diary.txt"
+    return Forked(PLAY, Settings(home=base / "home"))
+
+
+def begin(base: Path) -> None:
+    """Start the run, or go on with it if it was begun."""
+    folder = base / "folder"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "seed.txt").write_text("It was here before.")
+    runtime = opened(base)
+    with runtime:
+        known = runtime.journal.runs()
+        if not known:
+            runtime.pursue(runtime.agent(WISH), OBJECTIVE, folder)
+            return
+        before, told = calls_of(runtime, known[0].id), set(doubtful(runtime, known[0].id))
+        if known[0].status != "succeeded":
+            runtime.resume(known[0].id)
+        compare_calls(runtime, known[0].id, before, told)
+
+
+def calls_of(runtime: Runtime, run: str) -> dict[str, tuple[str, Any]]:
+    return {call.id: (call.status, call.outcome) for call in runtime.journal.calls(run)}
+
+
+def doubtful(runtime: Runtime, run: str) -> dict[str, str]:
+    """What an agent was shown of the calls of which nobody knows what they did."""
+    return {
+        event.call: event.observation
+        for event in runtime.journal.agent_events(run)
+        if isinstance(event, ActFinished) and event.status == "unverified"
+    }
+
+
+def compare_calls(
+    runtime: ScriptedRuntime, run: str, before: dict[str, tuple[str, Any]], told: set[str]
+) -> None:
+    """What was finished stays as it was; what was in flight the model was told of."""
+    after = calls_of(runtime, run)
+    assert {id: after[id] for id in before} == before, "a call that is on record was made again"
+    in_flight = {id for id, (status, _) in after.items() if status == "running"}
+    said = doubtful(runtime, run)
+    assert set(said) == in_flight
+    assert all(UNVERIFIED in seen for seen in said.values())
+    new = in_flight & {id for id, (status, _) in before.items() if status == "running"} - told
+    shown = [made.seen for about in runtime.player.asked for made in about.made]
+    assert not new or any(UNVERIFIED in seen for seen in shown), "the model was not told"
+
+
+def outcome(base: Path) -> dict[str, Any]:
+    """What a run comes to."""
+    with opened(base) as runtime:
+        (run,) = runtime.journal.runs()
+        events = runtime.journal.agent_events(run.id)
+        folder = base / "folder"
+        report = (runtime.settings.runs_folder / run.id / "report.md").read_text()
+        return {
+            "status": run.status,
+            "outputs": run.outputs,
+            "tasks": runtime.tasks(run.id),
+            "lessons": [e.lesson for e in events if isinstance(e, LessonLearned)],
+            "faults": [(e.task, e.fault, e.final) for e in events if isinstance(e, CheckFailed)],
+            "ends": sum(isinstance(e, AgentFinished) for e in events),
+            "files": {path.name: path.read_text() for path in sorted(folder.iterdir())},
+            "diary": (base / "diary.txt").read_text(),
+            "report": "" if doubtful(runtime, run.id) else report,
+            "doubtful": bool(doubtful(runtime, run.id)),
+        }
+
+
+def compare(base: Path, expected: Path) -> None:
+    found, wanted = outcome(base), json.loads(expected.read_text())
+    found = json.loads(json.dumps(found))
+    if found.pop("doubtful"):
+        wanted["report"] = ""
+    del wanted["doubtful"]
+    for key, value in wanted.items():
+        assert found[key] == value, f"{key}:\n{found[key]}\n  and undisturbed:\n{value}"
+
+
+# -- this process ----------------------------------------------------------------------------------
+
+
+def warm_up(base: Path) -> None:
+    """Import what a run imports, after one that nobody disturbs; its outcome is kept."""
+    database._configure = hurry
+    modules, expected = base / "modules.json", base / "expected.json"
+
+    def undisturbed() -> None:
+        begin(base / "undisturbed")
+        expected.write_text(json.dumps(outcome(base / "undisturbed")))
+        loaded = [name for name in sys.modules if not name.startswith("agentkit_tool_")]
+        modules.write_text(json.dumps(loaded))
+
+    child(undisturbed, "undisturbed", base / "said")
+    for name in json.loads(modules.read_text()):
+        if name != "__main__":
+            importlib.import_module(name)
+    _shipped.scan()
+    gc.freeze()  # what is shared with the children stays shared
+
+
+def disturbed(base: Path, name: str, kills: list[tuple[str, int]]) -> int:
+    """One run that is killed in these ways, one after the other; how many kills came to pass."""
+    here, done = base / "disturbed", 0
+
+    def killed() -> None:
+        Fuse(*kills[done]).light()
+        begin(here)
+
+    def going_on() -> None:
+        begin(here)
+        compare(here, base / "expected.json")
+
+    shutil.rmtree(here, ignore_errors=True)
+    for _ in kills:
+        if child(killed, name, base / "said"):
+            break
+        done += 1
+    child(going_on, name, base / "said")
+    return done
+
+
+def main(how: str, base: Path) -> int:
+    warm_up(base)
+    kills, faults = 0, list[str]()
+    for name, ways in plan(how):
+        try:
+            done = disturbed(base, name, ways)
+        except Failure as failure:
+            faults.append(str(failure))
+            continue
+        kills += done
+        if how != "twice" and not done:
+            break
+    print("\n".join([*faults, f"{kills} kills"]))
+    return len(faults)
+
+
+def plan(how: str) -> Iterator[tuple[str, list[tuple[str, int]]]]:
+    """The kills of each run."""
+    if how == "twice":
+        chance = random.Random(SEED)
+        for _ in range(PAIRS):
+            ways = [(chance.choice(("before", "after")), chance.randint(2, 60)) for _ in range(2)]
+            yield f"{ways}", ways
+        return
+    for count in range(1, 1000):
+        yield f"{how} write {count}", [(how, count)]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], Path(sys.argv[2])))
