@@ -91,7 +91,7 @@ def asked(request: ChatRequest) -> Asked:
     made: list[Made] = []
     rejected = False
     calls: dict[str, ToolCall] = {}
-    for message in _kept(request):
+    for message in kept(request):
         calls |= {call.id: call for call in message.tool_calls}
         if message.role == "tool":
             call = calls[message.tool_call_id]
@@ -115,7 +115,7 @@ def _phase(request: ChatRequest) -> str:
     return found[0]
 
 
-def _kept(request: ChatRequest) -> Iterator[Message]:
+def kept(request: ChatRequest) -> Iterator[Message]:
     """The conversation without the question at its end."""
     *before, last = request.messages
     yield from before
@@ -124,6 +124,25 @@ def _kept(request: ChatRequest) -> Iterator[Message]:
         yield last
     else:
         yield replace(last, content=_patterns()[phase].sub("", last.content))
+
+
+def stem(request: ChatRequest) -> list[Message]:
+    """What is kept of a request: all but the question at its end."""
+    *before, last = kept(request)
+    text = last.content.rstrip()
+    return [*before, replace(last, content=text)] if text or last.tool_calls else before
+
+
+def continues(before: ChatRequest, later: ChatRequest) -> bool:
+    """Whether not a word of what is kept has changed; the last turn may have grown."""
+    *same, last = stem(before)
+    messages = later.messages
+    grown = messages[len(same)]
+    return (
+        list(messages[: len(same)]) == same
+        and replace(grown, content="") == replace(last, content="")
+        and grown.content.startswith(last.content)
+    )
 
 
 @cache

@@ -70,8 +70,14 @@ def test_a_task_that_runs_stays_in_the_order_and_one_that_is_over_leaves_it() ->
 
 @pytest.mark.parametrize(
     "again",
-    ["Read notes.txt", "read the notes.txt", "NOTES.TXT read", "  read\n notes.txt ", "notes.txt read!"],
-)  # fmt: skip
+    [
+        "Read notes.txt",
+        "read the notes.txt",
+        "NOTES.TXT read",
+        "  read\n notes.txt ",
+        "read notes.txt!",
+    ],
+)
 def test_the_same_words_in_another_dress_are_the_same_task(again: str) -> None:
     assert refusals(listed("Read notes.txt"), again) == ["it is there already: Read notes.txt"]
 
