@@ -263,7 +263,8 @@ class TasksOrdered(AgentEvent):
 class CheckFailed(AgentEvent):
     """What a task or the whole objective (no task) has to be was not so, and why.
 
-    `result` is what was rejected; `final` False: the same attempt goes on.
+    `result` is what was rejected; `final` False: the same attempt goes on, with a call of one of
+    `tools`, if any are named.
     """
 
     task: str
@@ -271,6 +272,7 @@ class CheckFailed(AgentEvent):
     fault: str
     result: str = ""
     final: bool = True
+    tools: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

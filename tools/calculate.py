@@ -35,7 +35,7 @@ Number = Fraction | float
 
 @tool
 def calculate(expression: str) -> str:
-    """Work out arithmetic such as 3 * (4 + 5) or 15% of 80.
+    """Work out arithmetic such as 3 * (4 + 5) or 15% of 80: numbers, not files.
 
     Args:
         expression: Numbers, + - * / // % ** ( ), and functions such as sqrt, round, sum, max, log.

@@ -25,6 +25,12 @@ SHOWN = 200
 """Entries that are listed; the others are counted."""
 SEEN = 50_000
 """Entries that are looked at."""
+BEGINNINGS = 30
+"""Files of which the first line is shown."""
+BEGINNING = 60
+"""Characters of it."""
+SMALL = 100_000
+"""Bytes of a file that is opened for its first line."""
 DEEPEST = 30
 """Folders in folders."""
 WILD = frozenset("*?[")
@@ -35,6 +41,7 @@ def list_files(
     path: ReadPath = Path(),
     pattern: Annotated[str, Field(pattern=r"^[\w./-]*(\*\*/)?[\w.-]*\*?[\w.-]*$")] = "*",
     recursive: bool = False,
+    first_lines: bool = False,
     *,
     context: ToolContext,
 ) -> str:
@@ -44,6 +51,7 @@ def list_files(
         path: The folder.
         pattern: Only names such as *.py.
         recursive: Also look into its folders.
+        first_lines: Show how each text file begins.
     """
     place = context.files.locate(path)
     if place.is_file():
@@ -59,6 +67,9 @@ def list_files(
     if not found:
         return _nothing([name for name, _ in entries], pattern, recursive)
     lines = [_name(path / name) + about for name, about in found[:SHOWN]]
+    if first_lines:
+        begun = [_first_line(path / name, context) for name, _ in found[:BEGINNINGS]]
+        lines[: len(begun)] = map("".join, zip(lines, begun, strict=False))
     if len(found) > SHOWN:
         least = "at least " if len(entries) == SEEN else ""
         lines.append(f"[{least}{len(found) - SHOWN} more: choose with path and pattern]")
@@ -89,6 +100,16 @@ def _about(path: Path, folder: int, context: ToolContext) -> str:
     if stat.S_ISDIR(found.st_mode):
         return "/"
     return f"  {human_bytes(found.st_size)}" if stat.S_ISREG(found.st_mode) else "  (no plain file)"
+
+
+def _first_line(path: Path, context: ToolContext) -> str:
+    """How a text begins, to stand after its size; nothing of a folder, or of what is no text."""
+    try:
+        text = context.files.read(path, limit=SMALL).decode()
+    except (ToolError, UnicodeDecodeError):
+        return ""
+    line = next((line for line in text.splitlines() if line.strip()), "").strip()
+    return f"  {line[:BEGINNING]}" if line.isprintable() and line else ""
 
 
 def _name(path: Path) -> str:

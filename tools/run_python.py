@@ -103,6 +103,11 @@ def _hint(result: JobResult, code: str) -> str:
 
 ADVICE = (
     (
+        r"No module named 'pandas'",
+        "There is no pandas. Use csv: rows = list(csv.DictReader(open('FILE.csv'))); each value is "
+        "text, so float(row['COLUMN']).",
+    ),
+    (
         r"ModuleNotFoundError",
         "Only the standard library is there: use csv, json, statistics, re instead.",
     ),

@@ -30,6 +30,12 @@ PAGER = "read_more"
 LOOK = "list_files"
 """Shows what there is."""
 
+SEARCH = "search_files"
+"""Shows lines of files."""
+
+LITTLE = 2400
+"""Bytes of files that are read as a whole before anything else: about 700 tokens."""
+
 MOST = 60
 """Files or addresses that are offered as an enumeration; of more, the model knows the name."""
 
@@ -41,6 +47,9 @@ OUTSIDE = re.compile(r"(?:^|[\s'\"`(=])[~/](?=[\w.])")
 
 ANYWHERE = {"type": "string", "pattern": r"^[~/][^\n]{1,200}$"}
 INSIDE = {"type": "string", "pattern": r"^[A-Za-z0-9_][^\n\\]{0,120}$"}
+
+FILE = re.compile(r"(?<![\w./~-])(?:[\w-]+/)*[\w-]+\.[a-z][a-z0-9]{0,4}\b(?![\w/])")
+"""The name of a file, maybe with folders before it."""
 
 URL = re.compile(r"https?://[^\s<>\"'`)\]}|\\]+[^\s<>\"'`)\]}|\\.,;:]")
 
@@ -108,9 +117,28 @@ class ToolHands:
         return ToolSchema(tool, told.description, told.parameters, parameters)
 
     def first_look(self) -> tuple[str, dict[str, Any]] | None:
-        """The folder of the run, unless it is empty."""
-        there = LOOK in self.tools and next(self._paths(folders=False), None)
-        return (LOOK, {}) if there else None
+        """What is in the folder of the run: all lines if they are few, or names and beginnings."""
+        files = [self.caller.folder / path for path in self._paths(folders=False)]
+        if not files:
+            return None
+        if SEARCH in self.tools and sum(path.stat().st_size for path in files) <= LITTLE:
+            return SEARCH, {"pattern": "."}
+        if LOOK in self.tools:
+            return LOOK, {"recursive": True, "first_lines": True}
+        return None
+
+    def missing(self, text: str, seen: Sequence[str]) -> list[str]:
+        """Files that a text names, and that neither are in the folder nor were ever seen there."""
+        known = "\n".join(seen)
+        return [
+            name
+            for name in dict.fromkeys(FILE.findall(URL.sub(" ", text)))
+            if name not in known and not (self.caller.folder / name).exists()
+        ]
+
+    def changes(self, tool: str) -> bool:
+        """Whether a tool may change files."""
+        return bool({"writes", "executes"} & set(self.caller.tools[tool].effects))
 
     def new_call(self) -> str:
         """An id."""

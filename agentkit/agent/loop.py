@@ -7,6 +7,7 @@ on record when the loop goes on, and only then it counts.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,8 +17,8 @@ from agentkit import events as ev
 from agentkit.agent import claims, guard
 from agentkit.agent.budget import Budget, Spent, StopReason, limit_hit
 from agentkit.agent.checks import Check
-from agentkit.agent.hands import LOOK, Seen
-from agentkit.agent.mind import Garbled, Mind
+from agentkit.agent.hands import Seen
+from agentkit.agent.mind import Garbled, Mind, Move
 from agentkit.agent.report import write_report
 from agentkit.agent.state import AgentState
 from agentkit.agent.tasks import Similar, Task, by_words
@@ -32,8 +33,8 @@ SHOWN = 0.2
 COMPLETE = 0.5
 """How likely the model has to find the objective reached, for no more tasks to be asked for."""
 
-ALONE = 0.9
-"""How likely a task has to need no tool, for the model to answer at once."""
+CHANGING = 0.6
+"""How likely a task has to be to change files, for an answer without a change to be too early."""
 
 LESSONS = 3
 """The newest lessons stand in the prompt."""
@@ -46,6 +47,9 @@ UNREADABLE = "garbled"
 
 NOT_DONE = ("retry", "failed", UNREADABLE)
 """Statuses of calls after which a result that claims something comes too early."""
+
+CALL = re.compile(r'\{\s*"name"\s*:|</?tool_call>')
+"""A call that a model wrote as text."""
 
 REFUSED = "refused"
 """The status of a call that was not made."""
@@ -66,6 +70,12 @@ class Hands(Protocol):
 
     def first_look(self) -> tuple[str, Mapping[str, Any]] | None:
         """The call that shows what there is, if there is one."""
+
+    def missing(self, text: str, seen: Sequence[str]) -> list[str]:
+        """Files that a text names, and that neither are there nor were ever seen."""
+
+    def changes(self, tool: str) -> bool:
+        """Whether a tool may change files."""
 
     def new_call(self) -> str:
         """An id for a call."""
@@ -157,13 +167,20 @@ class Loop:
         if self._limit() or not self._running(task):
             return
         result = result or self.mind.result(self.state, task.text)
-        fault = self._fault(task, result)
-        if fault and self.state.objections(task) < OBJECTIONS:
-            yield from self._reject(task, result, fault, final=False)
-            return
+        fault, remedy = self._fault(task, result)
+        final = self.state.objections(task) >= OBJECTIONS
         if fault:
-            yield from self._reject(task, result, fault)
-        yield from self._end(task, result)
+            yield from self._say(
+                ev.CheckFailed,
+                task=task.id,
+                check="shown",
+                fault=fault,
+                result=result,
+                final=final,
+                tools=remedy,
+            )
+        if not fault or final:
+            yield from self._end(task, result)
 
     def _end(self, task: Task, result: str) -> Iterator[ev.Event]:
         """The end of a task; after a rejection the next attempt, as long as there is one."""
@@ -191,12 +208,6 @@ class Loop:
         elif over:
             yield from self._what_is_missing(self.state.tasks[over[0]])
 
-    def _reject(
-        self, task: Task, result: str, fault: str, *, final: bool = True
-    ) -> Iterator[ev.Event]:
-        about = {"task": task.id, "check": "shown", "fault": fault, "result": result}
-        yield from self._say(ev.CheckFailed, **about, final=final)
-
     def _steps(self, task: Task) -> Generator[ev.Event, None, str]:
         """Calls, until the model answers or must not go on; its answer, or nothing."""
         while len(self.state.steps(task)) < self.budget.steps_per_task:
@@ -209,7 +220,7 @@ class Loop:
                 yield from self._look_around(task)
                 steps = self.state.steps(task)
             schemas = self._possible(steps)
-            must = self._must_look(task, steps) and any(schemas.values())
+            must = self.state.objected is not None and any(schemas.values())
             try:
                 move = self.mind.move(self.state, schemas, must=must)
             except Garbled as fault:
@@ -217,9 +228,9 @@ class Loop:
                 continue
             if not move.tool:
                 return move.said
-            advice = self._advice(steps, move.tool, move.arguments)
-            if advice == "answer":
-                return ""
+            advice = self._advice(steps, move)
+            if advice == "answer" or (advice == "warn" and self._worked(steps, move)):
+                return ""  # it has what it asks for
             yield from self._act(task, move.tool, move.arguments, advice=advice, thought=move.said)
         return ""
 
@@ -228,14 +239,6 @@ class Loop:
         first = self.hands.first_look()
         if first is not None and not self.state.acts():
             yield from self._act(task, *first)
-
-    def _must_look(self, task: Task, steps: Sequence[guard.Step]) -> bool:
-        """Whether an answer would be too early: nothing was looked at, or a result was rejected."""
-        if self.state.turns and self.state.turns[-1].kind == "fault":
-            return True
-        if any(step.tool != LOOK for step in steps):
-            return False
-        return self.mind.likely(self.state, "alone", task=task.text) < ALONE
 
     def _act(
         self,
@@ -276,15 +279,22 @@ class Loop:
         done = set(guard.made(steps)) if self.guarded else set()
         out = guard.left_out(steps) if self.guarded else set()
         said = [self.state.objective, *(act.step.text for act in self.state.acts())]
-        return {
-            name: None if name in out else self.hands.schema(name, done, said)
-            for name in self.tools
-        }
+        wanted = self.state.objected or self.tools
+        offered = [name for name in self.tools if name in wanted and name not in out]
+        return {name: self.hands.schema(name, done, said) for name in offered or self.tools}
 
-    def _advice(
-        self, steps: Sequence[guard.Step], tool: str, arguments: Mapping[str, Any]
-    ) -> guard.Advice:
-        return guard.advice(steps, tool, arguments) if self.guarded else "go"
+    def _worked(self, steps: Sequence[guard.Step], move: Move) -> bool:
+        """Whether the same call gave something before."""
+        same = guard.fingerprint(move.tool, move.arguments)
+        return any(
+            step.status == "returned" and guard.fingerprint(step.tool, step.arguments) == same
+            for step in steps
+        )
+
+    def _advice(self, steps: Sequence[guard.Step], move: Move) -> guard.Advice:
+        if not self.guarded or not move.tool:
+            return "go"
+        return guard.advice(steps, move.tool, move.arguments)
 
     def _start(self, task: Task, attempt: int, recalled: str = "") -> Iterator[ev.Event]:
         lessons = "\n".join(f"- {lesson}" for lesson in self.state.lessons[-LESSONS:])
@@ -298,22 +308,38 @@ class Loop:
 
     # -- checks ----------------------------------------------------------------------------------
 
-    def _fault(self, task: Task, result: str) -> str:
-        """What is wrong with a result, as far as code and a question can tell."""
+    def _fault(self, task: Task, result: str) -> tuple[str, tuple[str, ...]]:
+        """What is wrong with a result, as far as code and a question can tell, and the tools that
+        can mend it, if only some can.
+        """
         if not result:
-            return "there is no result"
+            return "there is no result", ()
+        if CALL.search(result):
+            return "a call that is written into an answer is not made: make it", ()
         if claims.admits_nothing(result):
-            return ""
+            return "", ()
+        able = tuple(tool for tool in self.tools if self.hands.changes(tool))
+        missing = self.hands.missing(task.text, [act.step.text for act in self.state.acts()])
+        if missing and able:
+            return f"there is no file {missing[0]} yet: write it", able
         steps = self.state.steps(task)
-        if not steps:
-            return ""
-        if steps[-1].status in NOT_DONE:
-            return f"the last call did not work: make a better one of {steps[-1].tool} or another"
-        unshown = claims.unshown(result, self._known())
+        if self._should_have_changed(task, able):
+            return "nothing was written or changed yet", able
+        if steps and steps[-1].status in NOT_DONE:
+            return f"the last call did not work: make a better one of {steps[-1].tool}", ()
+        unshown = claims.unshown(result, self._known()) if steps else []
         if unshown:
-            return f"no tool has shown this: {', '.join(unshown[:5])}"
-        sure = self.mind.likely(self.state, "found", task=task.text, result=result)
-        return "" if sure >= SHOWN else "the tools have not shown it"
+            return f"no tool has shown this: {', '.join(unshown[:5])}", ()
+        if steps and self.mind.likely(self.state, "found", task=task.text, result=result) < SHOWN:
+            return "the tools have not shown it", ()
+        return "", ()
+
+    def _should_have_changed(self, task: Task, able: Sequence[str]) -> bool:
+        """Whether the task is to change files, and no call did."""
+        did = any(a.step.tool in able and a.step.status == "returned" for a in self.state.acts())
+        if not able or did:
+            return False
+        return self.mind.likely(self.state, "changing", task=task.text) >= CHANGING
 
     def _known(self) -> list[str]:
         """All that a result may rest on: what was asked, what was called, what came of it."""

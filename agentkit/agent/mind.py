@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -35,6 +36,11 @@ from agentkit.yamlfile import load
 
 DONE = "done"
 """The choice that is no task."""
+
+PYTHON = "run_python"
+
+CODE = re.compile(r"```(?:python|py)\n(.*?)(?:\n```|\Z)", re.DOTALL)
+"""A program in Markdown."""
 
 CALL_TOKENS = 700
 RESULT_TOKENS = 300
@@ -110,7 +116,7 @@ class Mind:
             parallel_tool_calls=False,
         )
         if not done.tool_calls:
-            return Move(done.text.strip())
+            return _as_call(done.text, schemas) or Move(done.text.strip())
         call = done.tool_calls[0]
         if done.finish_reason == "length":
             raise Garbled(f"the call was cut off after {CALL_TOKENS} tokens: write less in one")
@@ -217,6 +223,14 @@ class Mind:
             raise Cancelled
         self.costs.append((phase, completion.usage))
         return completion
+
+
+def _as_call(text: str, schemas: Mapping[str, ToolSchema | None]) -> Move | None:
+    """A program in an answer is meant to be run: models of code write calls like that."""
+    block = CODE.search(text)
+    if block is None or schemas.get(PYTHON) is None:
+        return None
+    return Move(text[: block.start()].strip(), PYTHON, {"code": block[1].strip()})
 
 
 def _parsed(text: str) -> dict[str, Any]:

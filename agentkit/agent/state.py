@@ -38,6 +38,8 @@ class Turn:
     task: str = ""
     attempt: int = 0
     act: Act | None = None
+    tools: tuple[str, ...] = ()
+    """Those that can mend what was rejected, if only some can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +163,16 @@ class AgentState:
             return replace(self, failed_checks=failed, rejected=event, taught=False)
         attempt = self.tasks[event.task].attempts
         return self._plus(Turn("result", event.result, event.task, attempt))._plus(
-            Turn("fault", event.fault, event.task, attempt)
+            Turn("fault", event.fault, event.task, attempt, tools=event.tools)
         )
+
+    @property
+    def objected(self) -> tuple[str, ...] | None:
+        """The tools that may be called after a result was not accepted, if only some; None: it was,
+        or a call was made since.
+        """
+        last = self.turns[-1] if self.turns else None
+        return last.tools if last and last.kind == "fault" else None
 
     def objections(self, task: Task) -> int:
         """How often a result of the running attempt was rejected, and the attempt went on."""
