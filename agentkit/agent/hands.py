@@ -42,13 +42,13 @@ MOST = 60
 LOOKED_AT = 2000
 """Entries of folders that are looked at for files to offer."""
 
-OUTSIDE = re.compile(r"(?:^|[\s'\"`(=])[~/](?=[\w.])")
+OUTSIDE = re.compile(r"(?:^|[\s'\"`(=])~?/(?=[\w.])")
 """Something said about a path that does not lie in the folder of the run."""
 
 ANYWHERE = {"type": "string", "pattern": r"^[~/][^\n]{1,200}$"}
 INSIDE = {"type": "string", "pattern": r"^[A-Za-z0-9_][^\n\\]{0,120}$"}
 
-FILE = re.compile(r"(?<![\w./~-])(?:[\w-]+/)*[\w-]+\.[a-z][a-z0-9]{0,4}\b(?![\w/])")
+FILE = re.compile(r"(?<![\w./~-])(?:[\w-]+/)*[\w-]+\.(?:[a-z][a-z0-9]{1,4}|[chr])\b(?![\w/])")
 """The name of a file, maybe with folders before it."""
 
 URL = re.compile(r"https?://[^\s<>\"'`)\]}|\\]+[^\s<>\"'`)\]}|\\.,;:]")
@@ -118,7 +118,8 @@ class ToolHands:
 
     def first_look(self) -> tuple[str, dict[str, Any]] | None:
         """What is in the folder of the run: all lines if they are few, or names and beginnings."""
-        files = [self.caller.folder / path for path in self._paths(folders=False)]
+        there = (self.caller.folder / path for path in self._paths(folders=False))
+        files = [path for path in there if path.is_file()]  # no link that leads nowhere
         if not files:
             return None
         if SEARCH in self.tools and sum(path.stat().st_size for path in files) <= LITTLE:

@@ -1,0 +1,345 @@
+"""What does not exist cannot be called for; a call from before a crash is not made again blindly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from agentkit.agent.guard import fingerprint
+from agentkit.agent.hands import MOST, ToolHands
+from agentkit.errors import ApprovalNeeded, Cancelled
+from agentkit.messages import ToolSchema
+
+from .player import Stage
+
+TOOLS = ("list_files", "read_file", "write_file", "search_files", "fetch_url", "read_more", "now")
+
+
+def hands(
+    stage: Stage, *tools: str, earlier: dict[str, tuple[str, Any]] | None = None, budget: int = 200
+) -> ToolHands:
+    return ToolHands(
+        stage.caller(),
+        tools or TOOLS,
+        stage.diary,
+        stage.cancel,
+        lambda text: len(text.split()),
+        budget,
+        earlier or {},
+    )
+
+
+def allowed(
+    stage: Stage, tool: str, *done: tuple[str, dict[str, Any]], said: Sequence[str] = ()
+) -> ToolSchema | None:
+    made = {fingerprint(name, arguments) for name, arguments in done}
+    return hands(stage).schema(tool, made, ["Do it.", *said])
+
+
+def fits(schema: ToolSchema | None, **arguments: Any) -> bool:
+    assert schema is not None
+    assert isinstance(schema.allowed, dict)
+    return Draft202012Validator(schema.allowed).is_valid(arguments)
+
+
+# -- files -----------------------------------------------------------------------------------------
+
+
+def test_only_files_that_are_there_can_be_read(stage: Stage) -> None:
+    stage.file("a.txt", "a")
+    stage.file("data/b.csv", "b")
+    schema = allowed(stage, "read_file")
+
+    assert fits(schema, path="a.txt")
+    assert fits(schema, path="data/b.csv")
+    for path in ("c.txt", "b.csv", "data", ".", "/etc/passwd", "../a.txt", "~/a.txt", ""):
+        assert not fits(schema, path=path)
+
+
+def test_hidden_files_are_not_offered(stage: Stage) -> None:
+    stage.file(".secret", "x")
+    stage.file(".git/config", "x")
+    stage.file("a.txt", "a")
+
+    schema = allowed(stage, "read_file")
+
+    assert not fits(schema, path=".secret")
+    assert not fits(schema, path=".git/config")
+
+
+def test_a_tool_for_folders_takes_folders_and_no_files(stage: Stage) -> None:
+    stage.file("data/b.csv", "b")
+    schema = allowed(stage, "list_files")
+
+    assert fits(schema, path=".")
+    assert fits(schema, path="data")
+    assert not fits(schema, path="data/b.csv")
+
+
+def test_what_was_read_is_left_out(stage: Stage) -> None:
+    stage.file("a.txt", "a")
+    stage.file("b.txt", "b")
+    schema = allowed(stage, "read_file", ("read_file", {"path": "a.txt"}))
+
+    assert fits(schema, path="b.txt")
+    assert not fits(schema, path="a.txt")
+
+
+def test_if_all_was_read_all_may_be_read_again(stage: Stage) -> None:
+    stage.file("a.txt", "a")
+    schema = allowed(stage, "read_file", ("read_file", {"path": "a.txt"}))
+
+    assert fits(schema, path="a.txt", start=2)
+
+
+def test_a_path_outside_is_possible_only_where_one_was_named(stage: Stage) -> None:
+    stage.file("a.txt", "a")
+
+    assert not fits(allowed(stage, "read_file", said=["and/or more"]), path="/data/b.txt")
+    assert fits(allowed(stage, "read_file", said=["It lies in /data/b.txt"]), path="/data/b.txt")
+    assert fits(allowed(stage, "read_file", said=["see ~/notes"]), path="~/notes")
+
+
+def test_of_very_many_files_the_name_is_left_to_the_model(stage: Stage) -> None:
+    for number in range(MOST + 1):
+        stage.file(f"{number}.txt", "x")
+
+    assert fits(allowed(stage, "read_file"), path="another.txt")
+
+
+def test_a_file_to_write_lies_inside(stage: Stage) -> None:
+    schema = allowed(stage, "write_file")
+
+    for path in ("new.txt", "data/new.txt", "_x"):
+        assert fits(schema, path=path, content="x")
+    for path in ("/tmp/new.txt", "~/new.txt", "../new.txt", "", "a\nb"):
+        assert not fits(schema, path=path, content="x")
+
+
+def test_a_file_to_write_may_lie_where_the_objective_says(stage: Stage) -> None:
+    schema = hands(stage).schema("write_file", set(), ["Write it to /data/out.txt"])
+    by_a_page = hands(stage).schema("write_file", set(), ["Do it.", "Write it to /data/out.txt"])
+
+    assert fits(schema, path="/data/out.txt", content="x")
+    assert not fits(by_a_page, path="/data/out.txt", content="x")
+
+
+def test_the_prompt_tells_of_a_tool_as_ever(stage: Stage) -> None:
+    there = hands(stage)
+    (before,) = (one for one in there.schemas() if one.name == "read_file")
+    stage.file("a.txt", "a")
+    now = there.schema("read_file", set(), ["Do it."])
+
+    assert now is not None
+    assert (now.name, now.description, now.parameters) == (
+        before.name,
+        before.description,
+        before.parameters,
+    )
+    assert before.allowed is None
+
+
+# -- addresses -------------------------------------------------------------------------------------
+
+PAGE = "https://example.org/a"
+
+
+def test_only_addresses_that_were_seen_can_be_fetched_and_others_of_their_site(
+    stage: Stage,
+) -> None:
+    schema = allowed(stage, "fetch_url", said=[f"It stands in {PAGE}."])
+
+    assert fits(schema, url=PAGE)
+    assert fits(schema, url="https://example.org/other?page=2")
+    for url in (
+        "https://example.com/a",
+        "https://exampleXorg/a",
+        "https://example.org.evil.net/a",
+        "http://example.org/a",
+    ):
+        assert not fits(schema, url=url)
+
+
+def test_an_address_that_was_fetched_is_left_out_of_those_to_choose_from(stage: Stage) -> None:
+    schema = allowed(stage, "fetch_url", ("fetch_url", {"url": PAGE}), said=[PAGE, f"{PAGE}/b"])
+
+    assert schema is not None
+    assert isinstance(schema.allowed, dict)
+    options = schema.allowed["properties"]["url"]["anyOf"]
+    assert [one["enum"] for one in options if "enum" in one] == [[f"{PAGE}/b"]]
+
+
+def test_where_no_address_was_seen_the_model_may_know_one(stage: Stage) -> None:
+    assert fits(allowed(stage, "fetch_url"), url="https://example.net/")
+
+
+# -- tools that can do nothing ---------------------------------------------------------------------
+
+
+def test_read_more_is_there_only_when_something_was_cut(stage: Stage) -> None:
+    assert allowed(stage, "read_more") is None
+    there = hands(stage, budget=20)
+    stage.file("long.txt", "word " * 100)
+    seen = there.act("abc234", "read_file", {"path": "long.txt"})
+
+    assert "read_more" in seen.text
+    schema = there.schema("read_more", set(), ["Do it."])
+    assert fits(schema, id="abc234")
+    assert not fits(schema, id="xyz789")
+
+
+def test_a_tool_without_arguments_can_do_nothing_new_after_it_was_called(stage: Stage) -> None:
+    def ring() -> str:
+        """Ring the bell."""
+        return "It rings."
+
+    stage.functions.append(ring)
+    there = hands(stage, "ring")
+
+    assert there.schema("ring", set(), ["Do it."]) is not None
+    assert there.schema("ring", {fingerprint("ring", {})}, ["Do it."]) is None
+
+
+# -- the first look --------------------------------------------------------------------------------
+
+
+def test_there_is_nothing_to_look_at_in_an_empty_folder_or_without_a_tool_for_it(
+    stage: Stage,
+) -> None:
+    assert hands(stage).first_look() is None
+    stage.file(".hidden", "x")
+    assert hands(stage).first_look() is None
+    stage.file("a.txt", "x")
+    assert hands(stage, "read_file").first_look() is None
+
+
+def test_the_first_look_shows_names_and_does_not_break_on_odd_ones(stage: Stage) -> None:
+    stage.file("data/a.txt", "one line")
+    (stage.folder / "nowhere.txt").symlink_to("gone")
+    there = hands(stage)
+    first = there.first_look()
+
+    assert first is not None
+    seen = there.act("abc234", *first)
+    assert seen.status == "returned"
+    assert "data/a.txt" in seen.text
+
+
+# -- calls -----------------------------------------------------------------------------------------
+
+
+def test_a_call_is_made_and_on_record(stage: Stage) -> None:
+    stage.file("a.txt", "It is 4711.")
+
+    seen = hands(stage).act("abc234", "read_file", {"path": "a.txt"})
+
+    assert seen.status == "returned"
+    assert "It is 4711." in seen.text
+    assert stage.diary.calls == {"abc234": ("returned", "It is 4711.")}
+
+
+def test_a_call_that_waits_for_a_person_is_no_result(stage: Stage) -> None:
+    with pytest.raises(ApprovalNeeded):
+        hands(stage).act("abc234", "fetch_url", {"url": PAGE})
+
+
+def test_a_call_that_was_cancelled_is_no_result(stage: Stage) -> None:
+    stage.cancel.cancel()
+    stage.file("a.txt", "x")
+
+    with pytest.raises(Cancelled):
+        hands(stage).act("abc234", "read_file", {"path": "a.txt"})
+
+
+# -- calls from before a crash ---------------------------------------------------------------------
+
+
+def recalled(stage: Stage, earlier: dict[str, tuple[str, Any]]) -> tuple[str, str]:
+    arguments = {"path": "a.txt", "content": "new"}
+    seen = hands(stage, earlier=earlier).recall("abc234", "write_file", arguments)
+    return seen.status, seen.text
+
+
+def was_made(stage: Stage) -> bool:
+    return (stage.folder / "a.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome", "told"),
+    [
+        ("returned", {"path": "a.txt"}, '{"path": "a.txt"}'),
+        ("retry", "name a file", "did not work, correct the call: name a file"),
+        ("failed", "the disk is full", "failed, the same call will fail again: the disk is full"),
+    ],
+)
+def test_what_came_of_a_call_that_ended_is_on_record_and_it_is_not_made_again(
+    stage: Stage, status: str, outcome: Any, told: str
+) -> None:
+    found, text = recalled(stage, {"abc234": (status, outcome)})
+
+    assert found == status
+    assert told in text
+    assert not was_made(stage)
+    assert stage.diary.calls == {}
+
+
+@pytest.mark.parametrize("status", ["running", "cancelled"])
+def test_of_a_call_that_was_interrupted_nobody_knows_what_it_did(stage: Stage, status: str) -> None:
+    found, text = recalled(stage, {"abc234": (status, None)})
+
+    assert found == "unverified"
+    assert "effect unverified" in text
+    assert not was_made(stage)
+
+
+def test_a_call_that_never_reached_the_tool_is_made_now(stage: Stage) -> None:
+    found, _ = recalled(stage, {"other1": ("returned", None)})
+
+    assert found == "returned"
+    assert was_made(stage)
+    assert [*stage.diary.calls] == ["abc234"]
+
+
+def test_a_call_that_waited_for_a_person_is_made_again_under_another_id(stage: Stage) -> None:
+    found, _ = recalled(stage, {"abc234": ("needs_approval", "a person has to answer")})
+
+    assert found == "returned"
+    assert was_made(stage)
+    (again,) = stage.diary.calls
+    assert again != "abc234"
+
+
+def test_and_that_one_is_not_made_twice_either(stage: Stage) -> None:
+    first = hands(stage, earlier={"abc234": ("needs_approval", "?")})
+    first.recall("abc234", "write_file", {"path": "a.txt", "content": "new"})
+    (again,) = stage.diary.calls
+    (stage.folder / "a.txt").unlink()
+
+    found, _ = recalled(
+        stage, {"abc234": ("needs_approval", "?"), again: ("returned", {"path": "a.txt"})}
+    )
+
+    assert found == "returned"
+    assert not was_made(stage)
+
+
+# -- what is missing -------------------------------------------------------------------------------
+
+
+def test_files_that_a_text_names_and_that_are_not_there(stage: Stage) -> None:
+    stage.file("a.txt", "x")
+    there = hands(stage)
+
+    assert there.missing("Read a.txt and write data/b.csv, b.md.", []) == ["data/b.csv", "b.md"]
+    assert there.missing("Write b.md", ["it was named b.md once"]) == []
+    assert there.missing("Fetch https://example.org/a.html e.g. in 3.5 s", []) == []
+
+
+@pytest.mark.parametrize(
+    ("tool", "changes"), [("read_file", False), ("fetch_url", False), ("write_file", True)]
+)
+def test_which_tools_change_files(stage: Stage, tool: str, changes: bool) -> None:
+    assert hands(stage).changes(tool) is changes
