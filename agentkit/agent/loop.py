@@ -451,8 +451,11 @@ class Loop:
     # -- what a person says ----------------------------------------------------------------------
 
     def _listen(self) -> Iterator[ev.Event]:
-        """Read the letters; what cannot be done is answered with a refusal, on record."""
-        for letter in self.letters():
+        """Read the letters; what cannot be done is answered with a refusal, on record.
+
+        A pause comes last: what was said beside it is read by then, and would be lost.
+        """
+        for letter in sorted(self.letters(), key=lambda one: one.kind == "pause"):
             names = [name.strip() for name in letter.text.split(",") if name.strip()]
             open_ = self.state.tasks.order
             match letter.kind:
