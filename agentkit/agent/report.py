@@ -27,13 +27,19 @@ MARKS = {"done": "x", "failed": "!", "dropped": "-"}
 NAMED = ("path", "url", "query", "id", "audio", "command")
 """Arguments that say where something is from."""
 
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Characters that do something to a terminal, or to the order of others."""
+
+_MARKUP = re.compile(r"^(?=[ \t]*(?:#|(?:=+|-+)[ \t]*$))|(?=<[a-z/!?])|(?<=!)(?=\[)", re.I | re.M)
+"""Where a heading, HTML or a picture would begin."""
+
 _SENTENCE = re.compile(r"[^.!?\n]*(?:[.!?](?!\s|$)[^.!?\n]*)*[.!?]?\s*")
 
 
 def write_report(state: AgentState, reason: StopReason, answer: str) -> str:
     """Markdown; what tools and model said stands in it as text."""
     sources = [act for act in state.acts() if act.step.status == "returned"]
-    lines = [f"# {_line(state.objective)}", "", _with_sources(answer.strip(), sources), ""]
+    lines = [f"# {_line(state.objective)}", "", _with_sources(_text(answer.strip()), sources), ""]
     lines += [f"*{WHY[reason]}*", "", "## What was done", ""]
     for task in state.tasks.tasks:
         evidence = [n for n, act in enumerate(sources, 1) if act.call in task.evidence]
@@ -77,8 +83,13 @@ def _source(act: Act) -> str:
     values = ", ".join(
         f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in told.items()
     )
-    return "`" + _line(f"{act.step.tool}({values})").replace("`", "'")[:200] + "`"
+    called = " ".join(_UNSEEN.sub("\ufffd", f"{act.step.tool}({values})").split())
+    return "`" + called.replace("`", "'")[:200] + "`"
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())
+    return _text(" ".join(text.split()))
+
+
+def _text(text: str) -> str:
+    return _MARKUP.sub(r"\\", _UNSEEN.sub("\ufffd", text))

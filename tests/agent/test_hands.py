@@ -1,4 +1,4 @@
-"""What does not exist cannot be called for; a call from before a crash is not made again blindly."""
+"""What does not exist cannot be called for; a call from before a crash is not made again."""
 
 from __future__ import annotations
 
