@@ -48,6 +48,14 @@ OUTSIDE = re.compile(r"(?:^|[\s'\"`(=])~?/(?=[\w.])")
 ANYWHERE = {"type": "string", "pattern": r"^[~/][^\n]{1,200}$"}
 INSIDE = {"type": "string", "pattern": r"^[A-Za-z0-9_][^\n\\]{0,120}$"}
 
+FEW, LONG = 8, 400
+"""Entries of a list, and characters of a string, that are not bound otherwise."""
+
+PATTERNS = {
+    ("calculate", "expression"): "^(?:[0-9.+*/()%, ^-]|sum|mean|min|max|round|abs|sqrt|of)+$",
+}
+"""What a model may write where a person may write more: names are no numbers."""
+
 FILE = re.compile(r"(?<![\w./~-])(?:[\w-]+/)*[\w-]+\.(?:[a-z][a-z0-9]{1,4}|[chr])\b(?![\w/])")
 """The name of a file, maybe with folders before it."""
 
@@ -101,8 +109,13 @@ class ToolHands:
             if not kept:
                 return None
             properties["id"] = {"enum": kept}
+        for argument, about in properties.items():
+            _bind(tool, argument, about)
+        elsewhere = any(map(OUTSIDE.search, said))
         for argument, effect in found.touches.items():
             about = properties.get(argument, {})
+            if about.get("type") == "array" and not elsewhere:
+                del properties[argument]  # what lies in the folder is there anyway
             if about.get("type") != "string":
                 continue
             options: list[dict[str, Any]] = []
@@ -211,6 +224,16 @@ class ToolHands:
                     return
                 if not name.startswith("."):
                     yield str((Path(place) / name).relative_to(self.caller.folder))
+
+
+def _bind(tool: str, argument: str, about: dict[str, Any]) -> None:
+    """Keep an argument from going on for ever, which is what small models do in free strings."""
+    if about.get("type") == "array":
+        about.setdefault("maxItems", FEW)
+    if about.get("type") == "string" and "enum" not in about:
+        about.setdefault("maxLength", LONG)
+        if (tool, argument) in PATTERNS:
+            about["pattern"] = PATTERNS[tool, argument]
 
 
 def _addresses(

@@ -166,7 +166,7 @@ class Loop:
         result = yield from self._steps(task)
         if self._limit() or not self._running(task):
             return
-        result = result or self.mind.result(self.state, task.text)
+        result = result or self.mind.result(self.state)
         fault, remedy = self._fault(task, result)
         final = self.state.objections(task) >= OBJECTIONS
         if fault:
@@ -227,11 +227,11 @@ class Loop:
                 yield from self._act(task, "answer", {}, unreadable=str(fault))
                 continue
             if not move.tool:
-                return move.said
+                return move.answer
             advice = self._advice(steps, move)
             if advice == "answer" or (advice == "warn" and self._worked(steps, move)):
                 return ""  # it has what it asks for
-            yield from self._act(task, move.tool, move.arguments, advice=advice, thought=move.said)
+            yield from self._act(task, move.tool, move.arguments, advice=advice)
         return ""
 
     def _look_around(self, task: Task) -> Iterator[ev.Event]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -28,6 +27,8 @@ from agentkit.messages import (
     Constraint,
     JsonSchema,
     Message,
+    OneTool,
+    Regex,
     ToolSchema,
     Usage,
 )
@@ -37,10 +38,21 @@ from agentkit.yamlfile import load
 DONE = "done"
 """The choice that is no task."""
 
-PYTHON = "run_python"
+ANSWER = ToolSchema(
+    "answer",
+    "End the task with its result: what the tools have shown, or that it was not found.",
+    {
+        "type": "object",
+        "properties": {"text": {"type": "string", "maxLength": 600}},
+        "required": ["text"],
+    },
+)
+"""The way out, as a tool like any other: a model that has to call something says no more than it
+has to.
+"""
 
-CODE = re.compile(r"```(?:python|py)\n(.*?)(?:\n```|\Z)", re.DOTALL)
-"""A program in Markdown."""
+FENCES = {"code": "```python\n", "content": "```\n"}
+"""Arguments that are written outside of JSON, and what they begin with."""
 
 CALL_TOKENS = 700
 RESULT_TOKENS = 300
@@ -61,16 +73,16 @@ def prompts() -> Mapping[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """What the model does next: a call, with what it said before, or an answer in words."""
+    """What the model does next: a call, or (without a tool) an answer."""
 
-    said: str
+    answer: str = ""
     tool: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
 class Mind:
-    """One model, one set of tools, one conversation.
+    """One model, one set of tools (and the way out), one conversation.
 
     `costs` collects phase and usage of each question until somebody takes them.  Without `bound`
     no grammar binds the answers, without `shared` each phase begins with its own instruction: both
@@ -84,6 +96,9 @@ class Mind:
     shared: bool = True
     costs: list[tuple[str, Usage]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.tools = (ANSWER, *self.tools)
+
     def size(self, state: AgentState) -> int:
         """Tokens of the conversation so far."""
         return self.model.count_tokens(messages(state, prompts()["system"]), self.tools)
@@ -96,38 +111,77 @@ class Mind:
     def move(
         self, state: AgentState, schemas: Mapping[str, ToolSchema | None], *, must: bool
     ) -> Move:
-        """The next call, or an answer instead, unless there `must` be a call.
+        """The next call, or the answer instead, unless there `must` be a call.
 
         A tool without a schema cannot be called now.  Raises `Garbled`.
         """
+        now = {**schemas, ANSWER.name: None if must else ANSWER}
         tools = tuple(
-            replace(tool, allowed=False) if (now := schemas.get(tool.name)) is None else now
+            replace(tool, allowed=False) if (at := now.get(tool.name)) is None else _brief(at)
             for tool in self.tools
         )
-        if not self.bound:
-            tools = self.tools
         done = self._ask(
             "move",
             state,
             "",
             tools=tools,
-            tool_choice="required" if must and self.bound else "auto",
+            tool_choice="required",
             max_tokens=CALL_TOKENS,
             parallel_tool_calls=False,
         )
-        if not done.tool_calls:
-            return _as_call(done.text, schemas) or Move(done.text.strip())
-        call = done.tool_calls[0]
         if done.finish_reason == "length":
             raise Garbled(f"the call was cut off after {CALL_TOKENS} tokens: write less in one")
-        if schemas.get(call.name) is None:
+        if not done.tool_calls:
+            return Move(done.text.strip())
+        call = done.tool_calls[0]
+        arguments = _parsed(call.arguments)
+        if call.name == ANSWER.name:
+            return Move(str(arguments.get("text", "")).strip())
+        schema = schemas.get(call.name)
+        if schema is None:
             raise Garbled(f"{call.name} cannot be called now")
-        return Move(done.text.strip(), call.name, _parsed(call.arguments))
+        if self.bound:
+            for name in _long(schema):
+                arguments[name] = self._written(state, call.name, name, arguments)
+        return Move("", call.name, arguments)
 
-    def result(self, state: AgentState, task: str) -> str:
-        """The result of a task, in words."""
-        ask = prompts()["result"].format(task=task)
-        return self._ask("result", state, ask, max_tokens=RESULT_TOKENS).text.strip()
+    def result(self, state: AgentState) -> str:
+        """The result of a task, when there is to be no other call."""
+        done = self._ask(
+            "result",
+            state,
+            "",
+            tools=self.tools,
+            tool_choice=OneTool(ANSWER.name),
+            max_tokens=RESULT_TOKENS,
+        )
+        if not done.tool_calls or done.finish_reason == "length":
+            return done.text.strip()
+        return str(_parsed(done.tool_calls[0].arguments).get("text", "")).strip()
+
+    def _written(
+        self, state: AgentState, tool: str, name: str, arguments: Mapping[str, Any]
+    ) -> str:
+        """A long argument, outside of JSON: a model writes programs and files better as such."""
+        others = json.dumps(dict(arguments), ensure_ascii=False)
+        ask = prompts()[name].format(tool=tool, others=others)
+        fence = FENCES[name]
+        done = self._ask(
+            name,
+            state,
+            ask,
+            constraint=Regex(fence + r"(.|\n)*"),
+            stop=("\n```",),
+            max_tokens=CALL_TOKENS,
+        )
+        text = done.text.removeprefix(fence)
+        if done.finish_reason != "length":
+            return text
+        if name == "code":
+            raise Garbled(
+                f"the program was cut off after {CALL_TOKENS} tokens: write a shorter one"
+            )
+        return text[: text.rfind("\n") + 1] or text  # what there is of a file is worth having
 
     def likely(self, state: AgentState, prompt: str, **values: Any) -> float:
         """The probability of a yes, from 0 to 1."""
@@ -225,12 +279,20 @@ class Mind:
         return completion
 
 
-def _as_call(text: str, schemas: Mapping[str, ToolSchema | None]) -> Move | None:
-    """A program in an answer is meant to be run: models of code write calls like that."""
-    block = CODE.search(text)
-    if block is None or schemas.get(PYTHON) is None:
-        return None
-    return Move(text[: block.start()].strip(), PYTHON, {"code": block[1].strip()})
+def _long(tool: ToolSchema) -> list[str]:
+    """The arguments of a tool that are written outside of JSON."""
+    properties = tool.parameters.get("properties", {})
+    return [name for name in FENCES if properties.get(name, {}).get("type") == "string"]
+
+
+def _brief(tool: ToolSchema) -> ToolSchema:
+    """A tool without its long arguments, for the call itself."""
+    allowed = dict(tool.allowed or tool.parameters)
+    allowed["properties"] = {
+        name: about for name, about in allowed.get("properties", {}).items() if name not in FENCES
+    }
+    allowed["required"] = [name for name in allowed.get("required", []) if name not in FENCES]
+    return replace(tool, allowed=allowed) if _long(tool) else tool
 
 
 def _parsed(text: str) -> dict[str, Any]:

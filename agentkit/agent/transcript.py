@@ -95,7 +95,7 @@ def _turn(turn: Turn, *, short: bool) -> list[Message]:
         call = ToolCall(turn.act.call, step.tool, arguments)
         text = _short(step.text) if short else step.text
         return [
-            Message("assistant", turn.act.thought, tool_calls=(call,)),
+            Message("assistant", "", tool_calls=(call,)),
             Message("tool", text, tool_call_id=call.id),
         ]
     if turn.kind == "result":
