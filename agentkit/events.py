@@ -219,13 +219,12 @@ class TaskStarted(AgentEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActStarted(AgentEvent):
-    """A step of a task: this call is about to be made, because of a thought."""
+    """A step of a task: this call is about to be made."""
 
     task: str
     call: str
     tool: str
     arguments: Mapping[str, Any]
-    thought: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,6 +35,8 @@ from agentkit.permissions import ReadPath
 
 SHOWN = 100
 """Lines that are shown."""
+COUNTED = 5
+"""From so many lines on, their number is told: models do not count well."""
 OF_ONE = 20
 """Lines of one file that are shown."""
 WIDEST = 200
@@ -196,6 +198,8 @@ class _Search:
             notes = [*notes, f"{self.pattern.long_lines} lines are too long for an expression"]
         if self.hidden:
             notes = [*notes, f"{self.hidden} more lines in other files: choose with path and files"]
+        if len(self.lines) >= COUNTED and not notes:
+            notes = [f"{len(self.lines)} lines"]
         if not self.searched:
             notes = [f"there is no text file named like {files!r} in it", *notes]
         elif not self.lines:

@@ -1,8 +1,8 @@
 """What a result states that nothing in the run has shown: figures, dates, addresses, quotations.
 
 A small model fills gaps with likely numbers.  Whether a number stands in what the tools gave is no
-question for a model: it is looked up here.  Small whole numbers are left alone, because counting is
-no invention, and so is what the person or the model's own calls already said.
+question for a model: it is looked up here.  None, one and two are left alone: more than that a
+model has to let a tool count.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ _PARTED = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:\.\d{3})+(?:,\d+)?
 """A number with thousands in groups, in one way or the other."""
 _QUOTE = re.compile(r"[\"“]([^\"“”]{12,})[\"”]")
 
-SMALL = 100
-"""Whole numbers below may have been counted."""
+SMALL = 3
+"""Whole numbers below are no claims."""
 
 NOTHING = re.compile(
     r"\b(not (?:been )?(?:found|given|stated|mentioned|specified|available|shown|known|contain)"

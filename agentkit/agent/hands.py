@@ -27,6 +27,9 @@ from agentkit.toolbox.output import show
 
 PAGER = "read_more"
 
+ARITHMETIC, PYTHON = "calculate", "run_python"
+"""Two ways to compute: where there are files, programs can do what arithmetic can."""
+
 LOOK = "list_files"
 """Shows what there is."""
 
@@ -50,11 +53,6 @@ INSIDE = {"type": "string", "pattern": r"^[A-Za-z0-9_][^\n\\]{0,120}$"}
 
 FEW, LONG = 8, 400
 """Entries of a list, and characters of a string, that are not bound otherwise."""
-
-PATTERNS = {
-    ("calculate", "expression"): "^(?:[0-9.+*/()%, ^-]|sum|mean|min|max|round|abs|sqrt|of)+$",
-}
-"""What a model may write where a person may write more: names are no numbers."""
 
 FILE = re.compile(r"(?<![\w./~-])(?:[\w-]+/)*[\w-]+\.(?:[a-z][a-z0-9]{1,4}|[chr])\b(?![\w/])")
 """The name of a file, maybe with folders before it."""
@@ -104,13 +102,15 @@ class ToolHands:
         properties = parameters.get("properties", {})
         if not properties and fingerprint(tool, {}) in done:
             return None
+        if tool == ARITHMETIC and PYTHON in self.tools and next(self._paths(folders=False), None):
+            return None  # a model takes it for files, too, and what is in them for numbers
         if tool == PAGER:
             kept = sorted(path.stem for path in self.caller.outputs.glob("*.txt"))
             if not kept:
                 return None
             properties["id"] = {"enum": kept}
-        for argument, about in properties.items():
-            _bind(tool, argument, about)
+        for about in properties.values():
+            _bind(about)
         elsewhere = any(map(OUTSIDE.search, said))
         for argument, effect in found.touches.items():
             about = properties.get(argument, {})
@@ -226,14 +226,12 @@ class ToolHands:
                     yield str((Path(place) / name).relative_to(self.caller.folder))
 
 
-def _bind(tool: str, argument: str, about: dict[str, Any]) -> None:
+def _bind(about: dict[str, Any]) -> None:
     """Keep an argument from going on for ever, which is what small models do in free strings."""
     if about.get("type") == "array":
         about.setdefault("maxItems", FEW)
     if about.get("type") == "string" and "enum" not in about:
         about.setdefault("maxLength", LONG)
-        if (tool, argument) in PATTERNS:
-            about["pattern"] = PATTERNS[tool, argument]
 
 
 def _addresses(

@@ -247,12 +247,11 @@ class Loop:
         arguments: Mapping[str, Any],
         *,
         advice: guard.Advice = "go",
-        thought: str = "",
         unreadable: str = "",
     ) -> Iterator[ev.Event]:
         """A call; on record before it is made."""
         call = self.hands.new_call()
-        about = {"task": task.id, "call": call, "tool": tool, "thought": thought}
+        about = {"task": task.id, "call": call, "tool": tool}
         yield from self._say(ev.ActStarted, **about, arguments=dict(arguments))
         if unreadable:
             seen = Seen(UNREADABLE, f"Your answer was not used: {unreadable}")

@@ -25,8 +25,6 @@ class Act:
     attempt: int
     call: str
     step: Step
-    thought: str = ""
-    """What the model said before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +150,7 @@ class AgentState:
             begun.tool in self.changing,
         )
         attempt = self.tasks[event.task].attempts
-        act = Act(event.task, attempt, event.call, step, begun.thought)
+        act = Act(event.task, attempt, event.call, step)
         spent = replace(self.spent, steps=self.spent.steps + 1)
         state = replace(self, spent=spent, pending=None)
         return state._plus(Turn("act", event.observation, event.task, attempt, act))
