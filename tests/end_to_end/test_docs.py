@@ -21,6 +21,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 TOOLS = (ROOT / "docs" / "tools.md").read_text(encoding="utf-8")
+AGENTS = (ROOT / "docs" / "agents.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str, page: str = README) -> list[str]:
@@ -33,13 +34,43 @@ def test_every_command_of_the_readme_works_in_order(real_models: Path) -> None:
     works_in_order(README)
 
 
+@pytest.mark.model
+def test_every_command_of_the_page_on_agents_works_in_order(real_models: Path) -> None:
+    works_in_order(AGENTS, least=3)
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("page", [README, AGENTS], ids=["README", "agents"])
+def test_the_agents_of_the_pages_answer(
+    real_models: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    page: str,
+) -> None:
+    monkeypatch.setenv("AGENTKIT_ROLES__CHAT", "qwen2.5-coder-0.5b")
+    monkeypatch.chdir(ROOT)
+    programs = [block for block in blocks("python", page) if "import Agent" in block]
+    assert programs
+    for program in programs:
+        exec(compile(program, "agents.md", "exec"), {"__name__": "agents"})
+        assert capsys.readouterr().out.strip()
+
+
+def test_the_agent_file_of_the_page_is_valid(tmp_path: Path) -> None:
+    (tmp_path / "digest.yaml").write_text(blocks("yaml", AGENTS)[0])
+    with Runtime() as runtime:
+        (step,) = runtime.workflow(str(tmp_path / "digest.yaml")).spec.steps
+    assert step.agent is not None
+    assert len(step.agent.checks) == 2
+
+
 def test_every_command_of_the_page_on_tools_works_in_order() -> None:
     works_in_order(TOOLS)
 
 
-def works_in_order(page: str) -> None:
+def works_in_order(page: str, *, least: int = 5) -> None:
     commands = [line[2:] for block in blocks("console", page) for line in block.splitlines()]
-    assert len(commands) > 4
+    assert len(commands) >= least
     for command in commands:
         program, *arguments = shlex.split(command)
         assert program == "agentkit"
@@ -93,7 +124,7 @@ def test_the_engine_of_the_readme_answers(
     real_models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("AGENTKIT_ROLES__CHAT", "qwen2.5-coder-0.5b")
-    exec(compile(blocks("python")[1], "README.md", "exec"), {})
+    exec(compile(blocks("python")[2], "README.md", "exec"), {})
     said = [line.split() for line in capsys.readouterr().out.splitlines() if line[0] == '"']
     assert len(said) == 3
     assert all(text in ('"bread"', '"fish"', '"nothing"') for text, _ in said)
