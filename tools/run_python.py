@@ -108,6 +108,11 @@ ADVICE = (
         "text, so float(row['COLUMN']).",
     ),
     (
+        r"could not convert string to float",
+        "The first row of a CSV file names the columns: use csv.DictReader(open('FILE.csv')), and "
+        "float(row['COLUMN']) where it is not empty.",
+    ),
+    (
         r"ModuleNotFoundError",
         "Only the standard library is there: use csv, json, statistics, re instead.",
     ),
@@ -118,7 +123,8 @@ ADVICE = (
     ),
     (
         r"FileNotFoundError",
-        f"The code sees the folder of the run, and {INPUTS}/NAME for each of the argument files.",
+        "The code runs in the folder of the run: open files there by their names, such as "
+        f"'data.csv'; the argument files are {INPUTS}/NAME.",
     ),
     (r"Read-only file system|PermissionError", "Write to relative paths: no other can be written."),
 )

@@ -1,8 +1,7 @@
 """What a result states that nothing in the run has shown: figures, dates, addresses, quotations.
 
 A small model fills gaps with likely numbers.  Whether a number stands in what the tools gave is no
-question for a model: it is looked up here.  None, one and two are left alone: more than that a
-model has to let a tool count.
+question for a model: it is looked up here.  What a model can count at a glance is left alone.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ _PARTED = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:\.\d{3})+(?:,\d+)?
 """A number with thousands in groups, in one way or the other."""
 _QUOTE = re.compile(r"[\"“]([^\"“”]{12,})[\"”]")
 
-SMALL = 3
+SMALL = 10
 """Whole numbers below are no claims."""
 
 NOTHING = re.compile(

@@ -51,7 +51,7 @@ OUTSIDE = re.compile(r"(?:^|[\s'\"`(=])~?/(?=[\w.])")
 ANYWHERE = {"type": "string", "pattern": r"^[~/][^\n]{1,200}$"}
 INSIDE = {"type": "string", "pattern": r"^[A-Za-z0-9_][^\n\\]{0,120}$"}
 
-FEW, LONG = 8, 400
+FEW, LONG = 4, 400
 """Entries of a list, and characters of a string, that are not bound otherwise."""
 
 FILE = re.compile(r"(?<![\w./~-])(?:[\w-]+/)*[\w-]+\.(?:[a-z][a-z0-9]{1,4}|[chr])\b(?![\w/])")
@@ -95,7 +95,8 @@ class ToolHands:
     def schema(self, tool: str, done: set[str], said: Sequence[str]) -> ToolSchema | None:
         """A tool with what is possible now; None if it can do nothing new.
 
-        `done` are the fingerprints of what was called already, `said` what was seen so far.
+        `done` are the fingerprints of what was called already, `said` the objective and what was
+        seen since.
         """
         found, told = self.caller.tools[tool], self._told[tool]
         parameters: dict[str, Any] = json.loads(json.dumps(told.parameters))
@@ -111,7 +112,7 @@ class ToolHands:
             properties["id"] = {"enum": kept}
         for about in properties.values():
             _bind(about)
-        elsewhere = any(map(OUTSIDE.search, said))
+        elsewhere = any(map(OUTSIDE.search, said[:1]))
         for argument, effect in found.touches.items():
             about = properties.get(argument, {})
             if about.get("type") == "array" and not elsewhere:
@@ -210,7 +211,9 @@ class ToolHands:
             return []
         new = [path for path in paths if fingerprint(tool, {argument: path}) not in done]
         options: list[dict[str, Any]] = [{"enum": new or paths}] if paths else []
-        return [*options, ANYWHERE] if any(map(OUTSIDE.search, said)) or not options else options
+        return (
+            [*options, ANYWHERE] if any(map(OUTSIDE.search, said[:1])) or not options else options
+        )
 
     def _paths(self, *, folders: bool) -> Iterator[str]:
         if folders:
@@ -226,12 +229,13 @@ class ToolHands:
                     yield str((Path(place) / name).relative_to(self.caller.folder))
 
 
-def _bind(about: dict[str, Any]) -> None:
+def _bind(about: dict[str, Any], most: int = LONG) -> None:
     """Keep an argument from going on for ever, which is what small models do in free strings."""
     if about.get("type") == "array":
         about.setdefault("maxItems", FEW)
+        _bind(about.get("items", {}), LONG // FEW)
     if about.get("type") == "string" and "enum" not in about:
-        about.setdefault("maxLength", LONG)
+        about.setdefault("maxLength", most)
 
 
 def _addresses(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -29,6 +30,7 @@ from agentkit.messages import (
     Message,
     OneTool,
     Regex,
+    Sampling,
     ToolSchema,
     Usage,
 )
@@ -51,7 +53,13 @@ ANSWER = ToolSchema(
 has to.
 """
 
-FENCES = {"code": "```python\n", "content": "```\n"}
+OTHERWISE = Sampling(temperature=0.7, top_p=0.95)
+"""How a program is written anew that did not work: greedily, it would be the same again."""
+
+FENCES = {
+    "code": "```python\nimport csv, json, os, re\nfrom pathlib import Path\n\n",
+    "content": "```\n",
+}
 """Arguments that are written outside of JSON, and what they begin with."""
 
 CALL_TOKENS = 700
@@ -170,11 +178,12 @@ class Mind:
             name,
             state,
             ask,
-            constraint=Regex(fence + r"(.|\n)*"),
+            constraint=Regex(re.escape(fence).replace("\\\n", "\n") + r"(.|\n)*"),
             stop=("\n```",),
             max_tokens=CALL_TOKENS,
+            sampling=OTHERWISE if _failed_last(state, tool) else Sampling(),
         )
-        text = done.text.removeprefix(fence)
+        text = done.text.removeprefix(fence.splitlines(keepends=True)[0])
         if done.finish_reason != "length":
             return text
         if name == "code":
@@ -277,6 +286,11 @@ class Mind:
             raise Cancelled
         self.costs.append((phase, completion.usage))
         return completion
+
+
+def _failed_last(state: AgentState, tool: str) -> bool:
+    acts = state.acts()
+    return bool(acts) and acts[-1].step.tool == tool and acts[-1].step.status != "returned"
 
 
 def _long(tool: ToolSchema) -> list[str]:

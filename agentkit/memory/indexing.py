@@ -1,7 +1,7 @@
 """The index of vectors beside a collection: behind the file by a little, never ahead of it.
 
 chromadb's index in a folder is for one process: what another one has written it does not see, and
-two that write lose entries for good (measured: a fifth of them).  So it is only an index here.
+two that write lose entries for good (docs/decisions/0007-memory.md).  So it is only an index here.
 
 - Vectors are numbered as they are written to the file, and the file says up to which number the
   index has them.  What is newer is compared one by one: all see at once what anybody wrote.

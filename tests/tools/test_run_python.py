@@ -121,9 +121,11 @@ def test_an_error_is_told_by_the_lines_of_the_code(call: Call) -> None:
     [
         ("a = [1\nprint(a)", ['File "code.py", line 1', "SyntaxError: '[' was never closed"]),
         ("x = 1\\nprint(x)", ["SyntaxError", "Write real line breaks, not \\n."]),
-        ("import pandass", ["No module named 'pandass'", "Only what is installed"]),
+        ("import pandass", ["No module named 'pandass'", "Only the standard library"]),
+        ("import pandas", ["csv.DictReader(open('FILE.csv'))"]),
+        ("float('amount')", ["The first row of a CSV file names the columns"]),
         ("name = input('name?')", ["EOFError", "write values into the code instead of input()"]),
-        ("open('/home/me/a.csv')", ["FileNotFoundError", "/inputs/NAME for each of the argument"]),
+        ("open('/home/me/a.csv')", ["FileNotFoundError", "the argument files are /inputs/NAME"]),
         ("open('/etc/hosts', 'w')", ["Write to relative paths"]),
         ("import urllib.request as r\nr.urlopen('http://example.org')", ["get what you need with"]),
         ("import sys\nsys.exit('not today')", ["it ended with exit code 1\nnot today"]),
