@@ -22,7 +22,16 @@ from agentkit.agent.run import Order, Result, Surroundings, pursue
 from agentkit.agent.state import AgentState, rebuilt
 from agentkit.cancel import CancelToken
 from agentkit.config import shipped
-from agentkit.messages import ChatRequest, Choices, Delta, Message, ToolCall, ToolSchema
+from agentkit.messages import (
+    ChatRequest,
+    Choices,
+    Delta,
+    Message,
+    OneTool,
+    Regex,
+    ToolCall,
+    ToolSchema,
+)
 from agentkit.permissions import Effect, Request, Verdict
 from agentkit.testing import ScriptedDesk, ScriptedModel, ScriptedServices
 from agentkit.toolbox.approvals import Approvals
@@ -35,6 +44,8 @@ Call = tuple[str, dict[str, Any]]
 """A tool and its arguments."""
 
 SYSTEM = "system"
+ANSWER = "answer"
+"""The tool that is no tool, but the way out."""
 PLACE = {"run": "run-1", "step": "agent", "item": None}
 
 
@@ -74,15 +85,31 @@ class Asked:
 
     @property
     def must(self) -> bool:
-        """Whether there has to be a call."""
-        return self.request.tool_choice == "required"
+        """Whether an answer is not possible now."""
+        if self.request.tool_choice != "required":
+            return False
+        ways_out = [tool for tool in self.request.tools if tool.name == ANSWER]
+        return not ways_out or ways_out[0].allowed is False
+
+    @property
+    def offered(self) -> list[str]:
+        """The tools that can be called now."""
+        tools = self.request.tools
+        return [tool.name for tool in tools if tool.allowed is not False and tool.name != ANSWER]
 
     def allows(self, call: Call) -> bool:
         """Whether the grammar lets this call through."""
         tool = next((one for one in self.request.tools if one.name == call[0]), None)
         if tool is None or tool.allowed is False:
             return False
-        return Draft202012Validator(tool.allowed or tool.parameters).is_valid(call[1])
+        schema = tool.allowed or tool.parameters
+        return Draft202012Validator(schema).is_valid(_possible(tool, call[1]))
+
+
+def _possible(tool: ToolSchema, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Those arguments that can be given now; long ones are asked for by themselves."""
+    schema = tool.allowed or tool.parameters
+    return {name: value for name, value in arguments.items() if name in schema["properties"]}
 
 
 def asked(request: ChatRequest) -> Asked:
@@ -107,6 +134,8 @@ def asked(request: ChatRequest) -> Asked:
 
 
 def _phase(request: ChatRequest) -> str:
+    if isinstance(request.tool_choice, OneTool):
+        return "result"
     if request.tool_choice != "none":
         return "move"
     last = request.messages[-1].content
@@ -120,7 +149,7 @@ def kept(request: ChatRequest) -> Iterator[Message]:
     *before, last = request.messages
     yield from before
     phase = _phase(request)
-    if phase == "move":
+    if phase not in _patterns():
         yield last
     else:
         yield replace(last, content=_patterns()[phase].sub("", last.content))
@@ -186,10 +215,9 @@ def stubborn(tool: str, **arguments: Any) -> Callable[[Asked], Any]:
     """The same call as long as the grammar has this tool; then another one, or words."""
 
     def move(about: Asked) -> Any:
-        offered = [one for one in about.request.tools if one.allowed is not False]
-        if any(one.name == tool for one in offered):
+        if tool in about.offered:
             return call(tool, **arguments)
-        return call(offered[0].name) if about.must else "It is as it is."
+        return call(about.offered[0]) if about.must else "It is as it is."
 
     return move
 
@@ -216,6 +244,7 @@ class Player:
         self.name = "player"
         self.context_tokens = context_tokens
         self.answers = {**ANSWERS, "move": move, **answers}
+        self._wanted: Mapping[str, Any] = {}
         self.asked: list[Asked] = []
         """For the eyes of a test."""
 
@@ -243,12 +272,32 @@ class Player:
 
     def _says(self, about: Asked) -> Any:
         constraint = about.request.constraint
+        if isinstance(constraint, Regex):
+            return self._written(about, constraint)
         if about.phase in self.answers:
             said = self.answers[about.phase]
-            return said(about) if callable(said) else said
+            said = said(about) if callable(said) else said
+            return self._formed(about, said) if about.phase in ("move", "result") else said
         if isinstance(constraint, Choices):  # "order", and what may be asked one day
             return "no" if "no" in constraint.options else constraint.options[0]
         raise AssertionError(f"nothing is said to a question of the phase {about.phase!r}")
+
+    def _formed(self, about: Asked, said: Any) -> Any:
+        """A call with what it can have now; words by the tool that is the way out."""
+        tools = {tool.name: tool for tool in about.request.tools}
+        if isinstance(said, str) and ANSWER in tools and not about.must:
+            return call(ANSWER, text=said)
+        if isinstance(said, ToolCall) and said.name in tools and said.arguments.startswith('{"'):
+            arguments = json.loads(said.arguments)
+            self._wanted = arguments
+            given = _possible(tools[said.name], arguments)
+            return replace(said, arguments=json.dumps(given))
+        return said
+
+    def _written(self, about: Asked, form: Regex) -> str:
+        """The argument that was left out of the last call."""
+        begin = re.sub(r"\\(.)", r"\1", form.pattern.removesuffix(r"(.|\n)*"))
+        return begin + str(self._wanted[about.phase])
 
 
 # -- the stage -------------------------------------------------------------------------------------

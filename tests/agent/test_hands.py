@@ -95,12 +95,21 @@ def test_if_all_was_read_all_may_be_read_again(stage: Stage) -> None:
     assert fits(schema, path="a.txt", start=2)
 
 
-def test_a_path_outside_is_possible_only_where_one_was_named(stage: Stage) -> None:
+@pytest.mark.parametrize(
+    ("objective", "path", "possible"),
+    [
+        ("Read it and/or more.", "/data/b.txt", False),
+        ("Read /data/b.txt.", "/data/b.txt", True),
+        ("Read ~/notes.", "~/notes", True),
+    ],
+)
+def test_a_path_outside_is_possible_only_where_the_objective_names_one(
+    stage: Stage, objective: str, path: str, possible: bool
+) -> None:
     stage.file("a.txt", "a")
+    seen = ["list_files gave this data: see /data/b.txt and ~/notes"]
 
-    assert not fits(allowed(stage, "read_file", said=["and/or more"]), path="/data/b.txt")
-    assert fits(allowed(stage, "read_file", said=["It lies in /data/b.txt"]), path="/data/b.txt")
-    assert fits(allowed(stage, "read_file", said=["see ~/notes"]), path="~/notes")
+    assert fits(hands(stage).schema("read_file", set(), [objective, *seen]), path=path) is possible
 
 
 def test_of_very_many_files_the_name_is_left_to_the_model(stage: Stage) -> None:

@@ -43,7 +43,7 @@ def begun(*more: Any) -> list[Any]:
 def act(call: str = "c1", status: str = "returned", seen: str = "text") -> list[Any]:
     about = {"task": "t1", "call": call}
     return [
-        at(0, ev.ActStarted, **about, tool="read_file", arguments={"path": "a"}, thought="Hm."),
+        at(0, ev.ActStarted, **about, tool="read_file", arguments={"path": "a"}),
         at(0, ev.ActFinished, **about, status=status, observation=seen),
     ]
 
@@ -141,7 +141,6 @@ def test_a_call_that_was_begun_is_pending_until_something_is_known_of_it() -> No
         "read_file", {"path": "a"}, "returned", "text",
     )  # fmt: skip
     assert over.spent.steps == 1
-    assert over.acts()[0].thought == "Hm."
 
 
 def test_a_call_that_never_began_cannot_end() -> None:
