@@ -6,15 +6,18 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
-from agentkit.memory import Collection, Embedding
+from agentkit.memory import Collection, Embedding, Entry, ledger, spaces
+from agentkit.ports import Scalar
 
 from .tiny import tiny
 
@@ -49,6 +52,22 @@ def opened(tmp_path: Path, notices: list[str]) -> Iterator[Opened]:
 def collection(opened: Opened) -> Collection:
     """One, with an embedder that a test can foresee."""
     return opened()
+
+
+def keep(
+    collection: Collection,
+    texts: Sequence[str],
+    source: Callable[[int], str] = lambda number: "",
+    metadata: Callable[[int], dict[str, Scalar]] = lambda number: {},
+) -> None:
+    """Notes in one transaction, as an import keeps them: one by one, each asks for the disk."""
+    (made, now) = collection.embedding.embedder.embed(texts), datetime.now(UTC)
+    with collection.database.write() as connection:
+        space = collection.writable(connection, made.shape[1])
+        for number, (text, vector) in enumerate(zip(texts, made, strict=True)):
+            entry = Entry(ledger.new_id(), text, source(number), now, metadata(number))
+            spaces.put(connection, space.id, ledger.add(connection, entry), vector[np.newaxis])
+    collection.tend()
 
 
 @pytest.fixture(scope="session")

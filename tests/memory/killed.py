@@ -6,6 +6,10 @@ For each n a copy of the collection is worked on by a child that kills itself at
 (before and after each transaction and each change of the index), until one comes through.  After
 each kill the invariants are checked, the work is done again in peace, and the end has to be the
 same.  Prints how many kills there were.
+
+Children are forked from a process that has imported chromadb and opened nothing: the import takes
+a second or two, and a fork of a process with threads may wait for ever for a lock.
+Each has an alarm, so that one that waits is a failure that says so.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import sqlite3
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +35,12 @@ from tests.memory.tiny import tiny
 
 FEW = 4
 """So that the index is written again and again."""
+
+LANES = 2
+"""Children that look at what was left while the next one is killed."""
+
+LIMIT = 60
+"""Seconds for one child; it needs less than one."""
 
 OLD, NEW = tiny("old"), tiny("new", dimensions=16)
 
@@ -62,7 +73,7 @@ def light(fuse: Fuse) -> None:
             return done
 
     connect = sqlite3.connect
-    sqlite3.connect = lambda *a, **k: connect(*a, factory=Connection, **k)  # type: ignore[misc, assignment]
+    sqlite3.connect = lambda *a, **k: connect(*a, factory=Connection, **k)  # type: ignore[assignment]
     for name in ("put", "drop"):
         original = getattr(FolderIndex, name)
 
@@ -120,7 +131,9 @@ def make_anew(base: Path) -> None:
 
 
 def forget(base: Path) -> None:
+    """More than the index leaves unwritten, so that it is written as well."""
     collection = opened(base)
+    collection.forget([Condition("source", "~", "*a.txt")])
     collection.forget([Condition("source", "=", "s0")])
     collection.save("note about thing n7", source="s1")
     collection.close()
@@ -174,63 +187,76 @@ def check(base: Path, embeddings: tuple[Embedding, ...], name: str = "memory") -
 # -- children --------------------------------------------------------------------------------------
 
 
-def child(work: Callable[[], Any]) -> int:
-    """Do something in a process of its own; its exit code, or minus the signal that ended it."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            work()
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+class Child:
+    """Does something in a process of its own; two of them work side by side."""
+
+    def __init__(self, what: str, work: Callable[[], Any]) -> None:
+        self.what = what
+        threads = len(list(Path("/proc/self/task").iterdir()))
+        assert threads == 1, f"{threads} threads where a fork copies one"
+        self.pid = os.fork()
+        if self.pid == 0:
+            signal.alarm(LIMIT)  # ends it whatever it waits for, also inside a library
+            try:
+                work()
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+
+    def end(self, *expected: int) -> int:
+        """Wait for it: its exit code, or minus the signal that ended it."""
+        code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        if code == -signal.SIGALRM:
+            sys.exit(f"{self.what}: not done after {LIMIT} s")
+        if code not in expected:
+            sys.exit(f"{self.what}: ended with {code}")
+        return code
 
 
 def main(name: str, folder: Path) -> None:
     do, embeddings = WORK[name]
     target = "other" if name == "import" else "memory"
-    base = folder / "base"
-    assert child(lambda: prepare(base)) == 0
-    peace = folder / "peace"
-    shutil.copytree(base, peace)
-    moved(base, peace)
+    base, peace = folder / "base", folder / "peace"
+    Child("the preparation", lambda: prepare(base)).end(0)
+    copied(base, peace)
 
     def in_peace() -> None:
         do(peace)
         (folder / "wanted").write_text(json.dumps(check(peace, embeddings, target)))
 
-    assert child(in_peace) == 0  # here, chromadb would start threads, and a fork has none of them
+    Child("the work in peace", in_peace).end(0)
     wanted = json.loads((folder / "wanted").read_text())
     assert wanted
+
+    def burn(here: Path, count: int) -> None:
+        light(Fuse(count))
+        do(here)
+
+    def look_and_go_on(here: Path) -> None:
+        check(here, embeddings, target)
+        do(here)
+        assert check(here, embeddings, target) == wanted
+
     kills = 0
+    looking: list[Child] = []
     while True:
-        kills += 1
-        here = folder / f"n{kills}"
-        shutil.copytree(base, here)
-        moved(base, here)
-
-        def burn(here: Path = here, count: int = kills) -> None:
-            light(Fuse(count))
-            do(here)
-
-        ended = child(burn)
-        if ended == 0:
+        here = copied(base, folder / f"n{kills + 1}")
+        burning = Child(f"write {kills + 1}", partial(burn, here, kills + 1))
+        if burning.end(0, -signal.SIGKILL) == 0:
             break
-        assert ended == -signal.SIGKILL, ended
-
-        def look_and_go_on(here: Path = here) -> None:
-            check(here, embeddings, target)
-            do(here)
-            assert check(here, embeddings, target) == wanted
-
-        assert child(look_and_go_on) == 0, f"after kill {kills}"
-        shutil.rmtree(here)
-    print(kills - 1)
+        kills += 1
+        while len(looking) >= LANES:
+            looking.pop(0).end(0)
+        looking.append(Child(f"after kill {kills}", partial(look_and_go_on, here)))
+    for one in looking:
+        one.end(0)
+    print(kills)
 
 
-def moved(base: Path, here: Path) -> None:
-    """Documents are known by their full paths."""
+def copied(base: Path, here: Path) -> Path:
+    """A copy that knows its documents: that is by their full paths."""
+    shutil.copytree(base, here)
     with sqlite3.connect(here / "memory" / "memory.sqlite") as connection:
         connection.execute(
             "UPDATE documents SET path = replace(path, ?, ?)", (str(base), str(here))
@@ -239,6 +265,7 @@ def moved(base: Path, here: Path) -> None:
             "UPDATE entries SET source = replace(source, ?, ?)", (str(base), str(here))
         )
     connection.close()
+    return here
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -15,7 +15,7 @@ from agentkit.memory import chroma as library
 from agentkit.memory.chroma import FolderIndex
 from agentkit.ports import Condition
 
-from .conftest import Opened
+from .conftest import Opened, keep
 from .tiny import tiny
 
 FEW = 20
@@ -23,11 +23,20 @@ FEW = 20
 COLLECTIONS = "api/v2/tenants/default_tenant/databases/default_database/collections"
 
 
-def fill(collection: Collection, count: int, first: int = 0) -> None:
+def save(collection: Collection, count: int, first: int = 0) -> None:
+    """Notes one by one: the index is written as they come."""
     for number in range(first, first + count):
-        collection.save(
-            f"entry w{number} of many", source=f"s{number % 3}", metadata={"even": number % 2 == 0}
-        )
+        collection.save(f"entry w{number} of many", source=f"s{number % 3}")
+
+
+def fill(collection: Collection, count: int, first: int = 0) -> None:
+    """The same notes at once, where a test is about what there is and not about how it came."""
+    keep(
+        collection,
+        [f"entry w{number} of many" for number in range(first, first + count)],
+        source=lambda at: f"s{(first + at) % 3}",
+        metadata=lambda at: {"even": (first + at) % 2 == 0},
+    )
 
 
 def complete(collection: Collection, count: int) -> bool:
@@ -44,14 +53,14 @@ def index_folders(collection: Collection) -> list[Path]:
 
 def test_few_entries_have_no_index(opened: Opened) -> None:
     collection = opened(few=FEW)
-    fill(collection, FEW - 1)
+    save(collection, FEW - 1)
     assert index_folders(collection) == []
     assert complete(collection, FEW - 1)
 
 
 def test_many_entries_have_one(opened: Opened) -> None:
     collection = opened(few=FEW)
-    fill(collection, 70)
+    save(collection, 70)
     status = collection.status()
     assert 70 - FEW < status.indexed <= status.vectors == 70
     assert len(index_folders(collection)) == 1
@@ -60,28 +69,28 @@ def test_many_entries_have_one(opened: Opened) -> None:
 
 def test_what_is_newer_than_the_index_is_found(opened: Opened) -> None:
     collection, other = opened(few=FEW), opened(few=FEW)
-    fill(collection, 50)
+    save(collection, 50)
     assert complete(other, 50)
-    fill(collection, 10, first=50)
+    save(collection, 10, first=50)
     assert complete(other, 60)
 
 
 def test_a_reader_that_is_far_behind_opens_the_index_anew(opened: Opened) -> None:
     writer, reader = opened(few=FEW), opened(few=FEW)
-    fill(writer, 50)
-    assert complete(reader, 50)
-    fill(writer, 100, first=50)
-    assert complete(reader, 150)
+    save(writer, 30)
+    assert complete(reader, 30)
+    fill(writer, 60, first=30)
+    assert complete(reader, 90)
 
 
 def test_two_writers_lose_nothing(opened: Opened) -> None:
     one, other = opened(few=FEW), opened(few=FEW)
-    for first in range(0, 120, 20):
-        fill(one, 10, first)
-        fill(other, 10, first + 10)
-    assert complete(one, 120)
-    assert complete(other, 120)
-    assert complete(opened(few=FEW), 120)
+    for first in range(0, 80, 20):
+        save(one, 10, first)
+        save(other, 10, first + 10)
+    assert complete(one, 80)
+    assert complete(other, 80)
+    assert complete(opened(few=FEW), 80)
 
 
 def test_what_is_forgotten_takes_nobodys_place(opened: Opened) -> None:
@@ -108,6 +117,21 @@ def test_the_index_drops_what_is_forgotten(opened: Opened) -> None:
     there.close()
 
 
+@pytest.fixture(scope="module")
+def with_and_without(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Collection, Collection]]:
+    """Three hundred entries with an index, and the same without; tests only read them."""
+    folder, embedding = tmp_path_factory.mktemp("filters"), tiny()
+    made = [Collection(folder / str(few), "notes", lambda: embedding, few=few)
+            for few in (FEW, 10**6)]  # fmt: skip
+    for collection in made:
+        fill(collection, 300)
+    yield made[0], made[1]
+    for collection in made:
+        collection.close()
+
+
 @pytest.mark.parametrize(
     ("condition", "count"),
     [
@@ -120,12 +144,14 @@ def test_the_index_drops_what_is_forgotten(opened: Opened) -> None:
 )
 @pytest.mark.parametrize("some", [30_000, 120], ids=["among", "of all"])
 def test_filters_find_the_same_with_and_without_an_index(
-    opened: Opened, monkeypatch: pytest.MonkeyPatch, condition: Condition, count: int, some: int
+    with_and_without: tuple[Collection, Collection],
+    monkeypatch: pytest.MonkeyPatch,
+    condition: Condition,
+    count: int,
+    some: int,
 ) -> None:
     monkeypatch.setattr("agentkit.memory.nearest.SOME", some)
-    indexed, plain = opened(few=FEW), opened("plain", few=10**6)
-    fill(indexed, 300)
-    fill(plain, 300)
+    indexed, plain = with_and_without
     for query in ("entry w7 of many", "w250"):
         here = indexed.search(query, limit=20, where=[condition])
         there = plain.search(query, limit=20, where=[condition])
@@ -139,10 +165,8 @@ def test_a_filter_that_fits_only_what_is_far_still_finds_it(
     monkeypatch.setattr("agentkit.memory.nearest.SOME", 30)
     monkeypatch.setattr("agentkit.memory.nearest.DEEPEST", 10)
     collection = opened(few=FEW)
-    for number in range(60):
-        collection.save(f"near near near n{number}", source="near")
-    for number in range(40):
-        collection.save(f"quite other things f{number}", source="far")
+    keep(collection, [f"near near near n{n}" for n in range(60)], source=lambda at: "near")
+    keep(collection, [f"quite other things f{n}" for n in range(40)], source=lambda at: "far")
     found = collection.search("near near near", limit=5, where=[Condition("source", "=", "far")])
     assert len(found) == 5
 
@@ -198,13 +222,13 @@ def test_a_damaged_index_is_told_and_found_around(damaged: Collection, notices: 
 def test_the_next_writer_makes_it_anew(
     damaged: Collection, opened: Opened, notices: list[str]
 ) -> None:
-    fill(damaged, 40, first=130)
-    assert complete(damaged, 170)
+    save(damaged, 25, first=130)
+    assert complete(damaged, 155)
     assert len(index_folders(damaged)) == 1
     notices.clear()
     other = opened(few=FEW)
     assert other.status().indexed > 130
-    assert complete(other, 170)
+    assert complete(other, 155)
     assert notices == []
 
 

@@ -14,7 +14,7 @@ from agentkit.memory import Collection, Embedding, reembed
 from agentkit.memory.passages import BATCH
 from agentkit.ports import Condition
 
-from .conftest import Opened
+from .conftest import Opened, keep
 from .tiny import TinyEmbedder, tiny
 
 FEW = 20
@@ -25,8 +25,8 @@ COUNT = 3 * BATCH
 def old(opened: Opened) -> Collection:
     """Enough for several batches and an index."""
     collection = opened(few=FEW)
-    for number in range(COUNT):
-        collection.save(f"entry w{number} of many", source=f"s{number % 2}")
+    texts = [f"entry w{number} of many" for number in range(COUNT)]
+    keep(collection, texts, source=lambda number: f"s{number % 2}")
     return collection
 
 

@@ -10,19 +10,22 @@ from agentkit.errors import MachineError
 from agentkit.memory import Collection, repair, take_in
 from agentkit.memory.database import CollectionDamaged
 
-from .conftest import Opened
+from .conftest import Opened, keep
+
+COUNT = 300
+"""Notes: as many pages of the file as the tables and indexes take when they are empty."""
 
 
 @pytest.fixture
 def kept(opened: Opened, tmp_path: Path) -> Collection:
-    """Two hundred notes and a document, closed."""
+    """Many notes and a document, closed."""
     collection = opened(few=50)
-    for number in range(200):
-        collection.save(
-            f"entry w{number} of many, with a few more words in it",
-            source="s",
-            metadata={"n": number},
-        )
+    keep(
+        collection,
+        [f"entry w{number} of many, with a few more words in it" for number in range(COUNT)],
+        source=lambda number: "s",
+        metadata=lambda number: {"n": number},
+    )
     (tmp_path / "doc.txt").write_text("The document says something.")
     take_in(collection, [tmp_path / "doc.txt"])
     with collection.database._connection() as connection:  # all in one file
@@ -71,7 +74,7 @@ def test_what_can_be_read_of_a_cut_file_is_saved(
     cut(kept, share)
     damaged = opened(few=50)
     result = repair(damaged)
-    assert 0 < result.entries <= 201
+    assert 0 < result.entries <= COUNT + 1
     assert result.damaged is not None
     assert result.damaged.is_file()
     whole = opened(few=50)
@@ -114,7 +117,7 @@ def test_words_are_made_anew(kept: Collection, opened: Opened) -> None:
     repair(collection)
     with collection.database.read() as connection:
         found = "SELECT count(*) FROM words WHERE words MATCH 'entry'"
-        assert connection.execute(found).fetchone()[0] == 200
+        assert connection.execute(found).fetchone()[0] == COUNT
 
 
 def test_nothing_is_whole(opened: Opened) -> None:
