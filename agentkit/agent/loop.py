@@ -326,10 +326,11 @@ class Loop:
             return "nothing was written or changed yet", able
         if steps and steps[-1].status in NOT_DONE:
             return f"the last call did not work: make a better one of {steps[-1].tool}", ()
-        unshown = claims.unshown(result, self._known()) if steps else []
+        looked = steps or self.state.tasks[task.id].attempts > 1  # what was rejected stays rejected
+        unshown = claims.unshown(result, self._known()) if looked else []
         if unshown:
             return f"no tool has shown this: {', '.join(unshown[:5])}", ()
-        if steps and self.mind.likely(self.state, "found", task=task.text, result=result) < SHOWN:
+        if looked and self.mind.likely(self.state, "found", task=task.text, result=result) < SHOWN:
             return "the tools have not shown it", ()
         return "", ()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -206,6 +207,8 @@ def after(*calls: Call, answer: Any = "It is done.") -> Callable[[Asked], Any]:
         for tool, arguments in calls:
             if (tool, arguments) not in made:
                 return call(tool, **arguments)
+        if about.must:
+            return call("list_files" if "list_files" in about.offered else about.offered[0])
         return answer(about) if callable(answer) else answer
 
     return move
@@ -287,11 +290,11 @@ class Player:
         tools = {tool.name: tool for tool in about.request.tools}
         if isinstance(said, str) and ANSWER in tools and not about.must:
             return call(ANSWER, text=said)
-        if isinstance(said, ToolCall) and said.name in tools and said.arguments.startswith('{"'):
-            arguments = json.loads(said.arguments)
-            self._wanted = arguments
-            given = _possible(tools[said.name], arguments)
-            return replace(said, arguments=json.dumps(given))
+        if isinstance(said, ToolCall) and said.name in tools:
+            with suppress(ValueError, AttributeError):  # what is no JSON object goes as it is
+                self._wanted = json.loads(said.arguments)
+                given = _possible(tools[said.name], self._wanted)
+                return replace(said, arguments=json.dumps(given))
         return said
 
     def _written(self, about: Asked, form: Regex) -> str:
@@ -391,7 +394,11 @@ class Stage:
         sources: list[Source | Path] = [_shipped(), given]
         return Caller(
             Toolbox(sources),
-            Grants(own_write=(self.folder.resolve(),), effects=self.effects),
+            Grants(
+                own=(self.home.resolve(),),
+                own_write=(self.folder.resolve(),),
+                effects=self.effects,
+            ),
             Approvals(self.desk, self.person, "run-1"),
             self.services,
             self.folder,

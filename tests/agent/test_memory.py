@@ -108,6 +108,9 @@ class Compass:
         angles = np.radians([self.directions[text] for text in texts])
         return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
 
+    def close(self) -> None:
+        """Nothing is held."""
+
 
 COMPASS = Compass({"count": 0, "how many": 20, "colours": 80, "number": 5})
 

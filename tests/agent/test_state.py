@@ -71,8 +71,12 @@ def test_the_state_from_the_events_is_the_state_that_the_loop_had(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loops: list[Loop] = []
-    run = Loop.run
-    monkeypatch.setattr(Loop, "run", lambda loop, state: (loops.append(loop), run(loop, state))[1])
+
+    def made(*values: Any, **named: Any) -> Loop:
+        loops.append(Loop(*values, **named))
+        return loops[-1]
+
+    monkeypatch.setattr("agentkit.agent.run.Loop", made)
     tools = ("list_files", "read_file", "write_file")
     stage.pursue(eventful(stage), "Find the code", tools)
 
@@ -88,9 +92,8 @@ def test_the_state_from_the_events_is_the_state_that_the_loop_had(
 
 def test_events_of_others_change_nothing() -> None:
     state = rebuilt(begun())
-    step = {"run": "run-1", "step": "agent"}
 
-    assert state.told(ev.StepWarned(**step, text="odd")) is state
+    assert state.told(ev.StepWarned(run="run-1", step="agent", text="odd")) is state
     assert state.told(ev.RunResumed(run="run-1")) is state
 
 

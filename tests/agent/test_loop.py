@@ -1,0 +1,233 @@
+"""Results that are sent back, and what a person says to an agent that works."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from agentkit import events as ev
+from agentkit.agent.budget import Budget
+from agentkit.agent.checks import FitsSchema
+from agentkit.cancel import CancelToken
+from agentkit.errors import Cancelled, ModelError, Paused
+from agentkit.letters import Letter
+
+from .player import Asked, Player, Stage, after, call, stubborn
+
+READ = ("read_file", {"path": "a.txt"})
+
+
+def code(stage: Stage) -> None:
+    stage.file("a.txt", "The code is 4711.")
+
+
+# -- results ---------------------------------------------------------------------------------------
+
+
+def test_a_made_up_number_is_sent_back_and_may_be_corrected(stage: Stage) -> None:
+    code(stage)
+
+    def move(about: Asked) -> Any:
+        if about.must:
+            return call("read_file", path="a.txt")
+        return "It is 4711." if about.rejected else "It is 9999."
+
+    result = stage.pursue(Player(move), "Find the code")
+
+    assert (result.answer, result.reason) == ("It is 4711.", "done")
+    (fault,) = stage.told(ev.CheckFailed)
+    assert (fault.fault, fault.final) == ("no tool has shown this: 9999", False)
+
+
+def test_what_was_rejected_is_not_accepted_in_the_next_attempt(stage: Stage) -> None:
+    code(stage)
+
+    def move(about: Asked) -> Any:
+        wanted = call("read_file", path="a.txt")
+        if about.must:
+            return wanted if "read_file" in about.offered else call(about.offered[0])
+        return "It is 9999."
+
+    result = stage.pursue(Player(move), "Find the code")
+
+    assert result.reason == "nothing_left"
+    assert [task.status for task in stage.state().tasks.tasks] == ["failed"]
+    assert "[!] Find the code" in stage.report
+
+
+def test_what_the_model_itself_finds_unlikely_is_sent_back(stage: Stage) -> None:
+    code(stage)
+    player = Player(after(READ, answer="It is 4711."), found="no")
+
+    result = stage.pursue(player, "Find the code", budget=Budget(attempts=1))
+
+    assert result.reason == "nothing_left"
+    assert {fault.fault for fault in stage.told(ev.CheckFailed)} == {"the tools have not shown it"}
+
+
+def test_the_next_attempt_knows_the_lesson_of_the_one_before_and_memory_keeps_it(
+    stage: Stage,
+) -> None:
+    code(stage)
+
+    def move(about: Asked) -> Any:
+        if "Read the second file." in about.text:
+            return after(READ, answer="It is 4711.")(about)
+        return stubborn("list_files")(about) if about.must else "It is 9999."
+
+    result = stage.pursue(Player(move, lesson="Read the second file."), "Find the code")
+
+    assert (result.answer, result.reason) == ("It is 4711.", "done")
+    assert [start.attempt for start in stage.told(ev.TaskStarted)] == [1, 2]
+    (kept,) = stage.services.memories.search("Read the second file.")
+    assert kept.metadata["kind"] == "lesson"
+
+
+def test_without_reflection_there_is_no_lesson(stage: Stage) -> None:
+    code(stage)
+    player = Player(after(READ, answer="It is 4711."), found="no")
+
+    stage.pursue(player, "Find the code", without=frozenset({"reflection"}))
+
+    assert player.phases("lesson") == []
+    assert stage.told(ev.LessonLearned) == []
+    assert [start.attempt for start in stage.told(ev.TaskStarted)] == [1, 2]
+
+
+def test_a_file_that_is_to_be_written_has_to_be_there(stage: Stage) -> None:
+    def move(about: Asked) -> Any:
+        if about.must:
+            return call("write_file", path="b.txt", content="x")
+        return "It is written."
+
+    result = stage.pursue(Player(move), "Write b.txt", ("read_file", "write_file"))
+
+    assert (result.answer, result.reason) == ("It is written.", "done")
+    assert (stage.folder / "b.txt").read_text().strip() == "x"
+    assert stage.told(ev.CheckFailed)[0].fault == "there is no file b.txt yet: write it"
+
+
+# -- checks of the objective -----------------------------------------------------------------------
+
+NUMBER = {"type": "object", "properties": {"code": {"type": "integer"}}, "required": ["code"]}
+
+
+def test_a_schema_makes_the_answer_data(stage: Stage) -> None:
+    code(stage)
+    player = Player(after(READ, answer="It is 4711."), answer={"code": 4711})
+
+    result = stage.pursue(player, "Find the code", checks=(FitsSchema(NUMBER),), schema=NUMBER)
+
+    assert json.loads(result.answer) == {"code": 4711}
+    assert result.reason == "done"
+
+
+def test_a_check_that_fails_is_a_task_and_its_fault_is_known(stage: Stage) -> None:
+    code(stage)
+
+    def check(about: Asked) -> str:
+        return "yes" if "4711 it is." in about.question else "no"
+
+    def move(about: Asked) -> Any:
+        words = "4711 it is." if about.task.startswith("Correct") else "It is 4711."
+        return after(READ, answer=words)(about)
+
+    player = Player(move, check=check, answer="4711 it is.")
+
+    result = stage.pursue(player, "Find the code", checks=("Does it say: 4711 it is?",))
+
+    assert (result.answer, result.reason) == ("4711 it is.", "done")
+    (fault,) = stage.told(ev.CheckFailed)
+    assert "Does it say: 4711 it is?" in fault.fault
+    assert stage.state().tasks["t2"].text.startswith("Correct what is wrong (1): ")
+
+
+def test_a_check_that_never_holds_ends_after_so_many_attempts(stage: Stage) -> None:
+    code(stage)
+    player = Player(after(READ, answer="It is 4711."), check="no")
+    budget = Budget(attempts=3)
+
+    result = stage.pursue(player, "Find the code", checks=("Is it short?",), budget=budget)
+
+    assert result.reason == "nothing_left"
+    assert stage.state().failed_checks == 3
+
+
+# -- a person --------------------------------------------------------------------------------------
+
+
+def texts(stage: Stage, status: str) -> list[str]:
+    return [task.text for task in stage.state().tasks.tasks if task.status == status]
+
+
+def test_a_person_can_add_drop_and_order_tasks(stage: Stage) -> None:
+    stage.services.mail += [
+        Letter("add", "Look north"),
+        Letter("add", "Look south"),
+        Letter("add", "Look west"),
+        Letter("drop", "t3"),
+        Letter("order", "t4, t2"),
+    ]
+
+    stage.pursue(Player(complete="yes"), "Look around")
+
+    assert texts(stage, "dropped") == ["Look south"]
+    started = [start.task for start in stage.told(ev.TaskStarted)]
+    assert started[:2] == ["t4", "t2"]
+
+
+@pytest.mark.parametrize(
+    "letter", [Letter("drop", "t9"), Letter("order", "t1, t9"), Letter("order", "x")]
+)
+def test_what_cannot_be_done_is_answered_and_nothing_happens(stage: Stage, letter: Letter) -> None:
+    stage.services.mail.append(letter)
+
+    result = stage.pursue(Player(), "Look around")
+
+    (refused,) = stage.told(ev.TaskRefused)
+    assert refused.reason == f"a person named {letter.text}, and the open tasks are: t1"
+    assert result.reason == "done"
+
+
+def test_a_pause_parks_the_run_and_it_goes_on_later(stage: Stage) -> None:
+    code(stage)
+    stage.services.mail.append(Letter("pause"))
+    player = Player(after(READ, answer="It is 4711."))
+
+    with pytest.raises(Paused):
+        stage.pursue(player, "Find the code")
+    assert stage.state().finished is None
+
+    assert stage.pursue(player, "Find the code").answer == "It is 4711."
+    assert len(stage.told(ev.AgentResumed)) == 1
+
+
+def test_a_cancelled_run_leaves_a_report_of_what_there_is(stage: Stage) -> None:
+    code(stage)
+
+    def move(about: Asked) -> Any:
+        if about.task == "Find the code":
+            return after(READ, answer="It is 4711.")(about)
+        stage.cancel.cancel()
+        return "Too late."
+
+    player = Player(move, complete="no", more={"tasks": ["Look again"]})
+
+    with pytest.raises(Cancelled):
+        stage.pursue(player, "Find the code")
+
+    assert "It was cancelled" in stage.report
+    assert "It is 4711. [" in stage.report
+    stage.cancel = CancelToken()
+
+
+def test_a_model_that_fails_leaves_a_report_of_what_there_is(stage: Stage) -> None:
+    player = Player(lambda about: ModelError("the model is gone"))
+
+    with pytest.raises(ModelError, match="gone"):
+        stage.pursue(player, "Look around")
+
+    assert "It failed" in stage.report
+    assert "Nothing was found yet." in stage.report
