@@ -124,13 +124,18 @@ def _sorted_out(what: Sequence[str]) -> tuple[list[str], list[Path]]:
 
 
 def _is_path(text: str) -> bool:
+    if not text:  # to pathlib, this folder
+        return False
     try:
         there = Path(text).exists()
     except (OSError, ValueError):  # longer than a name may be, or with a NUL in it
         return False
     looks = not re.search(r"\s", text) and ("/" in text or re.search(r"\.\w{1,5}$", text))
     if looks and not there and not text.startswith(("http://", "https://")):
-        raise UserError(f"{text}: there is no such file or folder")
+        raise UserError(
+            f"{text}: there is no such file or folder",
+            hint=f"if it is a text: echo '{text}' | agentkit memory add -",
+        )
     return there
 
 
@@ -179,11 +184,11 @@ def search(
         _print_json([asdict(one) for one in found])
         return
     if not found:
-        click.echo("nothing found", err=True)
+        _tell_nothing(kept, "nothing found")
     for one in found:
         place = [one.source or "-", *(f"{key}={value}" for key, value in one.metadata.items())]
         score = click.style(f"{one.score:.2f}", bold=True)
-        click.echo(f"{score}  {click.style(_plain('  '.join(place)), fg='cyan')}")
+        click.echo(f"{score}  {one.id}  {click.style(_plain('  '.join(place)), fg='cyan')}")
         click.echo(f"      {_shown(one.text, full)}")
 
 
@@ -204,12 +209,25 @@ def list_entries(
     if as_json:
         _print_json([asdict(one) for one in found])
         return
+    if not found:
+        _tell_nothing(kept, "no entry fits")
     for one in found:
         when = one.time.astimezone().strftime("%Y-%m-%d %H:%M")
         click.echo(f"{one.id}  {when}  {click.style(_plain(one.source or '-'), fg='cyan')}")
         click.echo(f"      {_shown(one.text, full)}")
     if total > len(found):
         click.echo(f"… and {total - len(found)} more (--limit)", err=True)
+
+
+def _tell_nothing(kept: Collection, otherwise: str) -> None:
+    """Why there is nothing to show: nothing was ever kept, or nothing fits."""
+    empty = not kept.count()
+    click.echo(
+        f"nothing is remembered in {kept.name!r} yet: agentkit memory add TEXT|FILE|FOLDER"
+        if empty
+        else otherwise,
+        err=True,
+    )
 
 
 # -- forget ----------------------------------------------------------------------------------------
@@ -236,16 +254,22 @@ def forget(
         )
     with Runtime() as runtime:
         kept = runtime.memories.collection(collection, must_exist=True)
-        filters: list[tuple[Condition, ...]] = [(Condition("id", "=", one),) for one in ids]
-        filters = filters or [_conditions(where)]
-        count = sum(kept.count(one) for one in filters)
-        if count and not yes and not ids and sys.stdin.isatty():
+        unknown = [one for one in ids if not kept.count([Condition("id", "=", one)])]
+        if unknown:  # then nothing is forgotten: it may be the wrong memory
+            raise UserError(
+                f"no entry of the memory {kept.name!r} has the id {', '.join(unknown)}",
+                hint="agentkit memory list",
+            )
+        conditions = _conditions(where)
+        if not ids and not yes and sys.stdin.isatty() and (count := kept.count(conditions)):
             click.confirm(f"forget {count} entries of {kept.name}?", abort=True)
-        gone = kept.forget_all() if everything else sum(kept.forget(one) for one in filters)
+        if everything:
+            gone = kept.forget_all()
+        elif ids:
+            gone = sum(kept.forget([Condition("id", "=", one)]) for one in ids)
+        else:
+            gone = kept.forget(conditions)
     click.echo(f"{gone} forgotten")
-    if gone < len(ids):
-        raise UserError(f"{len(ids) - gone} of these ids are not in {kept.name!r}",
-                        hint="agentkit memory list")  # fmt: skip
 
 
 # -- export and import -----------------------------------------------------------------------------
@@ -344,7 +368,7 @@ def status(as_json: bool) -> None:
                 shown = human_bytes(value) if label == "bytes" else value
                 click.echo(f"  {label:<11}{shown}")
     if not told:
-        click.echo("nothing is remembered yet: agentkit memory add TEXT", err=True)
+        click.echo("nothing is remembered yet: agentkit memory add TEXT|FILE|FOLDER", err=True)
 
 
 def _status(kept: Collection) -> dict[str, Any]:
@@ -365,7 +389,8 @@ def _condition(text: str) -> Condition:
     match = _CONDITION.fullmatch(text)
     if match is None:
         raise UserError(
-            f"{text!r} is no condition: write KEY, one of = != < <= > >= ~, and a value"
+            f"{text!r} is no condition: write KEY, one of = != < <= > >= ~, and a value",
+            hint="--where 'year>=2024', or --where 'source~notes/*'",
         )
     key, operator, value = match.groups()
     fixed = key in ("id", "source", "time") or operator == "~"

@@ -234,7 +234,10 @@ def _head(file: Path) -> _Head:
         with file.open(encoding="utf-8") as lines:
             head = _Head.model_validate_json(lines.readline())
     except (ValidationError, UnicodeDecodeError):
-        raise UserError(f"{file} is no export of a memory") from None
+        raise UserError(
+            f"{file} is no export of a memory",
+            hint=f"to remember what it says: agentkit memory add {file}",
+        ) from None
     except OSError as error:
         raise UserError(f"{file}: {error.strerror}") from None
     if head.agentkit_memory > FORMAT:

@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from agentkit.cancel import CancelToken
 from agentkit.errors import MachineError
 from agentkit.memory import ledger, spaces, words
@@ -28,6 +30,9 @@ TABLES = ("documents", "spaces", "entries", "vectors")
 
 GUESS = 100_000
 """Rows that are tried where the file does not say any more how many there were."""
+
+UNIT = 1e-3
+"""So far from one the length of a vector may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +141,17 @@ def _rows(source: sqlite3.Connection, table: str, columns: str) -> Iterator[tupl
 
 def _sound(table: str, row: tuple[Any, ...]) -> bool:
     """Whether a row is what was written: a damaged page may say anything."""
-    if table != "entries":
-        return all(value is not None for value in row)
-    _, _, text, digest, _, time, metadata, *_ = row
     try:
-        datetime.fromisoformat(time)
-        return words.digest(text) == digest and isinstance(json.loads(metadata), dict)
+        if table == "vectors":
+            length = float(np.linalg.norm(np.frombuffer(row[-1], "<f4")))
+            return abs(length - 1) < UNIT  # not so where a part of it is gone
+        if table == "entries":
+            _, _, text, digest, _, time, metadata, *_ = row
+            datetime.fromisoformat(time)
+            return words.digest(text) == digest and isinstance(json.loads(metadata), dict)
     except (ValueError, TypeError, AttributeError):
         return False
+    return all(value is not None for value in row)
 
 
 def _end(source: sqlite3.Connection, table: str) -> int:

@@ -20,7 +20,7 @@ from agentkit.cancel import CancelToken
 from agentkit.errors import AgentkitError, UserError
 from agentkit.memory import fusion, ledger, spaces, words
 from agentkit.memory.database import Database
-from agentkit.memory.filters import COLUMNS
+from agentkit.memory.filters import COLUMNS, matching
 from agentkit.memory.indexing import FEW, Indexing
 from agentkit.memory.ledger import Entry
 from agentkit.memory.nearest import Nearest
@@ -197,7 +197,7 @@ class Collection:
     ) -> list[Recollection]:
         """See `ports.Memory.search`."""
         query = words.plain(query).strip()
-        if not query or limit < 1 or not self.exists:
+        if self._nothing_kept(where) or not query or limit < 1:
             return []
         with self.database.read() as connection:
             space = self.usable(connection)
@@ -230,15 +230,13 @@ class Collection:
 
     def forget(self, where: Sequence[Condition]) -> int:
         """See `ports.Memory.forget`."""
-        return self._forget(where) if where else 0
+        return self._forget(where) if where and not self._nothing_kept(where) else 0
 
     def forget_all(self) -> int:
         """Forget everything."""
-        return self._forget(())
+        return self._forget(()) if self.exists else 0
 
     def _forget(self, where: Sequence[Condition]) -> int:
-        if not self.exists:
-            return 0
         with self.database.write() as connection:
             rows = ledger.rows(connection, where)
             ledger.remove(connection, rows)
@@ -257,7 +255,7 @@ class Collection:
         self, where: Sequence[Condition] = (), *, limit: int = -1, offset: int = 0
     ) -> list[Entry]:
         """The entries of which all conditions hold, the newest first."""
-        if not self.exists:
+        if self._nothing_kept(where):
             return []
         with self.database.read() as connection:
             rows = ledger.rows(connection, where, limit=limit, offset=offset)
@@ -265,10 +263,15 @@ class Collection:
 
     def count(self, where: Sequence[Condition] = ()) -> int:
         """How many entries there are of which all conditions hold."""
-        if not self.exists:
+        if self._nothing_kept(where):
             return 0
         with self.database.read() as connection:
             return ledger.count(connection, where)
+
+    def _nothing_kept(self, where: Sequence[Condition]) -> bool:
+        """Whether there is no file yet; a condition that is none is told all the same."""
+        matching(where)
+        return not self.exists
 
     def status(self) -> Status:
         """What there is."""

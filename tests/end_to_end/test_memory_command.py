@@ -1,0 +1,168 @@
+"""`agentkit memory` as a user types it, with the real embedder: what it keeps, finds and says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agentkit.config import Settings
+from agentkit.memory import Collection
+
+pytestmark = pytest.mark.model
+
+HALL = "The hall costs 80 euros a day and seats forty people."
+GARDENER = "Our gardener comes on Tuesdays."
+ROUTER = "The password of the router is on the back of the shelf"
+
+
+def memory(
+    *arguments: str, cwd: Path, stdin: str = "", code: int = 0
+) -> subprocess.CompletedProcess[str]:
+    """Run it; a test that expects another exit code says so."""
+    done = subprocess.run(
+        [sys.executable, "-m", "agentkit", "memory", *arguments],
+        capture_output=True,
+        text=True,
+        input=stdin,
+        cwd=cwd,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture
+def folder(real_models: Path, tmp_path: Path) -> Path:
+    """Two documents, and a file that is none."""
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "hall.md").write_text(f"# Hall\n\n{HALL}\n")
+    (notes / "garden.txt").write_text(f"{GARDENER}\n")
+    (notes / "data.bin").write_bytes(b"\0\1")
+    return tmp_path
+
+
+@pytest.fixture
+def filled(folder: Path) -> Path:
+    """The documents and a note are in memory."""
+    memory("add", "notes", cwd=folder)
+    memory("add", ROUTER, "--source", "house", "--meta", "year=2026", cwd=folder)
+    return folder
+
+
+def kept(name: str = "notes") -> Collection:
+    """What is in the memory, without another process; nothing here needs its embedder."""
+
+    def no_embedder() -> None:
+        raise AssertionError("nobody should need it")
+
+    return Collection(Settings.load().memory_folder / name, name, no_embedder)  # type: ignore[arg-type]
+
+
+def test_texts_files_and_folders_are_added_once(folder: Path) -> None:
+    said = memory("add", ROUTER, "-", "notes/hall.md", cwd=folder, stdin="Milk is out.").stdout
+    first, second, files = said.splitlines()
+    assert files == "files: 1 added; 1 passages"
+    assert [one.text for one in kept().entries()][-2:] == ["Milk is out.", ROUTER]
+    assert [one.id for one in kept().entries()][-2:] == [second, first]
+
+    again = memory("add", ROUTER.upper(), "notes", cwd=folder).stdout.splitlines()
+    assert again == [
+        f"{first}  (was here already)",
+        "files: 1 added, 1 unchanged, 1 of other kinds left out; 1 passages",
+    ]
+
+
+def test_a_question_in_other_words_finds_the_passage_with_its_place(filled: Path) -> None:
+    best, text = memory("search", "how much is the venue", cwd=filled).stdout.splitlines()[:2]
+    assert best.endswith("notes/hall.md")
+    assert HALL in text
+
+    found = json.loads(memory("search", "wifi", "-n1", "--json", cwd=filled).stdout)
+    assert [(one["text"], one["source"], one["metadata"]) for one in found] == [
+        (ROUTER, "house", {"year": 2026})
+    ]
+    assert 0 < found[0]["score"] < 1
+
+
+def test_conditions_choose_what_is_listed_found_and_forgotten(filled: Path) -> None:
+    listed = memory("list", "--where", "source~*/notes/*", "--where", "time>2026-01-01", cwd=filled)
+    assert [GARDENER in listed.stdout, HALL in listed.stdout] == [True, True]
+    assert ROUTER not in listed.stdout
+    found = memory("search", "the password", "--where", "year<2026", cwd=filled)
+    assert (found.stdout, found.stderr) == ("", "nothing found\n")
+
+    assert memory("forget", "--where", "year>=2026", cwd=filled).stdout == "1 forgotten\n"
+    (garden,) = (one for one in kept().entries() if one.text == GARDENER)
+    wrong = memory("forget", garden.id, "abc", cwd=filled, code=2)
+    assert wrong.stderr.startswith("error: no entry of the memory 'notes' has the id abc\n")
+    assert kept().count() == 2
+    assert memory("forget", garden.id, cwd=filled).stdout == "1 forgotten\n"
+    assert [HALL in one.text for one in kept().entries()] == [True]
+
+
+def test_an_export_is_a_whole_copy_elsewhere(filled: Path) -> None:
+    assert memory("export", "all.jsonl", "--vectors", cwd=filled).stdout == (
+        "3 entries in all.jsonl\n"
+    )
+    assert memory("import", "all.jsonl", "-c", "copy", cwd=filled).stdout == (
+        "3 added, 0 were here already\n"
+    )
+    assert kept("copy").entries() == kept().entries()
+    piped = memory("export", "-", "-c", "copy", cwd=filled).stdout.splitlines()
+    assert [json.loads(line)["text"] for line in piped[1:]] == [
+        one.text for one in reversed(kept().entries())
+    ]
+    assert memory("import", "all.jsonl", cwd=filled).stdout == "0 added, 3 were here already\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "hint"),
+    [
+        (
+            ["search", "x", "--where", "year"],
+            "'year' is no condition: write KEY, one of",
+            "--where",
+        ),
+        (["list", "--where", "time<soon"], "'soon' is no time", "write 2026-"),
+        (["add", "gone.md"], "gone.md: there is no such file or folder", "echo 'gone.md'"),
+        (["add", ""], "there is nothing to remember: the text is empty", ""),
+        (["add", "x", "--meta", "year"], "year: write it as name=value", ""),
+        (["import", "gone.jsonl"], "gone.jsonl: No such file or directory", ""),
+        (["import", "notes/hall.md"], "notes/hall.md is no export", "agentkit memory add notes/"),
+        (["search", "x", "-c", "nots"], "no memory named 'nots'", "agentkit memory status"),
+        (["forget"], "say what to forget: ids, conditions, or --all", "agentkit memory forget"),
+    ],
+    ids=lambda one: " ".join(one[:2]) if isinstance(one, list) else "",
+)
+def test_a_mistake_is_one_sentence_with_the_way_on(
+    folder: Path, arguments: list[str], error: str, hint: str
+) -> None:
+    done = memory(*arguments, cwd=folder, code=2)
+    first, *more = done.stderr.splitlines()
+    assert first.startswith(f"error: {error}")
+    assert len(more) <= 1
+    assert hint in "".join(more)
+    assert done.stdout == ""
+    assert not kept().exists
+
+
+@pytest.mark.parametrize("command", [["list"], ["search", "anything"], ["status"]])
+def test_an_empty_memory_says_how_to_begin(folder: Path, command: list[str]) -> None:
+    done = memory(*command, cwd=folder)
+    assert done.stdout == ""
+    assert "agentkit memory add TEXT|FILE|FOLDER" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_damaged_memory_is_named_and_the_command_it_names_repairs_it(filled: Path) -> None:
+    path = kept().database.path
+    path.write_bytes(path.read_bytes()[:-4096])  # its last page
+    told = memory("search", "hall", cwd=filled, code=1)
+    assert f"the memory {path} is damaged" in told.stderr
+    assert "agentkit memory repair --collection notes" in told.stderr
+    assert "the damaged file is" in memory("repair", "-c", "notes", cwd=filled).stdout
+    assert HALL in memory("search", "hall", cwd=filled).stdout
