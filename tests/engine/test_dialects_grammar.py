@@ -10,6 +10,7 @@ import json
 import random
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from agentkit.engine.dialects import Dialect, choose
 from agentkit.engine.grammar import Grammars, Matcher
 from agentkit.engine.text import Characters
 from agentkit.engine.vocabulary import Vocabulary
-from agentkit.errors import ModelError
+from agentkit.errors import ModelError, UserError
 from agentkit.messages import (
     ChatRequest,
     Choices,
@@ -365,3 +366,34 @@ def test_with_a_constraint_the_answer_is_a_call_or_keeps_to_it(writer: Writer) -
         matcher = writer.matcher(source, **request)
         with pytest.raises(ModelError):
             matcher.accept(writer.vocabulary.tokenize("Hello", special=False))
+
+
+# -- what is allowed in one request ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_what_is_allowed_binds_the_call_and_does_not_change_the_prompt(
+    writer: Writer, source: str
+) -> None:
+    weather, time, search = TOOLS
+    city = {"type": "object", "properties": {"city": {"enum": ["Oslo"]}}, "required": ["city"]}
+    narrow = (
+        replace(weather, allowed=city),
+        replace(time, allowed=False),
+        replace(search, allowed=False),
+    )
+    dialect = writer.dialect(source)
+    asked = ChatRequest(ASK, tools=narrow, tool_choice="required", parallel_tool_calls=False)
+    grammar = dialect.grammar(asked, thinking=False) or ""
+
+    assert "Oslo" in grammar
+    assert "get_weather" in grammar
+    assert "get_time" not in grammar
+    assert dialect.describe(narrow) == dialect.describe(TOOLS)
+    writer.grammars.matcher(Lark(grammar))
+
+
+def test_a_required_call_needs_a_tool_that_may_be_called(writer: Writer) -> None:
+    none = tuple(replace(tool, allowed=False) for tool in TOOLS)
+    with pytest.raises(UserError, match="no tools to be called"):
+        writer.matcher("qwen2.5.jinja", tools=none, tool_choice="required")

@@ -48,6 +48,22 @@ def test_names_and_sizes(call: Call, arguments: dict[str, Any], listed: list[str
     assert call("list_files", **arguments).splitlines() == listed
 
 
+def test_first_lines_are_shown_of_texts_and_of_nothing_else(call: Call, context: Any) -> None:
+    (context.folder / "a.csv").write_text("\n  name,amount\nx,1\n")
+    (context.folder / "b.bin").write_bytes(b"\xff\xfe\x00")
+    (context.folder / "c.txt").write_text("tab\there\n")
+    (context.folder / "d").mkdir()
+    (context.folder / "e.txt").write_text("x" * 200)
+
+    assert call("list_files", first_lines=True).splitlines() == [
+        "a.csv  19 B  name,amount",
+        "b.bin  3 B",
+        "c.txt  9 B",
+        "d/",
+        "e.txt  200 B  " + "x" * 60,
+    ]
+
+
 def test_a_folder_that_was_granted_is_told_by_its_full_path(call: Call, context: Any) -> None:
     (context.granted / "a.txt").write_text("x")
 
