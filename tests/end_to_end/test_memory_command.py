@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
+from agentkit.cli import main
 from agentkit.config import Settings
 from agentkit.memory import Collection
 
@@ -19,19 +23,34 @@ GARDENER = "Our gardener comes on Tuesdays."
 ROUTER = "The password of the router is on the back of the shelf"
 
 
+@dataclass(frozen=True)
+class Said:
+    """What the command printed."""
+
+    stdout: str
+    stderr: str
+
+
+class Command(Protocol):
+    def __call__(self, *arguments: str, stdin: str = "", code: int = 0) -> Said: ...
+
+
+@pytest.fixture
 def memory(
-    *arguments: str, cwd: Path, stdin: str = "", code: int = 0
-) -> subprocess.CompletedProcess[str]:
-    """Run it; a test that expects another exit code says so."""
-    done = subprocess.run(
-        [sys.executable, "-m", "agentkit", "memory", *arguments],
-        capture_output=True,
-        text=True,
-        input=stdin,
-        cwd=cwd,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """Runs it in this process and in the folder; a test that expects another exit code says so."""
+    monkeypatch.chdir(folder)
+
+    def run(*arguments: str, stdin: str = "", code: int = 0) -> Said:
+        monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
+        with pytest.raises(SystemExit) as end:
+            main(["memory", *arguments])
+        said = Said(*capsys.readouterr())
+        assert end.value.code == code, said
+        return said
+
+    return run
 
 
 @pytest.fixture
@@ -46,11 +65,11 @@ def folder(real_models: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def filled(folder: Path) -> Path:
+def filled(memory: Command) -> Command:
     """The documents and a note are in memory."""
-    memory("add", "notes", cwd=folder)
-    memory("add", ROUTER, "--source", "house", "--meta", "year=2026", cwd=folder)
-    return folder
+    memory("add", "notes")
+    memory("add", ROUTER, "--source", "house", "--meta", "year=2026")
+    return memory
 
 
 def kept(name: str = "notes") -> Collection:
@@ -62,61 +81,57 @@ def kept(name: str = "notes") -> Collection:
     return Collection(Settings.load().memory_folder / name, name, no_embedder)  # type: ignore[arg-type]
 
 
-def test_texts_files_and_folders_are_added_once(folder: Path) -> None:
-    said = memory("add", ROUTER, "-", "notes/hall.md", cwd=folder, stdin="Milk is out.").stdout
+def test_texts_files_and_folders_are_added_once(memory: Command) -> None:
+    said = memory("add", ROUTER, "-", "notes/hall.md", stdin="Milk is out.").stdout
     first, second, files = said.splitlines()
     assert files == "files: 1 added; 1 passages"
     assert [one.text for one in kept().entries()][-2:] == ["Milk is out.", ROUTER]
     assert [one.id for one in kept().entries()][-2:] == [second, first]
 
-    again = memory("add", ROUTER.upper(), "notes", cwd=folder).stdout.splitlines()
+    again = memory("add", ROUTER.upper(), "notes").stdout.splitlines()
     assert again == [
         f"{first}  (was here already)",
         "files: 1 added, 1 unchanged, 1 of other kinds left out; 1 passages",
     ]
 
 
-def test_a_question_in_other_words_finds_the_passage_with_its_place(filled: Path) -> None:
-    best, text = memory("search", "how much is the venue", cwd=filled).stdout.splitlines()[:2]
+def test_a_question_in_other_words_finds_the_passage_with_its_place(filled: Command) -> None:
+    best, text = filled("search", "how much is the venue").stdout.splitlines()[:2]
     assert best.endswith("notes/hall.md")
     assert HALL in text
 
-    found = json.loads(memory("search", "wifi", "-n1", "--json", cwd=filled).stdout)
+    found = json.loads(filled("search", "wifi", "-n1", "--json").stdout)
     assert [(one["text"], one["source"], one["metadata"]) for one in found] == [
         (ROUTER, "house", {"year": 2026})
     ]
     assert 0 < found[0]["score"] < 1
 
 
-def test_conditions_choose_what_is_listed_found_and_forgotten(filled: Path) -> None:
-    listed = memory("list", "--where", "source~*/notes/*", "--where", "time>2026-01-01", cwd=filled)
+def test_conditions_choose_what_is_listed_found_and_forgotten(filled: Command) -> None:
+    listed = filled("list", "--where", "source~*/notes/*", "--where", "time>2026-01-01")
     assert [GARDENER in listed.stdout, HALL in listed.stdout] == [True, True]
     assert ROUTER not in listed.stdout
-    found = memory("search", "the password", "--where", "year<2026", cwd=filled)
+    found = filled("search", "the password", "--where", "year<2026")
     assert (found.stdout, found.stderr) == ("", "nothing found\n")
 
-    assert memory("forget", "--where", "year>=2026", cwd=filled).stdout == "1 forgotten\n"
+    assert filled("forget", "--where", "year>=2026").stdout == "1 forgotten\n"
     (garden,) = (one for one in kept().entries() if one.text == GARDENER)
-    wrong = memory("forget", garden.id, "abc", cwd=filled, code=2)
+    wrong = filled("forget", garden.id, "abc", code=2)
     assert wrong.stderr.startswith("error: no entry of the memory 'notes' has the id abc\n")
     assert kept().count() == 2
-    assert memory("forget", garden.id, cwd=filled).stdout == "1 forgotten\n"
+    assert filled("forget", garden.id).stdout == "1 forgotten\n"
     assert [HALL in one.text for one in kept().entries()] == [True]
 
 
-def test_an_export_is_a_whole_copy_elsewhere(filled: Path) -> None:
-    assert memory("export", "all.jsonl", "--vectors", cwd=filled).stdout == (
-        "3 entries in all.jsonl\n"
-    )
-    assert memory("import", "all.jsonl", "-c", "copy", cwd=filled).stdout == (
-        "3 added, 0 were here already\n"
-    )
+def test_an_export_is_a_whole_copy_elsewhere(filled: Command) -> None:
+    assert filled("export", "all.jsonl", "--vectors").stdout == ("3 entries in all.jsonl\n")
+    assert filled("import", "all.jsonl", "-c", "copy").stdout == ("3 added, 0 were here already\n")
     assert kept("copy").entries() == kept().entries()
-    piped = memory("export", "-", "-c", "copy", cwd=filled).stdout.splitlines()
+    piped = filled("export", "-", "-c", "copy").stdout.splitlines()
     assert [json.loads(line)["text"] for line in piped[1:]] == [
         one.text for one in reversed(kept().entries())
     ]
-    assert memory("import", "all.jsonl", cwd=filled).stdout == "0 added, 3 were here already\n"
+    assert filled("import", "all.jsonl").stdout == "0 added, 3 were here already\n"
 
 
 @pytest.mark.parametrize(
@@ -139,9 +154,9 @@ def test_an_export_is_a_whole_copy_elsewhere(filled: Path) -> None:
     ids=lambda one: " ".join(one[:2]) if isinstance(one, list) else "",
 )
 def test_a_mistake_is_one_sentence_with_the_way_on(
-    folder: Path, arguments: list[str], error: str, hint: str
+    memory: Command, arguments: list[str], error: str, hint: str
 ) -> None:
-    done = memory(*arguments, cwd=folder, code=2)
+    done = memory(*arguments, code=2)
     first, *more = done.stderr.splitlines()
     assert first.startswith(f"error: {error}")
     assert len(more) <= 1
@@ -151,18 +166,33 @@ def test_a_mistake_is_one_sentence_with_the_way_on(
 
 
 @pytest.mark.parametrize("command", [["list"], ["search", "anything"], ["status"]])
-def test_an_empty_memory_says_how_to_begin(folder: Path, command: list[str]) -> None:
-    done = memory(*command, cwd=folder)
+def test_an_empty_memory_says_how_to_begin(memory: Command, command: list[str]) -> None:
+    done = memory(*command)
     assert done.stdout == ""
     assert "agentkit memory add TEXT|FILE|FOLDER" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-def test_a_damaged_memory_is_named_and_the_command_it_names_repairs_it(filled: Path) -> None:
+def test_a_damaged_memory_is_named_and_the_command_it_names_repairs_it(filled: Command) -> None:
     path = kept().database.path
     path.write_bytes(path.read_bytes()[:-4096])  # its last page
-    told = memory("search", "hall", cwd=filled, code=1)
+    told = filled("search", "hall", code=1)
     assert f"the memory {path} is damaged" in told.stderr
     assert "agentkit memory repair --collection notes" in told.stderr
-    assert "the damaged file is" in memory("repair", "-c", "notes", cwd=filled).stdout
-    assert HALL in memory("search", "hall", cwd=filled).stdout
+    assert "the damaged file is" in filled("repair", "-c", "notes").stdout
+    assert HALL in filled("search", "hall").stdout
+
+
+def test_processes_that_follow_each_other_see_one_memory(folder: Path) -> None:
+    """Here each is a program of its own, as in a shell."""
+    said = [
+        subprocess.run(
+            [sys.executable, "-m", "agentkit", "memory", *arguments],
+            capture_output=True,
+            text=True,
+            cwd=folder,
+        )
+        for arguments in (["add", "notes"], ["search", "how much is the venue", "-n1"])
+    ]
+    assert [one.returncode for one in said] == [0, 0], said
+    assert HALL in said[1].stdout
