@@ -115,6 +115,16 @@ def test_no_two_turns_of_a_person_stand_in_a_row(stage: Stage) -> None:
         assert roles[0] == "system"
 
 
+def test_a_question_after_a_turn_of_the_person_stands_in_that_turn(stage: Stage) -> None:
+    player = Player("It is so.")
+
+    stage.pursue(player, "Tell how it is", ("write_file",))
+
+    (first,) = player.phases("changing")
+    assert [message.role for message in first.request.messages] == ["system", "user"]
+    assert first.question.startswith("Objective: Tell how it is\n\n")
+
+
 # -- what stands in it -----------------------------------------------------------------------------
 
 
