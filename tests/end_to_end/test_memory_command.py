@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -15,8 +17,11 @@ import pytest
 from agentkit.cli import main
 from agentkit.config import Settings
 from agentkit.memory import Collection
+from agentkit.runtime import Runtime
 
 pytestmark = pytest.mark.model
+
+PAGE = (Path(__file__).parents[2] / "docs" / "memory.md").read_text(encoding="utf-8")
 
 HALL = "The hall costs 80 euros a day and seats forty people."
 GARDENER = "Our gardener comes on Tuesdays."
@@ -196,3 +201,47 @@ def test_processes_that_follow_each_other_see_one_memory(folder: Path) -> None:
     ]
     assert [one.returncode for one in said] == [0, 0], said
     assert HALL in said[1].stdout
+
+
+# -- the page on memory ----------------------------------------------------------------------------
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced blocks of docs/memory.md in one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def test_every_command_of_the_page_works_in_order(memory: Command, folder: Path) -> None:
+    (folder / "docs").mkdir()
+    (folder / "docs" / "tools.md").write_text("# Tools\n\nA tool is something that models call.\n")
+    commands = [shlex.split(line[2:]) for block in blocks("console") for line in block.splitlines()]
+    assert len(commands) == 9
+    said = {}
+    for program, command, *arguments in commands:
+        assert (program, command) == ("agentkit", "memory")
+        said[arguments[0]] = memory(*arguments).stdout
+        assert said[arguments[0]].strip(), arguments
+    assert said["forget"] == "1 forgotten\n"
+    assert said["import"] == "1 added, 0 were here already\n"
+
+
+def test_the_workflow_of_the_page_remembers(memory: Command, folder: Path) -> None:
+    (folder / "remember.yaml").write_text(blocks("yaml")[0])
+    memory("add", HALL)
+    with Runtime() as runtime:
+        known = runtime.run(runtime.workflow("remember.yaml"), {"fact": "The hall has a kitchen."})
+    assert HALL in known["known"]
+    assert {one.text for one in kept().entries()} == {HALL, "The hall has a kitchen."}
+
+
+def test_the_program_of_the_page_prints_what_it_finds(
+    memory: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exec(compile(blocks("python")[0], "memory.md", "exec"), {})
+    assert capsys.readouterr().out.endswith(" Rye bread needs a day. (baker)\n")
+
+
+def test_the_settings_of_the_page_are_valid(isolated_home: Path) -> None:
+    isolated_home.mkdir(parents=True)
+    (isolated_home / "settings.yaml").write_text(blocks("yaml")[1])
+    assert Settings.load().memory.server == "http://box:8000"
