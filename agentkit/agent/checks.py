@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from jsonschema import Draft202012Validator
 from referencing import Registry
+from referencing.exceptions import Unresolvable
 
 from agentkit.cancel import CancelToken
 from agentkit.errors import UserError
@@ -52,7 +53,12 @@ class FitsSchema:
         except ValueError as error:
             return f"the answer is not JSON ({error})"
         found = Draft202012Validator(self.schema, registry=Registry()).iter_errors(value)
-        first = next(found, None)
+        try:
+            first = next(found, None)
+        except Unresolvable as error:
+            raise UserError(
+                f"the schema of a check refers to {error.ref}: that is not there"
+            ) from None
         return "" if first is None else f"the answer does not fit the schema: {first.message}"
 
 

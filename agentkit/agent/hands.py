@@ -57,6 +57,9 @@ FEW, LONG = 4, 400
 FILE = re.compile(r"(?<![\w./~-])(?:[\w-]+/)*[\w-]+\.(?:[a-z][a-z0-9]{1,4}|[chr])\b(?![\w/])")
 """The name of a file, maybe with folders before it."""
 
+DOMAINS = (".com", ".net", ".org")
+"""Ends of what is a site, and no file."""
+
 URL = re.compile(r"https?://[^\s<>\"'`)\]}|\\]+[^\s<>\"'`)\]}|\\.,;:]")
 
 
@@ -148,7 +151,9 @@ class ToolHands:
         return [
             name
             for name in dict.fromkeys(FILE.findall(URL.sub(" ", text)))
-            if name not in known and not (self.caller.folder / name).exists()
+            if name not in known
+            and not name.endswith(DOMAINS)
+            and not (self.caller.folder / name).exists()
         ]
 
     def changes(self, tool: str) -> bool:

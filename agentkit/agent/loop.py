@@ -237,7 +237,8 @@ class Loop:
     def _look_around(self, task: Task) -> Iterator[ev.Event]:
         """The first call is not the model's: what there is need not be guessed."""
         first = self.hands.first_look()
-        if first is not None and not self.state.acts():
+        again = self.state.tasks[task.id].attempts > 1  # what the last attempt saw is gone
+        if first is not None and (again or not self.state.acts()):
             yield from self._act(task, *first)
 
     def _act(
@@ -280,7 +281,7 @@ class Loop:
         said = [self.state.objective, *(act.step.text for act in self.state.acts())]
         wanted = self.state.objected or self.tools
         offered = [name for name in self.tools if name in wanted and name not in out]
-        return {name: self.hands.schema(name, done, said) for name in offered or self.tools}
+        return {name: self.hands.schema(name, done, said) for name in offered}
 
     def _worked(self, steps: Sequence[guard.Step], move: Move) -> bool:
         """Whether the same call gave something before."""
