@@ -188,6 +188,18 @@ def test_a_damaged_memory_is_named_and_the_command_it_names_repairs_it(filled: C
     assert HALL in filled("search", "hall").stdout
 
 
+def test_vectors_of_another_embedder_are_refused_until_all_is_read_again(filled: Command) -> None:
+    with kept().database.write() as connection:
+        connection.execute("UPDATE spaces SET model = 'older', digest = 'of the older one'")
+    for arguments in (["search", "hall"], ["add", "something new"]):
+        told = filled(*arguments, code=2).stderr
+        assert "made with the embedder 'older', and settings say 'all-minilm-l6-v2'" in told
+        assert "hint:  agentkit memory reembed --collection notes" in told
+    assert filled("reembed", "-c", "notes").stdout == "3 entries were read again\n"
+    assert filled("reembed").stdout == "nothing to do: the embedder is the same\n"
+    assert HALL in filled("search", HALL, "-n1").stdout
+
+
 def test_processes_that_follow_each_other_see_one_memory(folder: Path) -> None:
     """Here each is a program of its own, as in a shell."""
     said = [
