@@ -20,6 +20,9 @@ from .tiny import tiny
 
 FEW = 20
 
+COUNT = 60
+"""Entries of an index that is damaged."""
+
 COLLECTIONS = "api/v2/tenants/default_tenant/databases/default_database/collections"
 
 
@@ -197,22 +200,30 @@ DAMAGES: dict[str, Callable[[Collection], None]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def indexed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a collection with an index that is whole, and its graph on disk."""
+    folder, embedding = tmp_path_factory.mktemp("indexed"), tiny()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(library, "SYNC", 40)
+        collection = Collection(folder, "notes", lambda: embedding, few=FEW)
+        fill(collection, COUNT)
+        collection.close()
+    return folder
+
+
 @pytest.fixture
-def damaged(
-    request: pytest.FixtureRequest, opened: Opened, monkeypatch: pytest.MonkeyPatch
-) -> Collection:
+def damaged(request: pytest.FixtureRequest, opened: Opened, indexed: Path) -> Collection:
     """A collection of which the index was damaged while nobody used it."""
-    monkeypatch.setattr(library, "SYNC", 50)  # so that the graph is on disk
     collection = opened(few=FEW)
-    fill(collection, 130)
-    collection.close()
+    shutil.copytree(indexed, collection.folder)
     DAMAGES[request.param](collection)
-    return opened(few=FEW)
+    return collection
 
 
 @pytest.mark.parametrize("damaged", DAMAGES, indirect=True)
 def test_a_damaged_index_is_told_and_found_around(damaged: Collection, notices: list[str]) -> None:
-    assert complete(damaged, 130)
+    assert complete(damaged, COUNT)
     assert len(notices) == 1
     assert "the index of the memory 'notes'" in notices[0]
     assert "agentkit memory repair" in notices[0]
@@ -222,23 +233,23 @@ def test_a_damaged_index_is_told_and_found_around(damaged: Collection, notices: 
 def test_the_next_writer_makes_it_anew(
     damaged: Collection, opened: Opened, notices: list[str]
 ) -> None:
-    save(damaged, 25, first=130)
-    assert complete(damaged, 155)
+    save(damaged, FEW + 5, first=COUNT)
+    assert complete(damaged, COUNT + FEW + 5)
     assert len(index_folders(damaged)) == 1
     notices.clear()
     other = opened(few=FEW)
-    assert other.status().indexed > 130
-    assert complete(other, 155)
+    assert other.status().indexed > COUNT
+    assert complete(other, COUNT + FEW + 5)
     assert notices == []
 
 
 @pytest.mark.parametrize("damaged", list(DAMAGES)[:2], indirect=True)
 def test_repair_makes_it_anew(damaged: Collection, notices: list[str]) -> None:
-    assert repair(damaged).entries == 130
+    assert repair(damaged).entries == COUNT
     notices.clear()
-    assert complete(damaged, 130)
+    assert complete(damaged, COUNT)
     assert notices == []
-    assert damaged.status().indexed == 130
+    assert damaged.status().indexed == COUNT
 
 
 def test_an_index_that_was_left_half_written_is_not_used(
