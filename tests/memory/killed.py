@@ -14,6 +14,7 @@ Each has an alarm, so that one that waits is a failure that says so.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -26,12 +27,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import chromadb  # noqa: F401  once, and not in each child
-
 from agentkit.memory import Collection, Embedding, export, import_, reembed, take_in
 from agentkit.memory.chroma import FolderIndex
 from agentkit.ports import Condition
 from tests.memory.tiny import tiny
+
+LATE = (
+    "charset_normalizer",
+    "semantic_text_splitter",
+    "chromadb.api.rust",
+    "chromadb.telemetry.product.posthog",
+)
+"""What is imported when it is needed: here once, and not by each child."""
 
 FEW = 4
 """So that the index is written again and again."""
@@ -269,4 +276,6 @@ def copied(base: Path, here: Path) -> Path:
 
 
 if __name__ == "__main__":
+    for late in LATE:
+        importlib.import_module(late)
     main(sys.argv[1], Path(sys.argv[2]))
