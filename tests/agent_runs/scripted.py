@@ -18,7 +18,16 @@ from agentkit.agent.mind import prompts
 from agentkit.cancel import CancelToken
 from agentkit.config import Settings
 from agentkit.errors import ModelMissing
-from agentkit.messages import ChatRequest, Choices, Delta, Message, ToolCall, ToolSchema
+from agentkit.messages import (
+    ChatRequest,
+    Choices,
+    Delta,
+    Message,
+    OneTool,
+    Regex,
+    ToolCall,
+    ToolSchema,
+)
 from agentkit.ports import ChatModel, Embedder
 from agentkit.runtime import Runtime
 from agentkit.testing import ScriptedModel
@@ -29,6 +38,7 @@ Call = tuple[str, dict[str, Any]]
 
 UNVERIFIED = "effect unverified"
 REJECTED = "This is not accepted: "
+ANSWER = "answer"
 TAUGHT = "What earlier attempts taught:"
 NAME = "scripted"
 
@@ -55,6 +65,9 @@ class Asked:
     phase: str
     values: Mapping[str, str]
     options: tuple[str, ...] = ()
+    begins: str = ""
+    """What the text has to begin with."""
+    tools: Mapping[str, ToolSchema] = field(default_factory=dict)
     must: bool = False
     """Whether it has to be a call."""
     objective: str = ""
@@ -96,8 +109,17 @@ def asked(request: ChatRequest) -> Asked:
     if request.tool_choice == "none":
         phase, values = _phase(last.content)
         rest = values.pop("before")
-    options = request.constraint.options if isinstance(request.constraint, Choices) else ()
-    found = Asked(phase, values, options, request.tool_choice == "required")
+    elif isinstance(request.tool_choice, OneTool):
+        phase = "result"
+    found = Asked(phase, values, tools={tool.name: tool for tool in request.tools})
+    if isinstance(request.constraint, Choices):
+        found.options = request.constraint.options
+    if isinstance(request.constraint, Regex):
+        found.begins = request.constraint.pattern.partition("(")[0]
+    way_out = found.tools.get(ANSWER)
+    found.must = request.tool_choice == "required" and not (
+        way_out and way_out.allowed is not False
+    )
     _read(found, (*request.messages[:-1], Message(last.role, rest, tool_call_id=last.tool_call_id)))
     return found
 
@@ -172,15 +194,27 @@ class Play:
             case "answer":
                 return self.answer(about)
             case "result":
-                return self.result(about)
+                return _answered(about, self.result(about))
+            case "content":
+                return about.begins + self._content(about)
         return "yes" if "yes" in about.options else "fine"
 
     def _move(self, about: Asked) -> Any:
         for call in self.calls(about):
             needed = self._needed(about, call)
             if needed is not None:
-                return _call(needed)
-        return _call(self.spare(about)) if about.must else self.result(about)
+                return _call(about, needed)
+        if about.must:
+            return _call(about, self.spare(about))
+        return _answered(about, self.result(about))
+
+    def _content(self, about: Asked) -> str:
+        """The argument that is left out of a call, because it is asked for by itself."""
+        others = json.loads(about.values["others"])
+        for tool, arguments in self.calls(about):
+            if tool == about.values["tool"] and others.items() <= arguments.items():
+                return str(arguments["content"])
+        raise AssertionError(f"nobody wants to call {about.values}")
 
     def _needed(self, about: Asked, call: Call) -> Call | None:
         """The call itself, the look at what it did, or nothing if it was done."""
@@ -208,9 +242,18 @@ class Play:
         return [*wanted, *about.options][0]
 
 
-def _call(call: Call) -> ToolCall:
-    tool, arguments = call
-    return ToolCall("x", tool, json.dumps(arguments))
+def _call(about: Asked, call: Call) -> ToolCall:
+    """With those arguments that can be given now."""
+    name, arguments = call
+    tool = about.tools.get(name)
+    possible = tool.allowed.get("properties") if tool and isinstance(tool.allowed, dict) else None
+    given = {key: value for key, value in arguments.items() if possible is None or key in possible}
+    return ToolCall("x", name, json.dumps(given))
+
+
+def _answered(about: Asked, text: str) -> str | ToolCall:
+    """In words, or by the tool that is the way out."""
+    return ToolCall("x", ANSWER, json.dumps({"text": text})) if ANSWER in about.tools else text
 
 
 class Player:
