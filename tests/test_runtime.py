@@ -213,12 +213,11 @@ def test_an_embedding_model_is_a_gguf_file_of_the_role(tiny: str, tmp_path: Path
 
 
 @pytest.mark.model
-def test_an_embedding_model_that_is_a_folder_is_refused_with_the_way_out(
-    real_models: Path,
-) -> None:
-    with Runtime() as runtime, pytest.raises(UserError, match="is a folder of sentence-tr") as told:
-        runtime.embedder().embed(["one"])
-    assert "--role embed" in (told.value.hint or "")
+def test_an_embedding_model_may_be_a_folder_of_sentence_transformers(real_models: Path) -> None:
+    with Runtime() as runtime:
+        embedder = runtime.embedder()
+        assert embedder.embed(["one"]).shape == (1, embedder.dimensions)
+        assert held(runtime) == [embedder.name]
 
 
 @pytest.mark.model
