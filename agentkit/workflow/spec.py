@@ -400,6 +400,8 @@ def json_schema() -> dict[str, Any]:
     step["dependentRequired"] = {"with": ["uses"], "output_schema": ["prompt"]}
     schema["$defs"].pop("Output", None)
     kinds = schema.pop("$defs")
+    check = kinds["AgentCheck"]
+    check["oneOf"] = [{"required": [kind]} for kind in check["properties"]]
     agent, shared = kinds["Agent"], {key: properties[key] for key in SHARED}
     kinds["AgentFile"] = {
         **agent,

@@ -286,7 +286,7 @@ def test_tasks_are_added_dropped_and_put_in_order(opened: Opened, log: Path, pos
 
 
 def test_the_task_at_work_can_be_dropped(opened: Opened, log: Path, post: Post) -> None:
-    dropping = when("alone", "Note two", lambda: post("drop", "t2"))
+    dropping = when("move", "Note two", lambda: post("drop", "t2"))
     runtime = opened(play(slow=dropping), *diary(log))
 
     runtime.pursue(runtime.agent(WISH), OBJECTIVE, None)
