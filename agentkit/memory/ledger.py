@@ -170,11 +170,9 @@ def by_words(
             room -= matches
     if not chosen:
         return []
-    condition, parameters = matching(where)
-    join = "JOIN entries ON entries.id = words.rowid" if where else ""
+    condition, parameters = matching(where, "+rowid")  # the plus: go by the words
     found = connection.execute(
-        f"SELECT words.rowid FROM words {join} WHERE words MATCH ? AND {condition} "  # noqa: S608
-        "ORDER BY rank LIMIT ?",
+        f"SELECT rowid FROM words WHERE words MATCH ? AND {condition} ORDER BY rank LIMIT ?",  # noqa: S608
         [" OR ".join(chosen), *parameters, limit],
     )
     return [row[0] for row in found]
