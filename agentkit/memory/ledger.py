@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from sqlite3 import Connection, Row
 
 from agentkit.memory import words
-from agentkit.memory.filters import matching, stamp
+from agentkit.memory.filters import holding, matching, stamp
 from agentkit.ports import Condition, Scalar
 
 MOST_MATCHES = 4000
@@ -170,7 +170,7 @@ def by_words(
             room -= matches
     if not chosen:
         return []
-    condition, parameters = matching(where, "+rowid")  # the plus: go by the words
+    condition, parameters = holding(where, "words.rowid")
     found = connection.execute(
         f"SELECT rowid FROM words WHERE words MATCH ? AND {condition} ORDER BY rank LIMIT ?",  # noqa: S608
         [" OR ".join(chosen), *parameters, limit],

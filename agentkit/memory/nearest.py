@@ -1,11 +1,13 @@
 """The vectors nearest to one, in the fewest steps that are sure to find them.
 
-    no filter                     ask the index
-    filter fits a few             compare these one by one
-    filter fits some thousands    ask the index for the nearest among these
-    filter fits more than that    ask the index for the nearest of all: enough of them will fit
+    no filter                   ask the index
+    filter fits a few           compare these one by one
+    filter fits more            ask the index for the nearest of all: enough of them may fit
+    not enough of them do       ask the index for the nearest among those that fit
 
-What is newer than the index is compared one by one in any case.
+The index is quick to tell the nearest of all, and slow where it has to leave out many: 500 of all
+take 9 ms, 50 among 10,000 of 100,000 take 52 ms.  What is newer than the index is compared one by
+one in any case.
 """
 
 from __future__ import annotations
@@ -23,11 +25,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SOME = 30_000
-"""As long as no more entries fit a filter, it takes 30 ms to ask the index among them."""
-
-DEEPEST = 1000
-"""So many of the nearest are looked at for some that fit, in 15 ms."""
+DEEP = 500
+"""So many of the nearest are looked at for some that fit."""
 
 
 class Nearest:
@@ -44,17 +43,18 @@ class Nearest:
         limit: int,
         where: Sequence[Condition] = (),
     ) -> Hits:
-        """The nearest vectors of the entries of which all conditions hold."""
+        """The nearest vectors of the entries of which all conditions hold.
+
+        With conditions it may be half of `limit` only, though more would fit.
+        """
         if not where:
             return self._with_newer(space, vector, limit, where, self._graves(limit))
         with self._database.read() as connection:
-            fitting = spaces.allowed(connection, space.id, where, SOME + 1)
+            fitting = spaces.allowed(connection, space.id, where, self._indexing.few + 1)
             if len(fitting) <= self._indexing.few:
                 return spaces.nearest(connection, space.id, vector, limit, among=fitting)
-        if len(fitting) <= SOME:
-            return self._with_newer(space, vector, limit, where, limit, fitting)
-        hits = self._with_newer(space, vector, limit, where, DEEPEST)
-        if len(hits) == limit:
+        hits = self._with_newer(space, vector, limit, where, DEEP)
+        if len(hits) >= limit / 2:
             return hits
         with self._database.read() as connection:  # what fits is far from what was asked
             fitting = spaces.allowed(connection, space.id, where, -1)

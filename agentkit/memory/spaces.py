@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from agentkit.memory.filters import matching
+from agentkit.memory.filters import holding, matching
 from agentkit.ports import Condition
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def allowed(
     connection: Connection, space: int, where: Sequence[Condition], limit: int
 ) -> list[int]:
     """The vectors of the entries of which all conditions hold."""
-    condition, parameters = matching(where, "entry")
+    condition, parameters = matching(where, "vectors.entry")
     found = connection.execute(
         f"SELECT id FROM vectors WHERE space = ? AND {condition} LIMIT ?",  # noqa: S608
         [space, *parameters, limit],
@@ -147,7 +147,7 @@ def allowed(
 
 def fitting(connection: Connection, vectors: Sequence[int], where: Sequence[Condition]) -> set[int]:
     """Those of some vectors that are still there, and of which the entries fit all conditions."""
-    condition, parameters = matching(where, "+entry")  # the plus: go by the ids, they are fewer
+    condition, parameters = holding(where, "vectors.entry")
     found = connection.execute(
         f"SELECT id FROM vectors WHERE id IN (SELECT value FROM json_each(?)) AND {condition}",  # noqa: S608
         [json.dumps(list(vectors)), *parameters],

@@ -145,15 +145,15 @@ def with_and_without(
         (Condition("even", "~", "*"), 0),
     ],
 )
-@pytest.mark.parametrize("some", [30_000, 120], ids=["among", "of all"])
+@pytest.mark.parametrize("deep", [5, 500], ids=["among", "of all"])
 def test_filters_find_the_same_with_and_without_an_index(
     with_and_without: tuple[Collection, Collection],
     monkeypatch: pytest.MonkeyPatch,
     condition: Condition,
     count: int,
-    some: int,
+    deep: int,
 ) -> None:
-    monkeypatch.setattr("agentkit.memory.nearest.SOME", some)
+    monkeypatch.setattr("agentkit.memory.nearest.DEEP", deep)
     indexed, plain = with_and_without
     for query in ("entry w7 of many", "w250"):
         here = indexed.search(query, limit=20, where=[condition])
@@ -165,8 +165,7 @@ def test_filters_find_the_same_with_and_without_an_index(
 def test_a_filter_that_fits_only_what_is_far_still_finds_it(
     opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agentkit.memory.nearest.SOME", 30)
-    monkeypatch.setattr("agentkit.memory.nearest.DEEPEST", 10)
+    monkeypatch.setattr("agentkit.memory.nearest.DEEP", 10)
     collection = opened(few=FEW)
     keep(collection, [f"near near near n{n}" for n in range(60)], source=lambda at: "near")
     keep(collection, [f"quite other things f{n}" for n in range(40)], source=lambda at: "far")
