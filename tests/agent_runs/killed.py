@@ -4,14 +4,14 @@
 
 For each n a child works on the same objective and kills itself before (or after) its n-th write,
 until one comes through; another child goes on with the run to its end, which has to be that of the
-run that nobody disturbed.  `twice`: the one that goes on is killed, too.  This process imports all,
-opens nothing and has no threads, so that children are cheap.  Prints how many kills there were.
+run that nobody disturbed.  `twice`: the one that goes on is killed, too.  This process has imported
+all, keeps nothing open and has no threads, so that children are cheap.  Prints how many kills there
+were.
 """
 
 from __future__ import annotations
 
 import gc
-import importlib
 import json
 import os
 import random
@@ -19,6 +19,7 @@ import shutil
 import signal
 import sqlite3
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from agentkit.config import Settings, shipped
@@ -130,6 +131,19 @@ def hurry(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
 
 
 configure = database._configure
+
+
+def share_statements() -> None:
+    """Statements that this process has compiled are those of its children."""
+    compiled = list[Any]()
+
+    def engine(*about: Any, **more: Any) -> Engine:
+        made = create_engine(*about, **more)
+        compiled.append(made._compiled_cache)
+        made._compiled_cache = compiled[0]
+        return made
+
+    setattr(database, "create_engine", engine)  # noqa: B010  mypy minds the other way
 
 
 # -- children --------------------------------------------------------------------------------------
@@ -273,21 +287,12 @@ def compare(base: Path, expected: Path) -> None:
 
 
 def warm_up(base: Path) -> None:
-    """Import what a run imports, after one that nobody disturbs; its outcome is kept."""
+    """Do what a run does, undisturbed, and keep its outcome; nothing of it stays open."""
     database._configure = hurry
-    modules, expected = base / "modules.json", base / "expected.json"
-
-    def undisturbed() -> None:
-        begin(base / "undisturbed")
-        expected.write_text(json.dumps(outcome(base / "undisturbed")))
-        loaded = [name for name in sys.modules if not name.startswith("agentkit_tool_")]
-        modules.write_text(json.dumps(loaded))
-
-    child(undisturbed, "undisturbed", base / "said")
-    for name in json.loads(modules.read_text()):
-        if name != "__main__":
-            importlib.import_module(name)
-    _shipped.scan()
+    share_statements()
+    begin(base / "undisturbed")
+    (base / "expected.json").write_text(json.dumps(outcome(base / "undisturbed")))
+    assert threading.active_count() == 1, "a process with threads cannot be forked"
     gc.freeze()  # what is shared with the children stays shared
 
 
