@@ -187,7 +187,7 @@ def test_mistakes_are_told_when_the_agent_is_made(opened: Opened, tmp_path: Path
         Agent(tools=["read_fil"], runtime=runtime)
     with pytest.raises(ToolError, match="'later' is async"):
         Agent(tools=[later], runtime=runtime)
-    with pytest.raises(InvalidFile, match='there is no model "nonsense"'):
+    with pytest.raises(UnknownName, match="no model named 'nonsense'"):
         Agent(tools=[double], model="nonsense", runtime=runtime)
     with pytest.raises(InvalidFile, match='unknown key "money"'):
         Agent(tools=[double], budget={"money": 5}, runtime=runtime)

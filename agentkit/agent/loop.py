@@ -366,7 +366,10 @@ class Loop:
         """The first check of the objective that fails, by name, and why."""
         if not self.checks:
             return None
-        answer = self._answer()
+        try:
+            answer = self._answer()
+        except Garbled as error:
+            return "answer", str(error)
         for check in self.checks:
             fault = check.fault(answer)
             if fault:

@@ -20,7 +20,7 @@ from agentkit import machine
 from agentkit.cancel import CancelToken
 from agentkit.compute import Compute
 from agentkit.config import Settings, shipped
-from agentkit.errors import UserError
+from agentkit.errors import UnknownName, UserError
 from agentkit.events import Event
 from agentkit.letters import Letter, LetterKind
 from agentkit.outcomes import Outcome
@@ -351,6 +351,9 @@ class Runtime:
         self.toolbox.refresh()
         for name in wish.tools:
             self.toolbox.find(name)
+        if wish.model is not None and wish.model not in self.model_names():
+            hint = "agentkit models list"
+            raise UnknownName("model", wish.model, self.model_names(), hint=hint)
         document = load(definition(wish), COMMAND)
         return checked(document, Path(COMMAND), self.toolbox, self.model_names())
 
