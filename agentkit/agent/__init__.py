@@ -12,6 +12,5 @@ checks       whether the objective is reached
 memory       what earlier runs have to say, and what this one leaves behind
 loop         THE loop
 report       what a person gets to read
-strategies   ways to answer one hard question
 run          all of it put together for one run
 """
