@@ -149,7 +149,8 @@ def test_memory_does_not_grow_with_requests(model: LlamaChatModel) -> None:
     before = megabytes()
     serve(1000)
     assert megabytes() - before < 15
-    assert [one for one in gc.get_objects() if isinstance(one, Matcher)] == []
+    # By type: isinstance would ask every object for its class, and some modules warn when asked.
+    assert not any(issubclass(type(one), Matcher) for one in gc.get_objects())
 
 
 def test_a_model_that_cannot_be_set_up_leaves_nothing_behind(
