@@ -7,7 +7,7 @@ written is never behind what the run has done.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -92,6 +92,16 @@ class StepWarned(StepEvent):
     """Something a reader of the result should know."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepReasoned(StepEvent):
+    """A strategy found an answer, by these thoughts; `votes` of `candidates` say the same."""
+
+    strategy: str
+    thoughts: Sequence[str]
+    votes: int
+    candidates: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,10 @@ hands        the calls, and which of them are possible now
 checks       whether the objective is reached
 memory       what earlier runs have to say, and what this one leaves behind
 loop         THE loop
+account      what it tells, in order: each event goes out before it counts
+verdict      what is wrong with a result
+planning     the list as it changes
+strategies   ways to answer one hard question
 report       what a person gets to read
 run          all of it put together for one run
 """

@@ -1,14 +1,14 @@
 """Whether an objective is reached: what a person wrote down, not what the model thinks of itself.
 
-A check looks at the answer and at the folder of the run, and gives back what is wrong in a
-sentence, which is what the next attempt learns from.
+A check looks at an answer (text, or data where it was asked for as such) and at the folder of the
+run, and gives back what is wrong in a sentence, which is what the next attempt learns from.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ from agentkit.cancel import CancelToken
 from agentkit.errors import UserError
 from agentkit.jobs import Job
 from agentkit.ports import Sandbox
+from agentkit.toolbox.output import as_text
 
 SAID = 600
 """Characters of a script's output that are told."""
@@ -35,21 +36,30 @@ class Check(Protocol):
     def name(self) -> str:
         """What people call it."""
 
-    def fault(self, answer: str) -> str:
+    def fault(self, answer: Any) -> str:
         """What is wrong; empty if nothing is."""
+
+
+def first_fault(checks: Sequence[Check], answer: Any) -> tuple[str, str] | None:
+    """The first check that fails, by name, and why."""
+    for check in checks:
+        fault = check.fault(answer)
+        if fault:
+            return check.name, fault
+    return None
 
 
 @dataclass(frozen=True, slots=True)
 class FitsSchema:
-    """The answer is JSON that a schema accepts."""
+    """The answer is data that a schema accepts, or JSON of such."""
 
     schema: Mapping[str, Any]
     name: str = "schema"
 
-    def fault(self, answer: str) -> str:
+    def fault(self, answer: Any) -> str:
         """See `Check.fault`."""
         try:
-            value = json.loads(answer)
+            value = json.loads(answer) if isinstance(answer, str) else answer
         except ValueError as error:
             return f"the answer is not JSON ({error})"
         found = Draft202012Validator(self.schema, registry=Registry()).iter_errors(value)
@@ -64,22 +74,24 @@ class FitsSchema:
 
 @dataclass(frozen=True, slots=True)
 class Holds:
-    """An expression is true; it can read `answer` and `files`, the names in the folder."""
+    """An expression is true; it reads the answer, `files` (those not hidden) and `facts`."""
 
     expression: str
     evaluate: Callable[[str, Mapping[str, Any]], Any]
     folder: Path
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    word: str = "answer"
+    """What the answer is called."""
     name: str = "expression"
 
-    def fault(self, answer: str) -> str:
+    def fault(self, answer: Any) -> str:
         """See `Check.fault`.  Raises `UserError` for an expression that cannot be evaluated."""
+        names = (path.relative_to(self.folder) for path in self.folder.rglob("*") if path.is_file())
         files = sorted(
-            str(path.relative_to(self.folder))
-            for path in self.folder.rglob("*")
-            if path.is_file() and ".git" not in path.parts
+            str(name) for name in names if not any(part.startswith(".") for part in name.parts)
         )
         try:
-            held = self.evaluate(self.expression, {"answer": answer, "files": files})
+            held = self.evaluate(self.expression, {**self.facts, self.word: answer, "files": files})
         except UserError as error:
             raise UserError(f"the check {self.expression!r}: {error}") from None
         return "" if held else f"this is not true: {self.expression}"
@@ -95,9 +107,9 @@ class Succeeds:
     cancel: CancelToken
     name: str = "script"
 
-    def fault(self, answer: str) -> str:
+    def fault(self, answer: Any) -> str:
         """See `Check.fault`; the script finds the answer on its standard input."""
-        job = Job(("bash", "-euc", self.script), self.folder, stdin=answer.encode())
+        job = Job(("bash", "-euc", self.script), self.folder, stdin=as_text(answer).encode())
         done = self.sandbox().run(job, self.cancel)
         if done.exit_code == 0 and not done.stopped:
             return ""
@@ -114,7 +126,7 @@ class Answers:
     likely: Callable[[str, str], float]
     name: str = "question"
 
-    def fault(self, answer: str) -> str:
+    def fault(self, answer: Any) -> str:
         """See `Check.fault`."""
-        sure = self.likely(self.question, answer)
+        sure = self.likely(self.question, as_text(answer))
         return "" if sure >= ASKED else f"the answer to this is no: {self.question}"

@@ -18,6 +18,7 @@ from importlib.resources import files
 from typing import Any
 
 from agentkit.agent.state import AgentState
+from agentkit.agent.strategies import Asker, Strategy
 from agentkit.agent.transcript import messages
 from agentkit.cancel import CancelToken
 from agentkit.errors import Cancelled, ModelError
@@ -92,7 +93,8 @@ class Move:
 class Mind:
     """One model, one set of tools (and the way out), one conversation.
 
-    `costs` collects phase and usage of each question until somebody takes them.  Without `bound`
+    `strategy` is how the final answer is found, None: by asking for it.  `costs` collects phase and
+    usage of each question until somebody takes them.  Without `bound`
     no grammar binds the answers, without `shared` each phase begins with its own instruction: both
     are for comparison only.
     """
@@ -102,6 +104,7 @@ class Mind:
     cancel: CancelToken
     bound: bool = True
     shared: bool = True
+    strategy: Strategy | None = None
     costs: list[tuple[str, Usage]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -237,9 +240,29 @@ class Mind:
 
     def answer(self, state: AgentState, schema: Mapping[str, Any] | None, **told: Any) -> str:
         """The final answer: words, or JSON of a schema."""
+        if self.strategy is not None:
+            return self._thought_out(self.strategy, state, schema, **told)
         if schema is None:
             return self.words(state, "answer", **told)
         return json.dumps(self._data(state, "answer", dict(schema), **told), ensure_ascii=False)
+
+    def _thought_out(
+        self, strategy: Strategy, state: AgentState, schema: Mapping[str, Any] | None, **told: Any
+    ) -> str:
+        request = ChatRequest(
+            self._told("answer", state, prompts()["answer"].format(**told)),
+            RESULT_TOKENS if schema is None else CALL_TOKENS,
+            constraint=JsonSchema(dict(schema)) if schema is not None and self.bound else None,
+            tools=self.tools,
+        )
+        asker = Asker(self.model, request, self.cancel)
+        done = strategy(asker).completion
+        self.costs.append(("answer", asker.usage))
+        if schema is None:
+            return done.text.strip()
+        if done.finish_reason == "length":
+            raise Garbled(f"it was cut off after {CALL_TOKENS} tokens")
+        return json.dumps(_parsed(done.text), ensure_ascii=False)
 
     # -- asking ----------------------------------------------------------------------------------
 
@@ -262,14 +285,8 @@ class Mind:
         constraint: Constraint | None = None,
         **more: Any,
     ) -> Completion:
-        system = prompts()["system"]
-        told = messages(state, system if self.shared else f"{phase}: {ask}\n\n{system}")
-        if ask and told[-1].role == "user":  # some templates refuse two turns of a person in a row
-            told = (*told[:-1], Message("user", f"{told[-1].content}\n\n{ask}"))
-        elif ask:
-            told = (*told, Message("user", ask))
         request = ChatRequest(
-            told,
+            self._told(phase, state, ask),
             tools=tools or self.tools,
             constraint=constraint if self.bound else None,
             **more,
@@ -286,6 +303,14 @@ class Mind:
             raise Cancelled
         self.costs.append((phase, completion.usage))
         return completion
+
+    def _told(self, phase: str, state: AgentState, ask: str) -> tuple[Message, ...]:
+        """The conversation so far, and a question at its end."""
+        system = prompts()["system"]
+        told = messages(state, system if self.shared else f"{phase}: {ask}\n\n{system}")
+        if ask and told[-1].role == "user":  # some templates refuse two turns of a person in a row
+            return (*told[:-1], Message("user", f"{told[-1].content}\n\n{ask}"))
+        return (*told, Message("user", ask)) if ask else told
 
 
 def _failed_last(state: AgentState, tool: str) -> bool:

@@ -11,15 +11,19 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from agentkit import events as ev
+from agentkit.agent.account import Account
 from agentkit.agent.budget import Budget, StopReason
 from agentkit.agent.checks import Answers, Check
 from agentkit.agent.hands import ToolHands
 from agentkit.agent.loop import Loop
 from agentkit.agent.memory import Recall, by_meaning
 from agentkit.agent.mind import Mind
+from agentkit.agent.planning import Planner
 from agentkit.agent.report import write_report
 from agentkit.agent.state import AgentState, rebuilt
+from agentkit.agent.strategies import Strategy
 from agentkit.agent.tasks import Limits, by_words
+from agentkit.agent.verdict import Judge
 from agentkit.cancel import CancelToken
 from agentkit.errors import Cancelled, ModelError
 from agentkit.letters import Letter
@@ -59,6 +63,8 @@ class Order:
     """A text is a question to the model."""
     schema: Mapping[str, Any] | None = None
     """Of the answer, if it is to be data."""
+    strategy: Strategy | None = None
+    """How the final answer is found."""
     without: frozenset[Part] = frozenset()
 
 
@@ -130,9 +136,9 @@ def pursue(order: Order, around: Surroundings) -> Result:
             budget=asdict(order.budget),
         )
     around.report.tell(beginning)
-    loop = _loop(order, around)
+    loop = _loop(order, around, state.told(beginning))
     try:
-        for event in loop.run(state.told(beginning)):
+        for event in loop.run():
             around.report.tell(event)
     except (Cancelled, ModelError) as stop:
         reason: StopReason = "cancelled" if isinstance(stop, Cancelled) else "failed"
@@ -145,7 +151,7 @@ def pursue(order: Order, around: Surroundings) -> Result:
     return _result(loop.state, finished)
 
 
-def _loop(order: Order, around: Surroundings) -> Loop:
+def _loop(order: Order, around: Surroundings, state: AgentState) -> Loop:
     caller, model = around.caller, around.model
     source = f"run {around.report.place['run']}"
     hands = ToolHands(
@@ -163,32 +169,33 @@ def _loop(order: Order, around: Surroundings) -> Loop:
         around.cancel,
         bound="grammar" not in order.without,
         shared="prefix" not in order.without,
+        strategy=order.strategy,
     )
     remembers = "memory" not in order.without
-    loop = Loop(
-        mind,
+    account = Account(mind, around.report.place, state)
+    return Loop(
+        account,
         hands,
+        Judge(account, hands, order.tools),
+        Planner(account, by_meaning(around.embedder) if remembers else by_words),
         order.tools,
         order.budget,
-        around.report.place,
+        [_check(check, account) for check in order.checks],
         schema=order.schema,
         past=Recall(caller.services.memory, source, around.report.warned) if remembers else None,
-        similar=by_meaning(around.embedder) if remembers else by_words,
         letters=around.letters,
         reflection="reflection" not in order.without,
         guarded="guard" not in order.without,
     )
-    loop.checks = [
-        Answers(check, lambda question, answer: _likely(loop, question, answer))
-        if isinstance(check, str)
-        else check
-        for check in order.checks
-    ]
-    return loop
 
 
-def _likely(loop: Loop, question: str, answer: str) -> float:
-    return loop.mind.likely(loop.state, "check", question=question, answer=answer)
+def _check(check: Check | str, account: Account) -> Check:
+    """A check as the loop needs it: a question is put to the model that knows the conversation."""
+
+    def likely(question: str, answer: str) -> float:
+        return account.mind.likely(account.state, "check", question=question, answer=answer)
+
+    return Answers(check, likely) if isinstance(check, str) else check
 
 
 def _changing(tools: Iterable[str], caller: Caller) -> set[str]:

@@ -7,12 +7,13 @@ and every problem in it is shown where it stands.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from agentkit.errors import closest
 from agentkit.workflow.node import Node, problem
+from agentkit.workflow.quality import Check, Strategy, short_strategy
 from agentkit.yamlfile import Document, NodePath
 
 STEP = "agent"
@@ -58,34 +59,6 @@ class AgentBudget(Node):
     """Wall clock while it works."""
 
 
-class AgentCheck(Node):
-    """What has to hold of the answer: exactly one of these."""
-
-    schema_: dict[str, Any] | None = Field(None, alias="schema")
-    """A JSON Schema: the answer is data that fits it."""
-    expression: str | None = None
-    """Such as `"'Anna' in answer"` or `"'list.md' in files"`; without `${{ }}`."""
-    script: str | None = None
-    """A bash script, run in the sandbox in the agent's folder; it has to end with exit code 0."""
-    question: str | None = None
-    """A question to the model that has to be answered with yes."""
-
-    @model_validator(mode="after")
-    def _says_one_thing(self) -> AgentCheck:
-        said = [
-            name
-            for name in ("schema", "expression", "script", "question")
-            if getattr(self, "schema_" if name == "schema" else name) is not None
-        ]
-        if len(said) != 1:
-            raise problem(
-                "bad-check",
-                f"a check has exactly one of schema, expression, script and question, not "
-                f"{' and '.join(said) or 'nothing'}",
-            )
-        return self
-
-
 class Agent(Node):
     """A task loop: it works towards an objective with tools, and says what it found and how."""
 
@@ -95,12 +68,25 @@ class Agent(Node):
     """Tools that it may call: `agentkit tools list`."""
     model: str | None = None
     budget: AgentBudget = AgentBudget()
-    checks: list[AgentCheck] = Field([])
+    checks: list[Check] = Field([])
     """What has to hold of the answer; it tries again, with what it learned, until then."""
+    strategy: Annotated[Strategy | None, BeforeValidator(short_strategy)] = None
+    """How the final answer is found, from what the tools have shown."""
     reflection: bool = True
     """Whether it thinks about a failed check before it tries again."""
     memory: bool = True
     """Whether it recalls what helps, and remembers what failed checks taught."""
+
+    @field_validator("strategy")
+    @classmethod
+    def _thinks_with_what_it_has(cls, value: Strategy | None) -> Strategy | None:
+        if value is not None and value.name == "reflect":
+            raise problem(
+                "misplaced-strategy",
+                "an agent reflects on every failed check as it is",
+                "leave the strategy out, and see checks and budget.attempts",
+            )
+        return value
 
 
 def is_agent_file(data: object) -> bool:

@@ -23,6 +23,7 @@ from agentkit.workflow.expressions import (
 )
 from agentkit.workflow.inputs import A_KIND, convert
 from agentkit.workflow.names import Names, StepShape, mapping
+from agentkit.workflow.quality import ANSWER, FILES, OUTPUTS
 from agentkit.workflow.spec import FOREIGN_KEYS, Input
 from agentkit.yamlfile import Document, NodePath
 
@@ -143,6 +144,8 @@ def _step(
         elif key == "foreach":
             yield from _fixed_text(document, (*here, "as"), loop.get("as"))
             yield from names.check((*here, "items"), loop.get("items"), position)
+        elif key == "checks":
+            pass  # fixed text, and expressions that read other names
         elif key == "agent" and isinstance(value, dict):
             for computed in ("objective", "model"):
                 where = (*here, computed)
@@ -161,7 +164,12 @@ def _step(
         yield from _offered(document, around, (*path, "prompt", "tools"), prompt.get("tools"))
         yield from _examples(document, (*path, "prompt", "examples"), step)
     if step.get("agent") is not None:
-        yield from _agent(document, around, (*path, "agent"), mapping(step["agent"]))
+        agent = mapping(step["agent"])
+        yield from _agent(document, around, (*path, "agent"), agent)
+        yield from _checks(document, names, (*path, "agent"), agent, position, variable, ANSWER)
+    else:
+        word = OUTPUTS if "uses" in step else ANSWER
+        yield from _checks(document, names, path, step, position, variable, word)
     yield from _condition(document, (*path, "if"), step)
     yield from _items(document, (*path, "foreach", "items"), loop)
     yield from _tool(document, around, path, step)
@@ -180,16 +188,25 @@ def _agent(
 ) -> Iterator[Problem]:
     yield from _model(document, around, (*path, "model"), agent.get("model"))
     yield from _offered(document, around, (*path, "tools"), agent.get("tools"))
-    for index, check in enumerate(_list(agent.get("checks"))):
+
+
+def _checks(
+    document: Document,
+    names: Names,
+    path: NodePath,
+    data: Mapping[str, Any],
+    position: int,
+    variable: str | None,
+    word: str,
+) -> Iterator[Problem]:
+    """What has to hold of a result, which expressions call by a `word`."""
+    yield from _fixed_text(document, (*path, "checks"), data.get("checks"))
+    for index, check in enumerate(_list(data.get("checks"))):
         here = (*path, "checks", index)
-        for key, value in mapping(check).items():
-            yield from _fixed_text(document, (*here, key), value)
         expression = mapping(check).get("expression")
         if isinstance(expression, str) and not is_expression(expression):
-            try:
-                expressions.check(f"{expressions.OPEN} {expression} {expressions.CLOSE}")
-            except ExpressionError as error:
-                yield document.problem((*here, "expression"), "bad-expression", str(error))
+            place = (*here, "expression")
+            yield from names.bare(place, expression, position, variable, (word, FILES))
         for fault in output_schema.faults(mapping(check).get("schema")):
             yield document.problem(
                 (*here, "schema", *fault.path), fault.rule, fault.message, fault.suggestion,
@@ -201,6 +218,9 @@ def _fixed_text(document: Document, path: NodePath, value: Any) -> Iterator[Prob
     if isinstance(value, list):
         for index, item in enumerate(value):
             yield from _fixed_text(document, (*path, index), item)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _fixed_text(document, (*path, key), item)
     elif is_expression(value):
         key = next(part for part in reversed(path) if isinstance(part, str))
         message = f'"{key}" is fixed text: an expression is not evaluated here'

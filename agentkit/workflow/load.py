@@ -39,6 +39,9 @@ class LoadedWorkflow:
         for step in self.spec.steps:
             if step.uses is not None:
                 needed |= {(role, None) for role in self.tools[step.uses].roles}
+                name = self.spec.defaults.prompt.model
+                if any(check.question for check in step.checks) and not is_expression(name):
+                    needed.add(("chat", name))
             elif step.prompt is not None:
                 name = step.prompt.model or self.spec.defaults.prompt.model
                 if not is_expression(name):

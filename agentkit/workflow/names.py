@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agentkit.errors import Problem, closest, did_you_mean
@@ -74,29 +74,58 @@ class Names:
         elif is_expression(value):
             yield from self._scalar(path, value, position, variable)
 
-    def _scalar(
-        self, path: NodePath, text: str, position: int, variable: str | None
+    def bare(
+        self,
+        path: NodePath,
+        expression: str,
+        position: int,
+        variable: str | None,
+        also: Sequence[str],
     ) -> Iterator[Problem]:
+        """Problems in an expression without braces, which can read some names more."""
+        text = f"{expressions.OPEN} {expression} {expressions.CLOSE}"
+        before = len(expressions.OPEN) + 1
+        yield from self._scalar(path, text, position, variable, also, before)
+
+    def _scalar(
+        self,
+        path: NodePath,
+        text: str,
+        position: int,
+        variable: str | None,
+        also: Sequence[str] = (),
+        before: int = 0,
+    ) -> Iterator[Problem]:
+        """`before` characters of the text do not stand in the file."""
         try:
             found = expressions.references(text)
             words = expressions.unknown_words(text)
         except ExpressionError as error:
-            place = self._document.inside(path, error.offset, error.length)
+            place = self._document.inside(path, error.offset - before, error.length)
             hint = error.hint or ""
             yield self._document.problem(path, "bad-expression", str(error), hint, place=place)
             return
         for word in words:
             message = f'there is no {word.kind} "{word.name}"'
             hint = did_you_mean(word.name, word.known).strip()
-            place = self._document.inside(path, word.offset, len(word.name))
+            place = self._document.inside(path, word.offset - before, len(word.name))
             yield self._document.problem(path, f"unknown-{word.kind}", message, hint, place=place)
         for reference in found:
-            problem = self._reference(path, reference, position, variable)
+            if reference.path[0] in also:
+                continue
+            offsets = tuple(offset - before for offset in reference.offsets)
+            here = replace(reference, offsets=offsets)
+            problem = self._reference(path, here, position, variable, also)
             if problem:
                 yield problem
 
     def _reference(
-        self, path: NodePath, reference: Reference, position: int, variable: str | None
+        self,
+        path: NodePath,
+        reference: Reference,
+        position: int,
+        variable: str | None,
+        also: Sequence[str],
     ) -> Problem | None:
         root, *rest = reference.path
         if root == variable:
@@ -107,11 +136,13 @@ class Names:
             return self._member(path, reference, 1, RUN_FACTS, "fact of the run", "unknown-name")
         if root == "steps":
             return self._step_output(path, reference, rest, position)
-        return self._unknown_root(path, reference, variable)
+        return self._unknown_root(path, reference, variable, also)
 
-    def _unknown_root(self, path: NodePath, reference: Reference, variable: str | None) -> Problem:
+    def _unknown_root(
+        self, path: NodePath, reference: Reference, variable: str | None, also: Sequence[str]
+    ) -> Problem:
         root = reference.path[0]
-        roots = [*RESERVED, *([variable] if variable else [])]
+        roots = [*also, *RESERVED, *([variable] if variable else [])]
         near = closest(root, roots)
         if root in self._steps:
             hint = f'did you mean "steps.{root}.outputs"?'

@@ -23,6 +23,7 @@ from agentkit.errors import (
     UserError,
 )
 from agentkit.messages import Usage
+from agentkit.ports import ChatModel
 from agentkit.toolbox.caller import Caller
 from agentkit.workflow.agents import Agent
 from agentkit.workflow.expressions import ExpressionError, as_text, render
@@ -194,11 +195,12 @@ class WorkflowRun:
         return result.outputs
 
     def _act(self, step: Step, path: NodePath, report: StepReport, facts: Facts) -> Result:
-        scope = Scope(self.caller, self.cancel, report, self.without)
+        scope = Scope(self.caller, self.cancel, report, facts, self.without)
         if step.uses is not None:
             arguments = self._render(step.with_, facts, (*path, "with"))
             report.started(f"uses {step.uses}", arguments)
-            return uses_step.perform(step.uses, arguments, scope)
+            chat = partial(self._shared_chat, facts)
+            return uses_step.perform(step.uses, arguments, step.checks, chat, scope)
         if step.agent is not None:
             agent = self._agent(step.agent, path, facts)
             model = self.services.chat(agent.model)
@@ -208,8 +210,8 @@ class WorkflowRun:
         prompt = self._prompt(step.prompt, path, facts)
         schema = self._render(step.output_schema, facts, (*path, "output_schema"))
         model = self.services.chat(prompt.model)
-        report.started("prompt", prompt_step.record(prompt, schema, model))
-        return prompt_step.perform(prompt, schema, model, scope)
+        report.started("prompt", prompt_step.record(step, prompt, schema, model))
+        return prompt_step.perform(step, prompt, schema, model, scope)
 
     def _agent(self, agent: Agent, path: NodePath, facts: Facts) -> Agent:
         """The agent with the file's default model and all expressions evaluated."""
@@ -218,6 +220,12 @@ class WorkflowRun:
         model = agent.model or shared
         named = None if model is None else as_text(self._render(model, facts, (*place, "model")))
         return agent.model_copy(update={"objective": objective, "model": named})
+
+    def _shared_chat(self, facts: Facts) -> ChatModel:
+        """The model that the file names for all, or the one of the role."""
+        name = self.workflow.spec.defaults.prompt.model
+        where = ("defaults", "prompt", "model")
+        return self.services.chat(name and as_text(self._render(name, facts, where)))
 
     def _prompt(self, prompt: Prompt, path: NodePath, facts: Facts) -> Prompt:
         """The prompt with the file's defaults and all expressions evaluated."""

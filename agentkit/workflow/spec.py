@@ -22,6 +22,7 @@ from agentkit.hosts import HostPattern
 from agentkit.workflow.agents import SHARED, Agent
 from agentkit.workflow.node import Node
 from agentkit.workflow.node import problem as _problem
+from agentkit.workflow.quality import NUMBERS, Check, Strategy, short_strategy
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 """Names of inputs, steps and outputs: usable in an expression without quotes."""
@@ -296,6 +297,10 @@ class Step(Node):
     """A task loop: its objective, or a mapping."""
     output_schema: dict[str, Any] | None = None
     """A JSON Schema: the answer to the prompt is data that fits it."""
+    checks: list[Check] = Field([])
+    """What has to hold of the result, or the step fails."""
+    strategy: Annotated[Strategy | None, BeforeValidator(short_strategy)] = None
+    """How a hard question to a model is answered."""
 
     @model_validator(mode="after")
     def _does_one_thing(self) -> Step:
@@ -323,6 +328,37 @@ class Step(Node):
                 "misplaced-key",
                 f'"with" holds the arguments of "uses", and step "{self.id}" has none',
                 'put values into the text of "prompt" as ${{ ... }}',
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _thinks_where_it_can(self) -> Step:
+        for key in ("checks", "strategy"):
+            if getattr(self, key) and self.agent is not None:
+                raise _problem(
+                    "misplaced-key",
+                    f'step "{self.id}" has "{key}" beside its agent',
+                    f'put "{key}" into "agent", which works until it is content',
+                )
+        if self.strategy is None:
+            return self
+        if self.prompt is None:
+            raise _problem(
+                "misplaced-key",
+                f'"strategy" is how a "prompt" is answered, and step "{self.id}" has none',
+                "leave it out",
+            )
+        if self.prompt.tools:
+            raise _problem(
+                "misplaced-strategy",
+                f'step "{self.id}" has a strategy, which only thinks, and tools to call',
+                'make it an "agent", or gather with tools in a step before it',
+            )
+        if self.strategy.name == "reflect" and not self.checks:
+            raise _problem(
+                "misplaced-strategy",
+                f'step "{self.id}" has nothing that tells a good answer from a bad one',
+                'give it "checks", or take another strategy',
             )
         return self
 
@@ -396,11 +432,17 @@ def json_schema() -> dict[str, Any]:
         "description": asked["description"],
         "anyOf": [{"type": "string"}, {"$ref": "#/$defs/Agent"}],
     }
+    for kind in ("Step", "Agent"):
+        asked = schema["$defs"][kind]["properties"]["strategy"]
+        schema["$defs"][kind]["properties"]["strategy"] = {
+            "description": asked["description"],
+            "anyOf": [{"enum": [*NUMBERS]}, {"$ref": "#/$defs/Strategy"}],
+        }
     step["oneOf"] = [{"required": [action]} for action in ACTIONS]
     step["dependentRequired"] = {"with": ["uses"], "output_schema": ["prompt"]}
     schema["$defs"].pop("Output", None)
     kinds = schema.pop("$defs")
-    check = kinds["AgentCheck"]
+    check = kinds["Check"]
     check["oneOf"] = [{"required": [kind]} for kind in check["properties"]]
     agent, shared = kinds["Agent"], {key: properties[key] for key in SHARED}
     kinds["AgentFile"] = {

@@ -17,6 +17,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from agentkit import events as ev
+from agentkit.agent import strategies
 from agentkit.agent.budget import Budget
 from agentkit.agent.mind import prompts
 from agentkit.agent.run import Order, Result, Surroundings, pursue
@@ -140,6 +141,8 @@ def _phase(request: ChatRequest) -> str:
     if request.tool_choice != "none":
         return "move"
     last = request.messages[-1].content
+    if last == strategies.ANSWER or last.endswith(strategies.THINK):
+        return "answer" if last == strategies.ANSWER else "thought"
     found = [name for name, pattern in _patterns().items() if pattern.search(last)]
     assert found, f"no phase asks like this: {last!r}"
     return found[0]
@@ -235,6 +238,7 @@ ANSWERS: Mapping[str, Any] = {
     "lesson": "Look more closely.",
     "result": "It was not found.",
     "answer": "All of it was worked through.",
+    "thought": "That follows from it.",
 }
 
 

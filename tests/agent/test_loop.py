@@ -10,6 +10,7 @@ import pytest
 from agentkit import events as ev
 from agentkit.agent.budget import Budget
 from agentkit.agent.checks import FitsSchema
+from agentkit.agent.strategies import ANSWER, THINK, chain_of_thought
 from agentkit.cancel import CancelToken
 from agentkit.errors import Cancelled, ModelError, Paused
 from agentkit.letters import Letter
@@ -231,3 +232,20 @@ def test_a_model_that_fails_leaves_a_report_of_what_there_is(stage: Stage) -> No
 
     assert "It failed" in stage.report
     assert "Nothing was found yet." in stage.report
+
+
+# -- a strategy for the answer ---------------------------------------------------------------------
+
+
+def test_a_strategy_thinks_before_the_final_answer_with_the_same_beginning(stage: Stage) -> None:
+    code(stage)
+    player = Player(after(READ, answer="It is 4711."), answer="The code is 4711.")
+
+    result = stage.pursue(player, "Find the code", strategy=chain_of_thought)
+
+    assert (result.answer, result.reason) == ("The code is 4711.", "done")
+    *_, think, answer = player.requests
+    assert think.messages[-1].content.endswith(THINK)
+    assert answer.messages[-1].content == ANSWER
+    assert think.messages[0] == answer.messages[0] == player.requests[0].messages[0]
+    assert think.tools == answer.tools == player.requests[-3].tools

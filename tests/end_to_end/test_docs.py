@@ -7,11 +7,14 @@ import re
 import shlex
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
 import pytest
 
+from agentkit import events as ev
+from agentkit.errors import StepFailed
 from agentkit.ports import ToolContext
 from agentkit.runtime import Runtime
 from agentkit.toolbox import Toolbox
@@ -22,6 +25,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 TOOLS = (ROOT / "docs" / "tools.md").read_text(encoding="utf-8")
 AGENTS = (ROOT / "docs" / "agents.md").read_text(encoding="utf-8")
+ANSWERS = (ROOT / "docs" / "answers.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str, page: str = README) -> list[str]:
@@ -62,6 +66,22 @@ def test_the_agent_file_of_the_page_is_valid(tmp_path: Path) -> None:
         (step,) = runtime.workflow(str(tmp_path / "digest.yaml")).spec.steps
     assert step.agent is not None
     assert len(step.agent.checks) == 2
+
+
+@pytest.mark.model
+def test_the_workflow_of_the_page_on_answers_thinks_before_it_answers(
+    real_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENTKIT_ROLES__CHAT", "qwen2.5-coder-0.5b")
+    (tmp_path / "seats.yaml").write_text(blocks("yaml", ANSWERS)[0])
+    seen: list[ev.Event] = []
+    with Runtime() as runtime, suppress(StepFailed):  # so small a model may fail the last check
+        runtime.run(runtime.workflow(str(tmp_path / "seats.yaml")), {}, subscribers=(seen.append,))
+    thoughts = [event for event in seen if isinstance(event, ev.StepReasoned)]
+    assert [event.strategy for event in thoughts] == ["self_consistency", "reflect"]
+    assert 1 <= thoughts[0].votes <= thoughts[0].candidates == 5
+    (count,) = (one for one in seen if isinstance(one, ev.StepFinished) and one.step == "count")
+    assert 0 < count.outputs["people"] <= 99
 
 
 def test_every_command_of_the_page_on_tools_works_in_order() -> None:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from agentkit.agent.budget import Budget
-from agentkit.agent.checks import Check, FitsSchema, Holds, Succeeds
 from agentkit.agent.run import REPORT, Order, Part, Surroundings, pursue
 from agentkit.errors import UserError
 from agentkit.ports import ChatModel
-from agentkit.workflow import expressions
-from agentkit.workflow.agents import Agent, AgentCheck
+from agentkit.workflow.agents import Agent
+from agentkit.workflow.steps import quality
 from agentkit.workflow.steps.scope import Result, Scope, Services
 
 
@@ -67,25 +65,11 @@ def _order(agent: Agent, scope: Scope) -> Order:
         agent.objective,
         tuple(agent.tools),
         Budget(**agent.budget.model_dump()),
-        tuple(_check(check, scope) for check in agent.checks),
+        tuple(quality.check(check, scope) for check in agent.checks),
         schemas[0] if schemas else None,
+        None if agent.strategy is None else quality.strategy(agent.strategy),
         frozenset(left_out) | scope.without,
     )
-
-
-def _check(check: AgentCheck, scope: Scope) -> Check | str:
-    folder = scope.caller.folder
-    if check.schema_ is not None:
-        return FitsSchema(check.schema_)
-    if check.expression is not None:
-        return Holds(check.expression, _evaluated, folder)
-    if check.script is not None:
-        return Succeeds(check.script, lambda: scope.caller.services.sandbox, folder, scope.cancel)
-    return check.question or ""
-
-
-def _evaluated(expression: str, facts: Mapping[str, Any]) -> Any:
-    return expressions.render(f"{expressions.OPEN} {expression} {expressions.CLOSE}", facts)
 
 
 def _data(answer: str) -> Any:

@@ -1,27 +1,39 @@
-"""`prompt`: ask a chat model; with `output_schema` the answer is data, checked against it."""
+"""`prompt`: ask a chat model; with `output_schema` the answer is data, checked against it.
+
+A `strategy` spends more questions on a hard one; `checks` decide whether the answer is accepted.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from jsonschema import Draft202012Validator
 from referencing import Registry
 
+from agentkit import events as ev
+from agentkit.agent.checks import Check, first_fault
+from agentkit.agent.strategies import Asker
 from agentkit.errors import ModelError
 from agentkit.messages import ChatRequest, Completion, JsonSchema, Message, Sampling
 from agentkit.ports import ChatModel
 from agentkit.toolbox.answer import answer
-from agentkit.workflow.spec import Prompt
+from agentkit.workflow.quality import ANSWER
+from agentkit.workflow.spec import Prompt, Step
+from agentkit.workflow.steps import quality
 from agentkit.workflow.steps.scope import Result, Scope
 
 
-def record(prompt: Prompt, schema: Mapping[str, Any] | None, model: ChatModel) -> dict[str, Any]:
+def record(
+    step: Step, prompt: Prompt, schema: Mapping[str, Any] | None, model: ChatModel
+) -> dict[str, Any]:
     """What the journal keeps of a question: all that the answer depends on.
 
     The examples are one text, because the journal stores a long text once for all questions.
     """
+    thought = {} if step.strategy is None else {"strategy": step.strategy.name}
     return {
         "model": model.name,
         "system": prompt.system,
@@ -29,19 +41,39 @@ def record(prompt: Prompt, schema: Mapping[str, Any] | None, model: ChatModel) -
         "text": prompt.text,
         "output_schema": None if schema is None else json.dumps(schema),
         **prompt.model_dump(exclude={"model", "system", "examples", "text"}),
+        **thought,
     }
 
 
 def perform(
-    prompt: Prompt, schema: Mapping[str, Any] | None, model: ChatModel, scope: Scope
+    step: Step, prompt: Prompt, schema: Mapping[str, Any] | None, model: ChatModel, scope: Scope
 ) -> Result:
-    """Ask, and make the tool calls that the model asks for.
+    """Ask, make the tool calls that the model asks for, and check the answer.
 
-    The outputs are the JSON value, or `{"text": ...}` where there is no schema.
-    Raises `ModelError` for an answer that was cut off or does not fit the schema, `ApprovalNeeded`
-    for a call that waits for a person.
+    `prompt` and `schema` are those of the step, evaluated.  The outputs are the JSON value, or
+    `{"text": ...}` where there is no schema.  Raises `ModelError` for an answer that was cut off,
+    does not fit the schema or fails a check, `ApprovalNeeded` for a call that waits for a person.
     """
-    request = ChatRequest(
+    asker = Asker(model, _request(prompt, schema, scope), scope.cancel)
+    checks = list(
+        quality.checks(
+            step.checks,
+            scope,
+            ANSWER,
+            lambda question, said: asker.likely(quality.yes_or_no(question), [said]),
+        )
+    )
+    completion = _answered(step, asker, lambda text: _fault(checks, text, schema), scope)
+    if schema is None and completion.finish_reason == "length":
+        written = completion.usage.completion_tokens
+        scope.report.warned(f"the answer was cut off after {written} tokens")
+    said = completion.text.strip() if schema is None else _data(completion, schema)
+    quality.accept(checks, said, ModelError)
+    return Result({"text": said} if schema is None else said, asker.usage)
+
+
+def _request(prompt: Prompt, schema: Mapping[str, Any] | None, scope: Scope) -> ChatRequest:
+    return ChatRequest(
         messages=tuple(_messages(prompt)),
         max_tokens=prompt.max_tokens,
         stop=tuple(prompt.stop),
@@ -55,14 +87,35 @@ def perform(
         constraint=None if schema is None else JsonSchema(schema),
         tools=tuple(scope.caller.tools[name].schema for name in prompt.tools),
     )
-    done = answer(model, request, scope.caller, scope.report, scope.cancel)
-    completion, usage = done.completion, done.usage
-    if schema is not None:
-        return Result(_data(completion, schema), usage)
-    if completion.finish_reason == "length":
-        written = completion.usage.completion_tokens
-        scope.report.warned(f"the answer was cut off after {written} tokens")
-    return Result({"text": completion.text.strip()}, usage)
+
+
+def _answered(step: Step, asker: Asker, fault: Callable[[str], str], scope: Scope) -> Completion:
+    """The answer; the asker knows afterwards what it cost, and what was said before it."""
+    if step.strategy is None:
+        done = answer(asker.model, asker.request, scope.caller, scope.report, scope.cancel)
+        asker.usage += done.usage
+        asker.request = replace(asker.request, messages=done.messages[:-1])
+        return done.completion
+    solution = quality.strategy(step.strategy, fault)(asker)
+    scope.report.tell(
+        ev.StepReasoned(
+            **scope.report.place,
+            strategy=step.strategy.name,
+            thoughts=solution.thoughts,
+            votes=solution.votes,
+            candidates=solution.candidates,
+        )
+    )
+    return solution.completion
+
+
+def _fault(checks: Sequence[Check], text: str, schema: Mapping[str, Any] | None) -> str:
+    """What is wrong with an answer; one that is cut off fits no schema."""
+    try:
+        found = first_fault(checks, text.strip() if schema is None else json.loads(text))
+    except ValueError as error:
+        return f"it is not JSON ({error})"
+    return found[1] if found else ""
 
 
 def _messages(prompt: Prompt) -> Iterator[Message]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from agentkit.agent.run import Part
@@ -47,5 +47,7 @@ class Scope:
     caller: Caller
     cancel: CancelToken
     report: StepReport
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What expressions can read."""
     without: frozenset[Part] = frozenset()
     """Parts of agents that are left out, for comparison."""

@@ -1,27 +1,77 @@
-"""`uses`: call a tool with the arguments of `with`."""
+"""`uses`: call a tool with the arguments of `with`; `checks` decide whether its result will do."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from agentkit.agent.strategies import Asker
 from agentkit.errors import ApprovalNeeded, ToolError
+from agentkit.messages import ChatRequest, Message, Usage
 from agentkit.outcomes import Failed, NeedsApproval, Retry, Returned
+from agentkit.ports import ChatModel
+from agentkit.toolbox.answer import counter
+from agentkit.toolbox.caller import new_call_id
+from agentkit.toolbox.output import show
+from agentkit.workflow.quality import OUTPUTS, Check
+from agentkit.workflow.steps import quality
 from agentkit.workflow.steps.scope import Result, Scope
 
+SHARE = 2
+"""A result that a model is asked about may have this part of its context."""
 
-def perform(tool: str, arguments: Mapping[str, Any], scope: Scope) -> Result:
-    """Call it.
+
+def perform(
+    tool: str,
+    arguments: Mapping[str, Any],
+    checks: Sequence[Check],
+    chat: Callable[[], ChatModel],
+    scope: Scope,
+) -> Result:
+    """Call it, and check the result; `chat` gives the model that answers questions about it.
 
     Raises `ApprovalNeeded` where a person has to allow it first, `ToolError` (or the error behind
-    it) for any outcome that is not a value: a workflow has nobody who could make a better call.
+    it) for any outcome that is not a value, and for a value that fails a check: a workflow has
+    nobody who could make a better call.
     """
     match scope.caller.call(tool, arguments, scope.report, scope.cancel):
         case Returned(value):
-            return Result(value)
+            asked = _Asked(tool, value, chat, scope)
+            quality.accept(
+                [*quality.checks(checks, scope, OUTPUTS, asked.likely)], value, ToolError
+            )
+            return Result(value, asked.usage)
         case Retry(hint):
             raise ToolError(hint)
         case Failed(reason, cause):
             raise cause or ToolError(reason)
         case NeedsApproval(request, reason):
             raise ApprovalNeeded(request, reason)
+
+
+@dataclass
+class _Asked:
+    """A model that is asked about a result, and what that cost; None: it was not asked."""
+
+    tool: str
+    value: Any
+    chat: Callable[[], ChatModel]
+    scope: Scope
+    usage: Usage | None = None
+
+    def likely(self, question: str, said: str) -> float:
+        model = self.chat()
+        shown = show(
+            Returned(self.value),
+            self.tool,
+            new_call_id(),
+            budget=model.context_tokens // SHARE,
+            count=counter(model),
+            folder=self.scope.caller.outputs.parent,
+            can_page=False,
+        )
+        asker = Asker(model, ChatRequest((Message("user", shown.text),)), self.scope.cancel)
+        sure = asker.likely(quality.yes_or_no(question))
+        self.usage = (self.usage or Usage()) + asker.usage
+        return sure

@@ -1,0 +1,109 @@
+"""What is wrong with the result of a task, as far as code and a question can tell.
+
+A small model says that it is done before it is.  What it claims is compared with what the tools
+showed and did; only what code cannot see is asked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from agentkit.agent import claims
+from agentkit.agent.account import Account
+from agentkit.agent.tasks import Task
+
+SHOWN = 0.2
+"""How likely the model has to find that its own result was shown by the tools."""
+
+CHANGING = 0.6
+"""How likely a task has to be to change files, for an answer without a change to be too early."""
+
+UNREADABLE = "garbled"
+"""The status of a call that the model did not get written."""
+
+NOT_DONE = ("retry", "failed", UNREADABLE)
+"""Statuses of calls after which a result that claims something comes too early."""
+
+CALL = re.compile(r'\{\s*"name"\s*:|</?tool_call>')
+"""A call that a model wrote as text."""
+
+LISTED = 5
+"""Figures that are named, of those that nothing has shown."""
+
+
+class Able(Protocol):
+    """Knows what calls can do."""
+
+    def missing(self, text: str, seen: Sequence[str]) -> list[str]:
+        """Files that a text names, and that neither are there nor were ever seen."""
+
+    def changes(self, tool: str) -> bool:
+        """Whether a tool may change files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A fault (empty: there is none), and the tools that can mend it, if only some can."""
+
+    fault: str = ""
+    tools: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Looks at results with what the agent knows."""
+
+    account: Account
+    hands: Able
+    tools: Sequence[str]
+
+    def verdict(self, task: Task, result: str) -> Verdict:
+        """The first fault, from what is certain to what is likely."""
+        state, mind = self.account.state, self.account.mind
+        if not result:
+            return Verdict("there is no result")
+        if CALL.search(result):
+            return Verdict("a call that is written into an answer is not made: make it")
+        if claims.admits_nothing(result):
+            return Verdict()
+        able = tuple(tool for tool in self.tools if self.hands.changes(tool))
+        missing = self.hands.missing(task.text, [act.step.text for act in state.acts()])
+        if missing and able:
+            return Verdict(f"there is no file {missing[0]} yet: write it", able)
+        steps = state.steps(task)
+        if self._should_have_changed(task, able):
+            return Verdict("nothing was written or changed yet", able)
+        if steps and steps[-1].status in NOT_DONE:
+            return Verdict(f"the last call did not work: make a better one of {steps[-1].tool}")
+        looked = steps or state.tasks[task.id].attempts > 1  # what was rejected stays rejected
+        if not looked:
+            return Verdict()
+        unshown = claims.unshown(result, self._known())
+        if unshown:
+            return Verdict(f"no tool has shown this: {', '.join(unshown[:LISTED])}")
+        if mind.likely(state, "found", task=task.text, result=result) < SHOWN:
+            return Verdict("the tools have not shown it")
+        return Verdict()
+
+    def _should_have_changed(self, task: Task, able: Sequence[str]) -> bool:
+        """Whether the task is to change files, and no call did."""
+        state = self.account.state
+        did = any(a.step.tool in able and a.step.status == "returned" for a in state.acts())
+        if not able or did:
+            return False
+        return self.account.mind.likely(state, "changing", task=task.text) >= CHANGING
+
+    def _known(self) -> list[str]:
+        """All that a result may rest on: what was asked, what was called, what came of it."""
+        state = self.account.state
+        tasks = [part for task in state.tasks.tasks for part in (task.text, task.result)]
+        notes = [turn.text for turn in state.turns if turn.kind in ("note", "task")]
+        acts = [
+            part
+            for act in state.acts()
+            for part in (act.step.text, *map(str, act.step.arguments.values()))
+        ]
+        return [state.objective, *tasks, *notes, *acts]

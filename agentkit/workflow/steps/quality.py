@@ -1,0 +1,71 @@
+"""`checks` and `strategy` as what they do: from the words of a file to the agent's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from agentkit.agent import checks as agent
+from agentkit.agent import strategies
+from agentkit.errors import AgentkitError
+from agentkit.workflow import expressions
+from agentkit.workflow.quality import ANSWER, Check, Strategy
+from agentkit.workflow.steps.scope import Scope
+
+
+def check(said: Check, scope: Scope, word: str = ANSWER) -> agent.Check | str:
+    """One check; a text is a question to the model."""
+    folder = scope.caller.folder
+    if said.schema_ is not None:
+        return agent.FitsSchema(said.schema_)
+    if said.expression is not None:
+        return agent.Holds(said.expression, _evaluated, folder, scope.facts, word)
+    if said.script is not None:
+        return agent.Succeeds(
+            said.script, lambda: scope.caller.services.sandbox, folder, scope.cancel
+        )
+    return said.question or ""
+
+
+def checks(
+    said: Sequence[Check], scope: Scope, word: str, likely: Callable[[str, str], float]
+) -> Iterator[agent.Check]:
+    """All of them; `likely` is how sure the model is of a yes to a question about an answer."""
+    for one in said:
+        made = check(one, scope, word)
+        yield agent.Answers(made, likely) if isinstance(made, str) else made
+
+
+def accept(checks: Sequence[agent.Check], answer: Any, error: type[AgentkitError]) -> None:
+    """Raise an error, with the reason, unless all checks hold."""
+    found = agent.first_fault(checks, answer)
+    if found is not None:
+        raise error(f"the {found[0]} check failed: {found[1]}")
+
+
+def yes_or_no(question: str) -> str:
+    """How a model is asked a question about a result."""
+    return f"{question}\nAnswer yes or no."
+
+
+def strategy(said: Strategy, fault: strategies.Check = lambda answer: "") -> strategies.Strategy:
+    """How a question is answered; `fault` is what tells a good answer from a bad one."""
+    match said.name:
+        case "chain_of_thought":
+            return strategies.chain_of_thought
+        case "self_consistency":
+            return partial(strategies.self_consistency, samples=said.samples)
+        case "tree_of_thought":
+            return partial(
+                strategies.tree_of_thought,
+                proposals=said.proposals,
+                breadth=said.breadth,
+                depth=said.depth,
+            )
+        case "reflect":
+            return partial(strategies.reflect, check=fault, attempts=said.attempts)
+
+
+def _evaluated(expression: str, facts: Mapping[str, Any]) -> Any:
+    return expressions.render(f"{expressions.OPEN} {expression} {expressions.CLOSE}", facts)
