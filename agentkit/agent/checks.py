@@ -82,6 +82,8 @@ class Holds:
     facts: Mapping[str, Any] = field(default_factory=dict)
     word: str = "answer"
     """What the answer is called."""
+    reason: str = ""
+    """What is said if it is not true; empty: the expression."""
     name: str = "expression"
 
     def fault(self, answer: Any) -> str:
@@ -94,7 +96,7 @@ class Holds:
             held = self.evaluate(self.expression, {**self.facts, self.word: answer, "files": files})
         except UserError as error:
             raise UserError(f"the check {self.expression!r}: {error}") from None
-        return "" if held else f"this is not true: {self.expression}"
+        return "" if held else self.reason or f"this is not true: {self.expression}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@
     tree_of_thought    propose, score, keep the best b, d deep (Yao et al. 2023, arXiv:2305.10601)
     reflect            answer, check, learn, answer again (Shinn et al. 2023, arXiv:2303.11366)
 
-All of them share the prompt's prefix, so that it is read once.  A thought is never the answer: that
-comes from a question of its own, with the constraint that was asked for.
+What was asked and thought stays in the conversation, so that no token of it is read twice.  A
+thought is never the answer: that comes from a question of its own, with the constraint that was
+asked for.
 """
 
 from __future__ import annotations
@@ -37,6 +38,10 @@ THOUGHT_TOKENS = 256
 LESSONS = 3
 """The newest lessons stand in the prompt."""
 
+Exchange = tuple[str, str]
+"""What was asked, and what was said to it; the first of several is asked with the question itself.
+"""
+
 Check = Callable[[str], str]
 """What is wrong with an answer; empty if nothing is."""
 
@@ -63,7 +68,7 @@ class Asker:
     cancel: CancelToken
     usage: Usage = field(default_factory=Usage)
 
-    def think(self, ask: str, so_far: Sequence[str] = (), *, samples: int = 1) -> list[str]:
+    def think(self, ask: str, so_far: Sequence[Exchange] = (), *, samples: int = 1) -> list[str]:
         """Thoughts, in words; several ones are drawn at random."""
         sampling = replace(self.request.sampling, temperature=0.7, top_p=0.95)
         completions = self._complete(
@@ -76,12 +81,12 @@ class Asker:
         )
         return [done.text.strip() for done in completions]
 
-    def answer(self, thoughts: Sequence[str] = ()) -> Completion:
+    def answer(self, so_far: Sequence[Exchange] = ()) -> Completion:
         """The final answer after some thoughts."""
-        (done,) = self._complete(self._turns(thoughts, ANSWER if thoughts else ""))
+        (done,) = self._complete(self._turns(so_far, ANSWER if so_far else ""))
         return done
 
-    def likely(self, ask: str, so_far: Sequence[str] = ()) -> float:
+    def likely(self, ask: str, so_far: Sequence[Exchange] = ()) -> float:
         """The probability of a yes, from 0 to 1."""
         (done,) = self._complete(
             self._turns(so_far, ask),
@@ -94,11 +99,18 @@ class Asker:
         sure = math.exp(sum(token.allowed_logprob for token in done.logprobs))
         return sure if done.text == "yes" else 1 - sure
 
-    def _turns(self, so_far: Sequence[str], ask: str) -> tuple[Message, ...]:
-        *before, last = self.request.messages
-        if so_far:
-            return (*before, last, Message("assistant", "\n".join(so_far)), Message("user", ask))
-        return (*before, replace(last, content=f"{last.content}\n\n{ask}" if ask else last.content))
+    def _turns(self, so_far: Sequence[Exchange], ask: str) -> tuple[Message, ...]:
+        *before, question = self.request.messages
+        first, *others = (*(asked for asked, _ in so_far), ask)
+        if first:
+            question = replace(question, content=f"{question.content}\n\n{first}")
+        said = (Message("assistant", text) for _, text in so_far)
+        then = (Message("user", text) for text in others)
+        return (
+            *before,
+            question,
+            *(turn for pair in zip(said, then, strict=True) for turn in pair),
+        )
 
     def _complete(self, messages: tuple[Message, ...], **other: Any) -> list[Completion]:
         found: dict[int, Completion] = {}
@@ -120,7 +132,7 @@ Strategy = Callable[[Asker], Solution]
 def chain_of_thought(asker: Asker) -> Solution:
     """Two questions: the way, then the answer."""
     thoughts = asker.think(THINK)
-    return Solution(asker.answer(thoughts), tuple(thoughts))
+    return Solution(asker.answer([(THINK, thoughts[0])]), tuple(thoughts))
 
 
 def self_consistency(asker: Asker, *, samples: int = 5) -> Solution:
@@ -129,7 +141,7 @@ def self_consistency(asker: Asker, *, samples: int = 5) -> Solution:
     What was cut off has no vote, unless all were.
     """
     chains = asker.think(THINK, samples=samples)
-    pairs = [(chain, asker.answer([chain])) for chain in chains]
+    pairs = [(chain, asker.answer([(THINK, chain)])) for chain in chains]
     whole = [pair for pair in pairs if pair[1].finish_reason != "length"] or pairs
     (said, votes), *_ = Counter(_meaning(answer.text) for _, answer in whole).most_common(1)
     chain, answer = next(pair for pair in whole if _meaning(pair[1].text) == said)
@@ -151,13 +163,14 @@ def tree_of_thought(
         considered += len(grown)
         paths = sorted(grown, key=lambda path: -path[0])[:breadth]
     _, best = paths[0]
-    return Solution(asker.answer(best), best, candidates=considered)
+    return Solution(asker.answer([(NEXT, step) for step in best]), best, candidates=considered)
 
 
 def _next_steps(asker: Asker, path: Sequence[str], count: int) -> Iterator[tuple[str, float]]:
     """Different steps, each with how likely it leads on."""
-    for step in dict.fromkeys(asker.think(NEXT, path, samples=count)):
-        yield step, asker.likely(PROMISING, [*path, step])
+    so_far = [(NEXT, step) for step in path]
+    for step in dict.fromkeys(asker.think(NEXT, so_far, samples=count)):
+        yield step, asker.likely(PROMISING, [*so_far, (NEXT, step)])
 
 
 def reflect(asker: Asker, check: Check, *, attempts: int = 3) -> Solution:
@@ -171,7 +184,7 @@ def reflect(asker: Asker, check: Check, *, attempts: int = 3) -> Solution:
         fault = check(answer.text)
         if not fault:
             break
-        lessons += asker.think(MISTAKE.format(fault=fault), [answer.text])
+        lessons += asker.think(MISTAKE.format(fault=fault), [("", answer.text)])
         asker.request = _taught(asked, lessons[-LESSONS:])
         answer = asker.answer()
     return Solution(answer, tuple(lessons), candidates=len(lessons) + 1)

@@ -21,6 +21,8 @@ class Check(Node):
     """A JSON Schema: the result is data that fits it."""
     expression: str | None = None
     """Such as `"'Anna' in answer"` or `"'list.md' in files"`; without `${{ }}`."""
+    reason: str | None = None
+    """What is said, also to the model, if the expression is not true."""
     script: str | None = None
     """A bash script, run in the sandbox in the step's folder with the result on its standard input;
     it has to end with exit code 0.
@@ -35,6 +37,11 @@ class Check(Node):
             for name in ("schema", "expression", "script", "question")
             if getattr(self, "schema_" if name == "schema" else name) is not None
         ]
+        if self.reason is not None and self.expression is None:
+            raise problem(
+                "bad-check",
+                "a reason is for an expression: the other checks say by themselves what is wrong",
+            )
         if len(said) != 1:
             raise problem(
                 "bad-check",

@@ -443,7 +443,8 @@ def json_schema() -> dict[str, Any]:
     schema["$defs"].pop("Output", None)
     kinds = schema.pop("$defs")
     check = kinds["Check"]
-    check["oneOf"] = [{"required": [kind]} for kind in check["properties"]]
+    check["oneOf"] = [{"required": [kind]} for kind in check["properties"] if kind != "reason"]
+    check["dependentRequired"] = {"reason": ["expression"]}
     agent, shared = kinds["Agent"], {key: properties[key] for key in SHARED}
     kinds["AgentFile"] = {
         **agent,

@@ -174,11 +174,9 @@ class Grower:
     def stream(self, request: ChatRequest, cancel: CancelToken | None = None) -> Iterator[Delta]:
         self.requests.append(request)
         asked = request.messages[-1].content
-        thought = request.messages[-2].content.split("\n")[-1]
+        thought = request.messages[-2].content
         if asked.endswith(NEXT):
-            depth = (
-                len(request.messages[-2].content.split("\n")) if len(request.messages) > 2 else 0
-            )
+            depth = len(path(request))
             yield from ScriptedModel(*(f"{depth} {step}" for step in self.steps)).stream(request)
         elif asked == PROMISING:
             yield from self._likely(request, SURE[thought.split()[-1]])
@@ -205,13 +203,14 @@ def tree(model: Grower) -> Asker:
     return Asker(model, ChatRequest(QUESTION), CancelToken())
 
 
-def grown_from(model: Grower) -> list[str]:
+def path(request: ChatRequest) -> list[str]:
+    """The steps that stand in a conversation."""
+    return [message.content for message in request.messages if message.role == "assistant"]
+
+
+def grown_from(model: Grower) -> list[list[str]]:
     """The paths from which next steps were asked for."""
-    return [
-        request.messages[-2].content if len(request.messages) > 2 else ""
-        for request in model.requests
-        if request.messages[-1].content.endswith(NEXT)
-    ]
+    return [path(one) for one in model.requests if one.messages[-1].content.endswith(NEXT)]
 
 
 def test_only_the_best_paths_go_on_and_the_best_of_all_leads_to_the_answer() -> None:
@@ -219,11 +218,11 @@ def test_only_the_best_paths_go_on_and_the_best_of_all_leads_to_the_answer() -> 
 
     solution = tree_of_thought(tree(model), breadth=2, depth=2, proposals=3)
 
-    assert grown_from(model) == ["", "0 good", "0 fair"]
+    assert grown_from(model) == [[], ["0 good"], ["0 fair"]]
     assert solution.thoughts == ("0 good", "1 good")
     assert solution.candidates == 3 + 2 * 3
     assert said(solution) == "42"
-    assert model.requests[-1].messages[-2].content == "0 good\n1 good"
+    assert path(model.requests[-1]) == ["0 good", "1 good"]
     assert model.requests[-1].messages[-1].content == ANSWER
 
 

@@ -60,7 +60,7 @@ def perform(
             step.checks,
             scope,
             ANSWER,
-            lambda question, said: asker.likely(quality.yes_or_no(question), [said]),
+            lambda question, said: asker.likely(quality.yes_or_no(question), [("", said)]),
         )
     )
     completion = _answered(step, asker, lambda text: _fault(checks, text, schema), scope)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -13,6 +14,9 @@ from agentkit.workflow import expressions
 from agentkit.workflow.quality import ANSWER, Check, Strategy
 from agentkit.workflow.steps.scope import Scope
 
+SHOWN = 200
+"""Characters of a result that are shown with what is wrong with it."""
+
 
 def check(said: Check, scope: Scope, word: str = ANSWER) -> agent.Check | str:
     """One check; a text is a question to the model."""
@@ -20,7 +24,9 @@ def check(said: Check, scope: Scope, word: str = ANSWER) -> agent.Check | str:
     if said.schema_ is not None:
         return agent.FitsSchema(said.schema_)
     if said.expression is not None:
-        return agent.Holds(said.expression, _evaluated, folder, scope.facts, word)
+        return agent.Holds(
+            said.expression, _evaluated, folder, scope.facts, word, said.reason or ""
+        )
     if said.script is not None:
         return agent.Succeeds(
             said.script, lambda: scope.caller.services.sandbox, folder, scope.cancel
@@ -41,7 +47,9 @@ def accept(checks: Sequence[agent.Check], answer: Any, error: type[AgentkitError
     """Raise an error, with the reason, unless all checks hold."""
     found = agent.first_fault(checks, answer)
     if found is not None:
-        raise error(f"the {found[0]} check failed: {found[1]}")
+        shown = json.dumps(answer, ensure_ascii=False)
+        shown = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}..."
+        raise error(f"the {found[0]} check failed: {found[1].rstrip('.')}. It was about: {shown}")
 
 
 def yes_or_no(question: str) -> str:
