@@ -20,7 +20,7 @@ from agentkit.agent.account import Account
 from agentkit.agent.budget import Budget, Spent, StopReason, limit_hit
 from agentkit.agent.checks import Check, first_fault
 from agentkit.agent.hands import Seen
-from agentkit.agent.mind import Garbled, Move
+from agentkit.agent.mind import Garbled, Move, OutOfTime
 from agentkit.agent.planning import Planner
 from agentkit.agent.report import write_report
 from agentkit.agent.state import AgentState
@@ -36,6 +36,12 @@ LESSONS = 3
 
 OBJECTIONS = 1
 """How often a result is sent back within an attempt, before the attempt is given up."""
+
+LAST_WORDS = 60.0
+"""Seconds that the answer in a report may take, whatever limit struck."""
+
+NO_TIME = 0.001
+"""Seconds that are no time at all, for a question that has to have some."""
 
 REFUSED = "refused"
 """The status of a call that was not made."""
@@ -121,6 +127,8 @@ class Loop:
             return (yield from self._until_the_end())
         except PromptTooLong:
             return "context"
+        except OutOfTime:
+            return "seconds"
 
     def _until_the_end(self) -> Generator[ev.Event, None, StopReason]:
         """Work; returns why there is no more to do."""
@@ -339,6 +347,7 @@ class Loop:
 
     def _finish(self, reason: StopReason) -> Iterator[ev.Event]:
         """A report in every case: what was found, and why there is no more."""
+        self.account.mind.patience = LAST_WORDS
         try:
             answer = self._answer()
         except ModelError as error:
@@ -380,5 +389,6 @@ class Loop:
 
     def _limit(self) -> StopReason | None:
         spent = self.state.spent
-        now = Spent(spent.tasks, spent.steps, spent.tokens, self.clock() - self._began)
-        return limit_hit(self.budget, now)
+        seconds = self.clock() - self._began
+        self.account.mind.patience = max(NO_TIME, self.budget.seconds - seconds)
+        return limit_hit(self.budget, Spent(spent.tasks, spent.steps, spent.tokens, seconds))

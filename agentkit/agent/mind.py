@@ -73,6 +73,10 @@ class Garbled(ModelError):
     """An answer that cannot be read; the message says why, to the model."""
 
 
+class OutOfTime(ModelError):
+    """A question that was not answered within the time that was left."""
+
+
 @cache
 def prompts() -> Mapping[str, str]:
     """The texts of `prompts.yaml`."""
@@ -93,8 +97,9 @@ class Move:
 class Mind:
     """One model, one set of tools (and the way out), one conversation.
 
-    `strategy` is how the final answer is found, None: by asking for it.  `costs` collects phase and
-    usage of each question until somebody takes them.  Without `bound`
+    `strategy` is how the final answer is found, None: by asking for it.  `patience` is how many
+    seconds a question may take now.  `costs` collects phase and usage of each question until
+    somebody takes them.  Every question raises `OutOfTime`.  Without `bound`
     no grammar binds the answers, without `shared` each phase begins with its own instruction: both
     are for comparison only.
     """
@@ -105,6 +110,7 @@ class Mind:
     bound: bool = True
     shared: bool = True
     strategy: Strategy | None = None
+    patience: float | None = None
     costs: list[tuple[str, Usage]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -253,11 +259,14 @@ class Mind:
             self._told("answer", state, prompts()["answer"].format(**told)),
             RESULT_TOKENS if schema is None else CALL_TOKENS,
             constraint=JsonSchema(dict(schema)) if schema is not None and self.bound else None,
+            timeout=self.patience,
             tools=self.tools,
         )
         asker = Asker(self.model, request, self.cancel)
         done = strategy(asker).completion
         self.costs.append(("answer", asker.usage))
+        if done.finish_reason == "deadline":
+            raise OutOfTime("there was no time left for an answer")
         if schema is None:
             return done.text.strip()
         if done.finish_reason == "length":
@@ -289,6 +298,7 @@ class Mind:
             self._told(phase, state, ask),
             tools=tools or self.tools,
             constraint=constraint if self.bound else None,
+            timeout=self.patience,
             **more,
         )
         if tools is None:
@@ -302,6 +312,8 @@ class Mind:
             self.cancel.check()
             raise Cancelled
         self.costs.append((phase, completion.usage))
+        if completion.finish_reason == "deadline":
+            raise OutOfTime(f"there was no time left for an answer ({phase})")
         return completion
 
     def _told(self, phase: str, state: AgentState, ask: str) -> tuple[Message, ...]:

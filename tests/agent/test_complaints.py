@@ -7,6 +7,7 @@ calls that are malformed, loops, full contexts, lost work, runs that nobody watc
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ from agentkit import events as ev
 from agentkit import tool
 from agentkit.agent import guard
 from agentkit.agent.budget import Budget
-from agentkit.agent.loop import Loop
+from agentkit.agent.loop import LAST_WORDS, Loop
+from agentkit.cancel import CancelToken
 from agentkit.errors import ApprovalNeeded, Paused, ToolError
 from agentkit.letters import Letter
 from agentkit.messages import (
@@ -789,6 +791,26 @@ def test_the_clock_of_the_whole_run_ends_it_with_an_answer_pydantic_ai_timeouts(
     assert result.reason == "seconds"
     assert result.answer
     assert "limit of time" in stage.report
+
+
+def test_one_long_answer_does_not_outlast_the_clock_of_the_whole_run(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock of the loop stands still: only the deadline of the question itself can end it."""
+    monkeypatch.setattr("agentkit.agent.run.Loop", partial(Loop, clock=lambda: 0.0))
+
+    class Slow(Player):
+        def stream(self, request: ChatRequest, cancel: CancelToken | None = None) -> Any:
+            deltas = super().stream(request, cancel)
+            if request.timeout == 0.01:
+                time.sleep(0.02)
+            return deltas
+
+    player = Slow("It goes on and on.", answer="Nothing was seen in time.")
+    result = stage.pursue(player, "Look around", budget=Budget(seconds=0.01))
+
+    assert (result.reason, result.answer) == ("seconds", "Nothing was seen in time.")
+    assert player.requests[-1].timeout == LAST_WORDS
 
 
 def diary_tool(stage: Stage, *, deadly: bool = False) -> list[str]:
