@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from agentkit.memory import Collection, Server, reembed, repair
+from agentkit.memory import Collection, Server, nearest, reembed, repair, spaces
 from agentkit.memory import chroma as library
 from agentkit.memory.chroma import FolderIndex
 from agentkit.ports import Condition
@@ -135,37 +135,68 @@ def with_and_without(
         collection.close()
 
 
+WAYS = {"compared": (1000, 5), "among": (5, 5), "of all": (5, 1000)}
+"""How many that fit are compared one by one, and how many of the nearest are looked at."""
+
+
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each way to the nearest that fit, whatever the filter is."""
+    compared, deep = WAYS[request.param]
+    monkeypatch.setattr(nearest, "COMPARED", compared)
+    monkeypatch.setattr(nearest, "DEEP", deep)
+    return str(request.param)
+
+
 @pytest.mark.parametrize(
-    ("condition", "count"),
+    ("where", "count"),
     [
-        (Condition("source", "=", "s1"), 100),  # among some
-        (Condition("even", "=", True), 150),
-        (Condition("source", "!=", "s1"), 200),
-        (Condition("source", "=", "nowhere"), 0),
-        (Condition("even", "~", "*"), 0),
+        ([Condition("source", "=", "s1")], 100),
+        ([Condition("even", "=", True)], 150),
+        ([Condition("source", "!=", "s1")], 200),
+        ([Condition("source", "=", "nowhere")], 0),
+        ([Condition("even", "~", "*")], 0),
+        ([Condition("even", "=", True), Condition("source", "=", "s1")], 50),
+        ([Condition("even", "!=", True), Condition("source", "!=", "s1")], 100),
+        ([Condition("even", "=", True), Condition("even", "=", False)], 0),
     ],
 )
-@pytest.mark.parametrize("deep", [5, 500], ids=["among", "of all"])
+@pytest.mark.usefixtures("way")
 def test_filters_find_the_same_with_and_without_an_index(
-    with_and_without: tuple[Collection, Collection],
-    monkeypatch: pytest.MonkeyPatch,
-    condition: Condition,
-    count: int,
-    deep: int,
+    with_and_without: tuple[Collection, Collection], where: list[Condition], count: int
 ) -> None:
-    monkeypatch.setattr("agentkit.memory.nearest.DEEP", deep)
     indexed, plain = with_and_without
     for query in ("entry w7 of many", "w250"):
-        here = indexed.search(query, limit=20, where=[condition])
-        there = plain.search(query, limit=20, where=[condition])
-        assert len(here) == len(there) == min(20, count)
-        assert {one.text for one in here[:5]} & {one.text for one in there[:5]} or not count
+        here = indexed.search(query, limit=20, where=where)
+        there = plain.search(query, limit=20, where=where)
+        assert len(here) == min(20, count)
+        assert [one.text for one in here] == [one.text for one in there]
 
 
-def test_a_filter_that_fits_only_what_is_far_still_finds_it(
-    opened: Opened, monkeypatch: pytest.MonkeyPatch
+def test_which_entries_a_wide_filter_fits_is_not_listed(
+    with_and_without: tuple[Collection, Collection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agentkit.memory.nearest.DEEP", 10)
+    monkeypatch.setattr(nearest, "COMPARED", 20)
+    monkeypatch.setattr(spaces, "allowed", never)
+    wide = [Condition("even", "=", True), Condition("source", "!=", "s1")]
+    assert len(with_and_without[0].search("entry w7 of many", where=wide)) == 5
+
+
+def test_the_index_is_not_asked_for_what_a_narrow_filter_fits(
+    with_and_without: tuple[Collection, Collection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    indexed, _ = with_and_without
+    monkeypatch.setattr(indexed.indexing, "nearest", never)
+    narrow = [Condition("even", "=", True), Condition("source", "=", "s1")]
+    assert len(indexed.search("entry w7 of many", where=narrow)) == 5
+
+
+def never(*_: object) -> None:
+    raise AssertionError("this way was not to be gone")
+
+
+@pytest.mark.usefixtures("way")
+def test_a_filter_that_fits_only_what_is_far_still_finds_it(opened: Opened) -> None:
     collection = opened(few=FEW)
     keep(collection, [f"near near near n{n}" for n in range(60)], source=lambda at: "near")
     keep(collection, [f"quite other things f{n}" for n in range(40)], source=lambda at: "far")
