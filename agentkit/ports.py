@@ -5,7 +5,7 @@ The contract of each port is tested by one suite in `tests/contract/`, run on ev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -287,8 +287,11 @@ class Desk(Protocol):
 class Mailbox(Protocol):
     """What people say to runs that are under way.  May be called from any thread."""
 
-    def take(self, run: str, *kinds: str) -> list[Letter]:
-        """The letters to a run that nobody took yet, oldest first; of these kinds, if any."""
+    def take(self, run: str, *kinds: str) -> Iterable[Letter]:
+        """The letters to a run that nobody took yet, oldest first; of these kinds, if any.
+
+        Each is taken when the next one is asked for: a process that dies over one loses none.
+        """
 
 
 class Files(Protocol):

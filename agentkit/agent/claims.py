@@ -18,12 +18,30 @@ _QUOTE = re.compile(r"[\"“]([^\"“”]{12,})[\"”]")
 SMALL = 10
 """Whole numbers below are no claims."""
 
+DECIMALS = 6
+"""No number with fewer was meant to have more than nine."""
+
 NOTHING = re.compile(
     r"\b(not (?:been )?(?:found|given|stated|mentioned|specified|available|shown|known|contain)"
     r"|(?:could|can|did|does|do|was|were|is|are)(?:n't| not)\b|cannot|no (?:such|information|data"
     r"|mention|file|results?|match(?:es)?)|nothing|unknown|unable|none)\b",
     re.IGNORECASE,
 )
+
+
+_BINARY = re.compile(r"(?<![\w.])\d+\.\d{9,}\b")
+"""A number as a program prints it that has computed with binary fractions."""
+
+
+def as_meant(result: str) -> str:
+    """A text in which 1996.7099999999996 is 1996.71; what is a long fraction stays one."""
+
+    def meant(number: re.Match[str]) -> str:
+        short = f"{float(number[0]):.10g}"
+        _, _, decimals = short.partition(".")
+        return short if len(decimals) <= DECIMALS and "e" not in short else number[0]
+
+    return _BINARY.sub(meant, result)
 
 
 def stated(result: str) -> list[str]:

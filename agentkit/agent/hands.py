@@ -23,7 +23,7 @@ from agentkit.messages import ToolSchema
 from agentkit.outcomes import Failed, NeedsApproval, Outcome, Retry, Returned
 from agentkit.toolbox.caller import Caller, new_call_id
 from agentkit.toolbox.context import Report
-from agentkit.toolbox.output import show
+from agentkit.toolbox.output import CUT, show
 
 PAGER = "read_more"
 
@@ -33,11 +33,21 @@ ARITHMETIC, PYTHON = "calculate", "run_python"
 LOOK = "list_files"
 """Shows what there is."""
 
+READ = "read_file"
+
 SEARCH = "search_files"
 """Shows lines of files."""
 
+ALL_LINES = {"pattern": "."}
+EVERYTHING = fingerprint(SEARCH, ALL_LINES)
+READERS = (LOOK, SEARCH, READ)
+"""What these can tell is known when all lines were shown and nothing has changed since."""
+
 LITTLE = 2400
 """Bytes of files that are read as a whole before anything else: about 700 tokens."""
+
+TABLES, SHORT_TABLE = (".csv", ".tsv"), 600
+"""Ends of names of tables, and the bytes of one that is read like any file."""
 
 MOST = 60
 """Files or addresses that are offered as an enumeration; of more, the model knows the name."""
@@ -108,6 +118,10 @@ class ToolHands:
             return None
         if tool == ARITHMETIC and PYTHON in self.tools and next(self._paths(folders=False), None):
             return None  # a model takes it for files, too, and what is in them for numbers
+        if tool in READERS and EVERYTHING in done and not any(CUT in text for text in said):
+            return None
+        if tool == READ and not any(self._readable()) and any(self._paths(folders=False)):
+            return None
         if tool == PAGER:
             kept = sorted(path.stem for path in self.caller.outputs.glob("*.txt"))
             if not kept:
@@ -140,7 +154,7 @@ class ToolHands:
         if not files:
             return None
         if SEARCH in self.tools and sum(path.stat().st_size for path in files) <= LITTLE:
-            return SEARCH, {"pattern": "."}
+            return SEARCH, ALL_LINES
         if LOOK in self.tools:
             return LOOK, {"recursive": True, "first_lines": True}
         return None
@@ -211,7 +225,7 @@ class ToolHands:
         self, tool: str, argument: str, done: set[str], said: Sequence[str]
     ) -> list[dict[str, Any]]:
         folders = tool in ("list_files", "search_files")
-        paths = list(self._paths(folders=folders))
+        paths = [*self._paths(folders=folders)] if folders else [*self._readable()]
         if len(paths) > MOST:
             return []
         new = [path for path in paths if fingerprint(tool, {argument: path}) not in done]
@@ -219,6 +233,16 @@ class ToolHands:
         return (
             [*options, ANYWHERE] if any(map(OUTSIDE.search, said[:1])) or not options else options
         )
+
+    def _readable(self) -> Iterator[str]:
+        """The files, but for long tables where there are programs, which read them better: a model
+        that has seen a column of figures guesses its sum.
+        """
+        for path in self._paths(folders=False):
+            file = self.caller.folder / path
+            table = PYTHON in self.tools and file.suffix in TABLES and file.is_file()
+            if not table or file.stat().st_size <= SHORT_TABLE:
+                yield path
 
     def _paths(self, *, folders: bool) -> Iterator[str]:
         if folders:

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from agentkit import events as ev
-from agentkit.agent import guard
+from agentkit.agent import claims, guard
 from agentkit.agent.account import Account
 from agentkit.agent.budget import Budget, Spent, StopReason, limit_hit
 from agentkit.agent.checks import Check, first_fault
-from agentkit.agent.hands import Seen
+from agentkit.agent.hands import ARITHMETIC, Seen
 from agentkit.agent.mind import Garbled, Move, OutOfTime
 from agentkit.agent.planning import Planner
 from agentkit.agent.report import write_report
@@ -97,7 +97,7 @@ class Loop:
     schema: Mapping[str, Any] | None = None
     """Of the answer, if it is to be data."""
     past: Past | None = None
-    letters: Callable[[], Sequence[Letter]] = tuple
+    letters: Callable[[], Iterable[Letter]] = tuple
     reflection: bool = True
     guarded: bool = True
     clock: Callable[[], float] = time.monotonic
@@ -158,7 +158,7 @@ class Loop:
         result = yield from self._steps(task)
         if self._limit() or not self._running(task):
             return
-        result = result or self.account.mind.result(self.state)
+        result = claims.as_meant(result or self.account.mind.result(self.state))
         found = self.judge.verdict(task, result)
         final = self.state.objections(task) >= OBJECTIONS
         if found.fault:
@@ -211,7 +211,7 @@ class Loop:
             if not steps:
                 yield from self._look_around(task)
                 steps = self.state.steps(task)
-            schemas = self._possible(steps)
+            schemas = self._possible(task, steps)
             must = self.state.objected is not None and any(schemas.values())
             try:
                 move = self.account.mind.move(self.state, schemas, must=must)
@@ -266,14 +266,17 @@ class Loop:
             seen = self.hands.recall(begun.call, begun.tool, begun.arguments)
             yield from self._acted(begun.task, begun.call, seen)
 
-    def _possible(self, steps: Sequence[guard.Step]) -> dict[str, ToolSchema | None]:
-        """The tools, each with what is possible of it now; None for one that was repeated."""
+    def _possible(self, task: Task, steps: Sequence[guard.Step]) -> dict[str, ToolSchema | None]:
+        """The tools, each with what is possible of it now; None for one that is not needed."""
         done = set(guard.made(steps)) if self.guarded else set()
         out = guard.left_out(steps) if self.guarded else set()
         said = [self.state.objective, *(act.step.text for act in self.state.acts())]
         wanted = self.state.objected or self.tools
         offered = [name for name in self.tools if name in wanted and name not in out]
-        return {name: self.hands.schema(name, done, said) for name in offered}
+        schemas = {name: self.hands.schema(name, done, said) for name in offered}
+        if schemas.get(ARITHMETIC) and not self.judge.needs_arithmetic(task):
+            schemas[ARITHMETIC] = None
+        return schemas
 
     def _worked(self, steps: Sequence[guard.Step], move: Move) -> bool:
         """Whether the same call gave something before."""

@@ -140,7 +140,7 @@ class Mind:
         done = self._ask(
             "move",
             state,
-            "",
+            prompts()["move"].format(task=_task(state)),
             tools=tools,
             tool_choice="required",
             max_tokens=CALL_TOKENS,
@@ -167,7 +167,7 @@ class Mind:
         done = self._ask(
             "result",
             state,
-            "",
+            prompts()["result"].format(task=_task(state)),
             tools=self.tools,
             tool_choice=OneTool(ANSWER.name),
             max_tokens=RESULT_TOKENS,
@@ -181,7 +181,7 @@ class Mind:
     ) -> str:
         """A long argument, outside of JSON: a model writes programs and files better as such."""
         others = json.dumps(dict(arguments), ensure_ascii=False)
-        ask = prompts()[name].format(tool=tool, others=others)
+        ask = prompts()[name].format(tool=tool, others=others, task=_task(state))
         fence = FENCES[name]
         done = self._ask(
             name,
@@ -201,20 +201,26 @@ class Mind:
             )
         return text[: text.rfind("\n") + 1] or text  # what there is of a file is worth having
 
-    def likely(self, state: AgentState, prompt: str, **values: Any) -> float:
-        """The probability of a yes, from 0 to 1."""
+    def likely(
+        self,
+        state: AgentState,
+        prompt: str,
+        options: tuple[str, str] = ("yes", "no"),
+        **values: Any,
+    ) -> float:
+        """The probability of the first option, from 0 to 1."""
         done = self._ask(
             prompt,
             state,
             prompts()[prompt].format(**values),
-            constraint=Choices(("yes", "no")),
+            constraint=Choices(options),
             max_tokens=4,
             top_logprobs=0,
         )
         if not self.bound:
-            return float(done.text.strip().lower().startswith("yes"))
+            return float(done.text.strip().lower().startswith(options[0]))
         sure = math.exp(sum(token.allowed_logprob for token in done.logprobs))
-        return sure if done.text == "yes" else 1 - sure
+        return sure if done.text == options[0] else 1 - sure
 
     def tasks(self, state: AgentState, most: int, **values: Any) -> list[str]:
         """Tasks that the model proposes; maybe none."""
@@ -323,6 +329,15 @@ class Mind:
         if ask and told[-1].role == "user":  # some templates refuse two turns of a person in a row
             return (*told[:-1], Message("user", f"{told[-1].content}\n\n{ask}"))
         return (*told, Message("user", ask)) if ask else told
+
+
+def _task(state: AgentState) -> str:
+    """What is being worked on.
+
+    It stands at the end of a step's prompt, too: between it and its first mention lie a thousand
+    tokens of what tools gave, and small models lose sight of it.
+    """
+    return state.current.text if state.current else state.objective
 
 
 def _failed_last(state: AgentState, tool: str) -> bool:

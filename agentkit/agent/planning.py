@@ -5,8 +5,9 @@ What cannot be done is refused, on record, and stops nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from agentkit import events as ev
 from agentkit.agent.account import Account
@@ -44,7 +45,7 @@ class Planner:
         """
         state, mind = self.account.state, self.account.mind
         before = state.unplanned[1] if state.unplanned else ()
-        told = {"objective": state.objective, "done": self.account.done}
+        told: dict[str, Any] = {"objective": state.objective, "done": self.account.done}
         if mind.likely(state, "complete", **told) < COMPLETE:
             planned = "; ".join(state.tasks[name].text for name in state.tasks.order)
             try:
@@ -60,22 +61,20 @@ class Planner:
             order = mind.order(state, order, objective=state.objective, open=listed)
         yield from self._put(order)
 
-    def heed(self, letters: Sequence[Letter]) -> Iterator[ev.Event]:
-        """Do what a person says.
-
-        A pause comes last: what was said beside it is read by then, and would be lost.  Raises
-        `Paused`.
-        """
-        for letter in sorted(letters, key=lambda one: one.kind == "pause"):
+    def heed(self, letters: Iterable[Letter]) -> Iterator[ev.Event]:
+        """Do what a person says; a pause comes after what was said beside it.  Raises `Paused`."""
+        pause = False
+        for letter in letters:
+            pause = pause or letter.kind == "pause"
             yield from self._heed(letter)
+        if pause:
+            raise Paused(self.account.where["run"])
 
     def _heed(self, letter: Letter) -> Iterator[ev.Event]:
         names = [name.strip() for name in letter.text.split(",") if name.strip()]
         tasks = self.account.state.tasks
         at_work = [task.id for task in tasks.tasks if task.status == "running"]
         match letter.kind:
-            case "pause":
-                raise Paused(self.account.where["run"])
             case "note":
                 yield from self.account.say(ev.NoteGiven, text=letter.text)
             case "add":

@@ -105,7 +105,7 @@ class Surroundings:
     report: Journaling
     cancel: CancelToken
     embedder: Callable[[], Embedder]
-    letters: Callable[[], Sequence[Letter]] = tuple
+    letters: Callable[[], Iterable[Letter]] = tuple
     told: Sequence[ev.AgentEvent] = ()
     calls: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
 

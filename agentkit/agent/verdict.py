@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from agentkit.agent import claims
@@ -29,6 +29,9 @@ NOT_DONE = ("retry", "failed", UNREADABLE)
 
 CALL = re.compile(r'\{\s*"name"\s*:|</?tool_call>')
 """A call that a model wrote as text."""
+
+COMPUTING = 0.5
+"""How likely one has to calculate for a task, for arithmetic to be offered."""
 
 LISTED = 5
 """Figures that are named, of those that nothing has shown."""
@@ -59,6 +62,17 @@ class Judge:
     account: Account
     hands: Able
     tools: Sequence[str]
+    _computing: dict[str, bool] = field(default_factory=dict)
+
+    def needs_arithmetic(self, task: Task) -> bool:
+        """Whether figures have to be computed; otherwise a model multiplies what it should read."""
+        if task.id not in self._computing:
+            options = ("calculate", "read")
+            sure = self.account.mind.likely(
+                self.account.state, "computing", options, task=task.text
+            )
+            self._computing[task.id] = sure >= COMPUTING
+        return self._computing[task.id]
 
     def verdict(self, task: Task, result: str) -> Verdict:
         """The first fault, from what is certain to what is likely."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from datetime import UTC, datetime
 
 from sqlalchemy import select, update
@@ -30,7 +31,7 @@ class JournalMailbox:
                 )
             )
 
-    def take(self, run: str, *kinds: str) -> list[Letter]:
+    def take(self, run: str, *kinds: str) -> Generator[Letter, None, None]:
         """See `ports.Mailbox.take`."""
         waiting = (t.letters.c.run == run) & t.letters.c.taken.is_(False)
         if kinds:
@@ -38,11 +39,8 @@ class JournalMailbox:
         query = select(t.letters).where(waiting).order_by(t.letters.c.number)
         with self._database.read() as connection:
             rows = list(connection.execute(query))
-        if not rows:
-            return []
-        numbers = [row.number for row in rows]
-        with self._database.write() as connection:
-            connection.execute(
-                update(t.letters).where(t.letters.c.number.in_(numbers)).values(taken=True)
-            )
-        return [Letter(row.kind, row.text) for row in rows]
+        for row in rows:
+            yield Letter(row.kind, row.text)
+            with self._database.write() as connection:
+                this = t.letters.c.number == row.number
+                connection.execute(update(t.letters).where(this).values(taken=True))

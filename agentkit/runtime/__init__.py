@@ -1,10 +1,13 @@
 """The composition root: settings in, live objects out.  The only room that knows the adapters.
 
+models    a name becomes a model that can be asked
 offers    how each kind of model would be loaded into the memory there is
-agents    an objective that a person typed, as a workflow
-permits   settings, a run and a workflow in, grants out
-lent      what tools borrow: sandbox, other machines, memory, options
+tools     where tools come from, in which order
 trust     projects whose tools may be loaded
+lent      what tools borrow: sandbox, other machines, memory, options
+permits   settings, a run and a workflow in, grants out
+agents    an objective that a person typed, as a workflow
+runs      runs of workflows: carried out, gone on with, spoken to
 one_call  a run of a single tool call
 held      a run is held by one process at a time
 listening a run hears that it is to stop
@@ -14,7 +17,8 @@ root      everything a face needs, opened when it is first asked for
 """
 
 from agentkit.runtime.agents import Wish
-from agentkit.runtime.root import Runtime, Subscriber, new_run_id, workflow_schema
+from agentkit.runtime.root import Runtime, workflow_schema
+from agentkit.runtime.runs import Subscriber, new_run_id
 from agentkit.toolbox.approvals import Approver, nobody, settle, standing_answer
 
 __all__ = [

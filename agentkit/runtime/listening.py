@@ -20,11 +20,10 @@ def cancelled_by_letter(mailbox: Mailbox, run: str, cancel: CancelToken) -> Iter
     over = threading.Event()
 
     def look() -> None:
-        while not over.wait(EVERY):
+        while not cancel.cancelled and not over.wait(EVERY):
             try:
-                if mailbox.take(run, "cancel"):
+                for _ in mailbox.take(run, "cancel"):
                     cancel.cancel()
-                    return
             except MachineError:
                 continue  # the run will say so itself when it writes
 

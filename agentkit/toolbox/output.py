@@ -30,6 +30,9 @@ PAGE = 3000
 HEAD = 2 / 3
 """Share of the budget that the beginning of a long text gets; the end gets the rest."""
 
+CUT = "[... cut:"
+"""How the line begins that stands where a part was left out."""
+
 DIGITS = 8
 """Of the mark at the end of data."""
 
@@ -134,7 +137,7 @@ def _result(
     whole = files.write(path, text.encode("utf-8", "replace"))
     pages = -(-len(text) // PAGE)
     ways = f'read_more(id="{call}", page=1) to page={pages} show all of it'
-    gap = f"\n[... cut: {ways if can_page else 'the rest cannot be shown'} ...]\n"
+    gap = f"\n{CUT} {ways if can_page else 'the rest cannot be shown'} ...]\n"
     shown = head_and_tail(text, budget, count, gap)
     return Shown(_marked(f"{tool} gave this data", shown), whole)
 

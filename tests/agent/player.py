@@ -1,205 +1,49 @@
-"""An agent with a model that plays a part: it looks at each question, and answers.
-
-No answer depends on how many questions came before, so the loop may ask more or fewer of them.
-"""
+"""An agent with a model that plays a part, and a stage: folder, tools, a person, a diary."""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft202012Validator
-
 from agentkit import events as ev
-from agentkit.agent import strategies
 from agentkit.agent.budget import Budget
-from agentkit.agent.mind import prompts
 from agentkit.agent.run import Order, Result, Surroundings, pursue
 from agentkit.agent.state import AgentState, rebuilt
 from agentkit.cancel import CancelToken
 from agentkit.config import shipped
-from agentkit.messages import (
-    ChatRequest,
-    Choices,
-    Delta,
-    Message,
-    OneTool,
-    Regex,
-    ToolCall,
-    ToolSchema,
-)
+from agentkit.messages import Regex, ToolCall
 from agentkit.permissions import Effect, Request, Verdict
-from agentkit.testing import ScriptedDesk, ScriptedModel, ScriptedServices
+from agentkit.testing import ScriptedDesk, ScriptedServices
 from agentkit.toolbox.approvals import Approvals
 from agentkit.toolbox.box import Toolbox
 from agentkit.toolbox.caller import Caller
 from agentkit.toolbox.grants import Grants
 from agentkit.toolbox.sources import FolderSource, FunctionSource, Source
 
-Call = tuple[str, dict[str, Any]]
-"""A tool and its arguments."""
+from .asked import Answering, Asked, Call, call, continues, stem
 
-SYSTEM = "system"
-ANSWER = "answer"
-"""The tool that is no tool, but the way out."""
+__all__ = [
+    "PLACE",
+    "Asked",
+    "Died",
+    "Player",
+    "Stage",
+    "after",
+    "call",
+    "continues",
+    "stem",
+    "stubborn",
+]
+
 PLACE = {"run": "run-1", "step": "agent", "item": None}
 
 
-# -- what is asked ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Made:
-    """A call that stands in the conversation, and what came of it."""
-
-    tool: str
-    arguments: Mapping[str, Any]
-    seen: str
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A question: its phase, the task, and the calls since the task began."""
-
-    request: ChatRequest
-    phase: str
-    objective: str
-    task: str
-    made: tuple[Made, ...]
-    rejected: bool
-    """Whether a result was sent back since the task began."""
-
-    @property
-    def text(self) -> str:
-        """All that the model reads."""
-        return "\n".join(message.content for message in self.request.messages)
-
-    @property
-    def question(self) -> str:
-        """The end of it."""
-        return self.request.messages[-1].content
-
-    @property
-    def must(self) -> bool:
-        """Whether an answer is not possible now."""
-        if self.request.tool_choice != "required":
-            return False
-        ways_out = [tool for tool in self.request.tools if tool.name == ANSWER]
-        return not ways_out or ways_out[0].allowed is False
-
-    @property
-    def offered(self) -> list[str]:
-        """The tools that can be called now."""
-        tools = self.request.tools
-        return [tool.name for tool in tools if tool.allowed is not False and tool.name != ANSWER]
-
-    def allows(self, call: Call) -> bool:
-        """Whether the grammar lets this call through."""
-        tool = next((one for one in self.request.tools if one.name == call[0]), None)
-        if tool is None or tool.allowed is False:
-            return False
-        schema = tool.allowed or tool.parameters
-        return Draft202012Validator(schema).is_valid(_possible(tool, call[1]))
-
-
-def _possible(tool: ToolSchema, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Those arguments that can be given now; long ones are asked for by themselves."""
-    schema = tool.allowed or tool.parameters
-    return {name: value for name, value in arguments.items() if name in schema["properties"]}
-
-
-def asked(request: ChatRequest) -> Asked:
-    """A request of an agent, taken apart."""
-    objective = task = ""
-    made: list[Made] = []
-    rejected = False
-    calls: dict[str, ToolCall] = {}
-    for message in kept(request):
-        calls |= {call.id: call for call in message.tool_calls}
-        if message.role == "tool":
-            call = calls[message.tool_call_id]
-            made.append(Made(call.name, json.loads(call.arguments), message.content))
-        for part in message.content.split("\n\n") if message.role == "user" else ():
-            word, _, text = part.partition(": ")
-            if word == "Objective":
-                objective = task = text
-            elif word == "Task":
-                task, made, rejected = text, [], False
-            rejected = rejected or word == "This is not accepted"
-    return Asked(request, _phase(request), objective, task, tuple(made), rejected)
-
-
-def _phase(request: ChatRequest) -> str:
-    if isinstance(request.tool_choice, OneTool):
-        return "result"
-    if request.tool_choice != "none":
-        return "move"
-    last = request.messages[-1].content
-    if last == strategies.ANSWER or last.endswith(strategies.THINK):
-        return "answer" if last == strategies.ANSWER else "thought"
-    found = [name for name, pattern in _patterns().items() if pattern.search(last)]
-    assert found, f"no phase asks like this: {last!r}"
-    return found[0]
-
-
-def kept(request: ChatRequest) -> Iterator[Message]:
-    """The conversation without the question at its end."""
-    *before, last = request.messages
-    yield from before
-    phase = _phase(request)
-    if phase not in _patterns():
-        yield last
-    else:
-        yield replace(last, content=_patterns()[phase].sub("", last.content))
-
-
-def stem(request: ChatRequest) -> list[Message]:
-    """What is kept of a request: all but the question at its end."""
-    *before, last = kept(request)
-    text = last.content.rstrip()
-    return [*before, replace(last, content=text)] if text or last.tool_calls else before
-
-
-def continues(before: ChatRequest, later: ChatRequest) -> bool:
-    """Whether not a word of what is kept has changed; the last turn may have grown."""
-    *same, last = stem(before)
-    messages = later.messages
-    grown = messages[len(same)]
-    return (
-        list(messages[: len(same)]) == same
-        and replace(grown, content="") == replace(last, content="")
-        and grown.content.startswith(last.content)
-    )
-
-
-@cache
-def _patterns() -> dict[str, re.Pattern[str]]:
-    """How the question of each phase looks."""
-    return {
-        phase: re.compile(
-            "".join(
-                ".*?" if piece.startswith("{") else re.escape(piece)
-                for piece in re.split(r"(\{\w+\})", text)
-            )
-            + r"\Z",
-            re.DOTALL,
-        )
-        for phase, text in prompts().items()
-        if phase != SYSTEM
-    }
-
-
 # -- what is answered ------------------------------------------------------------------------------
-
-
-def call(tool: str, **arguments: Any) -> ToolCall:
-    return ToolCall("x", tool, json.dumps(arguments))
 
 
 def after(*calls: Call, answer: Any = "It is done.") -> Callable[[Asked], Any]:
@@ -242,69 +86,37 @@ ANSWERS: Mapping[str, Any] = {
 }
 
 
-class Player:
-    """A `ChatModel` whose answer to a phase is a value, or a function of what was asked."""
+class Player(Answering):
+    """Its answer to a phase is a value, or a function of what was asked."""
 
     def __init__(
         self, move: Any = "It is done.", *, context_tokens: int = 8192, **answers: Any
     ) -> None:
-        self.name = "player"
-        self.context_tokens = context_tokens
+        super().__init__("player", context_tokens)
         self.answers = {**ANSWERS, "move": move, **answers}
         self._wanted: Mapping[str, Any] = {}
-        self.asked: list[Asked] = []
-        """For the eyes of a test."""
 
-    @property
-    def requests(self) -> list[ChatRequest]:
-        return [about.request for about in self.asked]
-
-    def phases(self, phase: str) -> list[Asked]:
-        return [about for about in self.asked if about.phase == phase]
-
-    def count_tokens(self, messages: Sequence[Message], tools: Sequence[ToolSchema] = ()) -> int:
-        return ScriptedModel().count_tokens(messages, tools)
-
-    def stream(self, request: ChatRequest, cancel: CancelToken | None = None) -> Iterator[Delta]:
-        about = asked(request)
-        self.asked.append(about)
-        once = ScriptedModel(self._says(about), name=self.name, context_tokens=self.context_tokens)
-        return once.stream(request, cancel)
-
-    def warm(self, messages: Sequence[Message], tools: Sequence[ToolSchema] = ()) -> None:
-        """Nothing to read ahead."""
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-    def _says(self, about: Asked) -> Any:
-        constraint = about.request.constraint
-        if isinstance(constraint, Regex):
-            return self._written(about, constraint)
+    def says(self, about: Asked, cancel: CancelToken) -> Any:
+        if isinstance(about.request.constraint, Regex):  # what was left out of the last call
+            return about.begins + str(self._wanted[about.phase])
         if about.phase in self.answers:
             said = self.answers[about.phase]
             said = said(about) if callable(said) else said
             return self._formed(about, said) if about.phase in ("move", "result") else said
-        if isinstance(constraint, Choices):  # "order", and what may be asked one day
-            return "no" if "no" in constraint.options else constraint.options[0]
+        if about.options:  # "order", and what may be asked one day
+            return "no" if "no" in about.options else about.options[0]
         raise AssertionError(f"nothing is said to a question of the phase {about.phase!r}")
 
     def _formed(self, about: Asked, said: Any) -> Any:
         """A call with what it can have now; words by the tool that is the way out."""
-        tools = {tool.name: tool for tool in about.request.tools}
-        if isinstance(said, str) and ANSWER in tools and not about.must:
-            return call(ANSWER, text=said)
-        if isinstance(said, ToolCall) and said.name in tools:
+        if isinstance(said, str) and not about.must:
+            return about.answered(said)
+        if isinstance(said, ToolCall) and said.name in about.tools:
             with suppress(ValueError, AttributeError):  # what is no JSON object goes as it is
                 self._wanted = json.loads(said.arguments)
-                given = _possible(tools[said.name], self._wanted)
+                given = about.possible(said.name, self._wanted)
                 return replace(said, arguments=json.dumps(given))
         return said
-
-    def _written(self, about: Asked, form: Regex) -> str:
-        """The argument that was left out of the last call."""
-        begin = re.sub(r"\\(.)", r"\1", form.pattern.removesuffix(r"(.|\n)*"))
-        return begin + str(self._wanted[about.phase])
 
 
 # -- the stage -------------------------------------------------------------------------------------

@@ -6,7 +6,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentkit.agent.claims import admits_nothing, shows, stated, unshown
+from agentkit.agent.claims import admits_nothing, as_meant, shows, stated, unshown
+
+# -- as it was meant -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("printed", "meant"),
+    [
+        ("The sum is 1996.7099999999996.", "The sum is 1996.71."),
+        ("0.30000000000000004 and 1.1", "0.3 and 1.1"),
+        ("2.0000000000000004", "2"),
+        ("a third: 3.3333333333333335", "a third: 3.3333333333333335"),
+        ("3.141592653589793", "3.141592653589793"),
+        ("version 1.2.1234567890", "version 1.2.1234567890"),
+        ("123456789012.5000000001", "123456789012.5000000001"),
+    ],
+)
+def test_numbers_are_told_as_they_were_meant(printed: str, meant: str) -> None:
+    assert as_meant(printed) == meant
+
 
 # -- what can be looked up -------------------------------------------------------------------------
 

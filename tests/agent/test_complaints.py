@@ -216,7 +216,7 @@ def test_the_likeliest_token_is_taken_as_long_as_nothing_failed_llama_cpp_9639(
 
 
 def test_no_schema_asks_for_thousands_of_characters_llama_cpp_25746_25923(stage: Stage) -> None:
-    stage.file("a.txt", "See https://example.org/x")
+    stage.file("a.txt", "See https://example.org/x " + words("word", 600))  # no look shows all
     player = Player(after(READ), complete="no", more=tasks("Look again"))
     tools = (*FILES, "search_files", "fetch_url", "calculate", "now", "read_more", "memory_search")
 

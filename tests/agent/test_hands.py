@@ -352,3 +352,23 @@ def test_files_that_a_text_names_and_that_are_not_there(stage: Stage) -> None:
 )
 def test_which_tools_change_files(stage: Stage, tool: str, changes: bool) -> None:
     assert hands(stage).changes(tool) is changes
+
+
+def test_a_long_table_is_for_programs(stage: Stage) -> None:
+    stage.file("long.csv", "a,b\n" + "1,2\n" * 400)
+    stage.file("short.csv", "a,b\n1,2\n")
+    stage.file("a.txt", "A text")
+
+    with_programs = hands(stage, "read_file", "run_python").schema("read_file", set(), ["Sum up"])
+    without = hands(stage, "read_file").schema("read_file", set(), ["Sum up"])
+
+    assert fits(with_programs, path="short.csv")
+    assert fits(with_programs, path="a.txt")
+    assert not fits(with_programs, path="long.csv")
+    assert fits(without, path="long.csv")
+
+
+def test_where_there_are_only_long_tables_there_is_nothing_to_read(stage: Stage) -> None:
+    stage.file("long.csv", "a,b\n" + "1,2\n" * 400)
+
+    assert hands(stage, "read_file", "run_python").schema("read_file", set(), ["Sum up"]) is None

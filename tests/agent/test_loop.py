@@ -249,3 +249,53 @@ def test_a_strategy_thinks_before_the_final_answer_with_the_same_beginning(stage
     assert answer.messages[-1].content == ANSWER
     assert think.messages[0] == answer.messages[0] == player.requests[0].messages[0]
     assert think.tools == answer.tools == player.requests[-3].tools
+
+
+# -- what is not offered ---------------------------------------------------------------------------
+
+
+def test_arithmetic_is_offered_only_for_what_has_to_be_computed(stage: Stage) -> None:
+    code(stage)
+    tools = ("list_files", "read_file", "calculate")
+    reading = Player(after(READ, answer="It is 4711."), computing="read")
+    computing = Player(after(READ, answer="It is 4711."), computing="calculate")
+
+    stage.pursue(reading, "Find the code", tools)
+    assert not any("calculate" in about.offered for about in reading.asked if about.phase == "move")
+    assert len(reading.phases("computing")) == 1, "it is asked once for each task"
+
+    stage.diary.events.clear()
+    stage.pursue(computing, "Add up the codes", tools)
+    assert all("calculate" in about.offered for about in computing.phases("move"))
+
+
+def test_where_all_lines_were_shown_there_is_nothing_more_to_read(stage: Stage) -> None:
+    code(stage)
+    player = Player("It is 4711.")
+
+    result = stage.pursue(player, "Find the code", ("list_files", "search_files", "read_file"))
+
+    assert (result.answer, result.reason, result.steps) == ("It is 4711.", "done", 1)
+    assert [about.offered for about in player.phases("move")] == [[]]
+
+
+def test_after_a_change_there_is(stage: Stage) -> None:
+    code(stage)
+    write = ("write_file", {"path": "b.txt", "content": "1174"})
+    player = Player(after(write, ("read_file", {"path": "b.txt"})), changing="yes")
+    tools = ("search_files", "read_file", "write_file")
+
+    stage.pursue(player, "Write the code backwards", tools)
+
+    first, second, _ = player.phases("move")
+    assert first.offered == ["write_file"]
+    assert second.offered == ["search_files", "read_file", "write_file"]
+
+
+def test_the_task_stands_at_the_end_of_a_step_too(stage: Stage) -> None:
+    code(stage)
+    player = Player(after(READ, answer="It is 4711."))
+
+    stage.pursue(player, "Find the code")
+
+    assert {about.question for about in player.phases("move")} == {"The task again: Find the code"}

@@ -1,157 +1,30 @@
-"""A chat model that answers by looking at the conversation, and a runtime that lends it.
+"""A chat model that makes each call until it knows that it was done, and a runtime that lends it.
 
-It counts nothing and keeps nothing: a process that goes on with a run asks the same and is answered
-the same as the one that died.
+It keeps nothing: a process that goes on with a run asks the same, and is answered the same as the
+one that died.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agentkit.agent.mind import prompts
 from agentkit.cancel import CancelToken
 from agentkit.config import Settings
 from agentkit.errors import ModelMissing
-from agentkit.messages import (
-    ChatRequest,
-    Choices,
-    Delta,
-    Message,
-    OneTool,
-    Regex,
-    ToolCall,
-    ToolSchema,
-)
+from agentkit.messages import ToolCall
 from agentkit.ports import ChatModel, Embedder
 from agentkit.runtime import Runtime
-from agentkit.testing import ScriptedModel
 from agentkit.workflow.load import LoadedWorkflow
+from tests.agent.asked import Answering, Asked, Call
 
-Call = tuple[str, dict[str, Any]]
-"""A tool and its arguments."""
+__all__ = ["NAME", "UNVERIFIED", "Asked", "Call", "Play", "Player", "ScriptedRuntime", "diary"]
 
 UNVERIFIED = "effect unverified"
-REJECTED = "This is not accepted: "
-ANSWER = "answer"
-TAUGHT = "What earlier attempts taught:"
 NAME = "scripted"
-
-
-# -- what is asked ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Made:
-    """A call that stands in the conversation, and what came of it."""
-
-    tool: str
-    arguments: Mapping[str, Any]
-    seen: str
-
-    def is_(self, call: Call) -> bool:
-        return (self.tool, self.arguments) == call
-
-
-@dataclass
-class Asked:
-    """A question of an agent: its phase, what its text was made of, and the conversation."""
-
-    phase: str
-    values: Mapping[str, str]
-    options: tuple[str, ...] = ()
-    begins: str = ""
-    """What the text has to begin with."""
-    tools: Mapping[str, ToolSchema] = field(default_factory=dict)
-    must: bool = False
-    """Whether it has to be a call."""
-    objective: str = ""
-    task: str = ""
-    """The one that is being worked on."""
-    said: list[str] = field(default_factory=list)
-    """What a person or a check said since it began."""
-    made: list[Made] = field(default_factory=list)
-    """The calls since it began."""
-
-    @property
-    def rejected(self) -> bool:
-        return any(part.startswith(REJECTED) for part in self.said)
-
-    @property
-    def taught(self) -> bool:
-        return any(part.startswith(TAUGHT) for part in self.said)
-
-
-@cache
-def _patterns() -> Mapping[str, re.Pattern[str]]:
-    """What the last message of each phase looks like."""
-    found = {}
-    for phase, text in prompts().items():
-        pieces = re.split(r"\{(\w+)\}", text)
-        literal, names = pieces[::2], pieces[1::2]
-        body = re.escape(literal[0])
-        for name, after in zip(names, literal[1:], strict=True):
-            group = f"(?P<{name}>.*?)" if f"(?P<{name}>" not in body else f"(?P={name})"
-            body += group + re.escape(after)
-        found[phase] = re.compile(rf"(?:(?P<before>.*)\n\n)?{body}", re.DOTALL)
-    return found
-
-
-def asked(request: ChatRequest) -> Asked:
-    """A request of an agent, taken apart."""
-    last = request.messages[-1]
-    phase, values, rest = "move", dict[str, str](), last.content
-    if request.tool_choice == "none":
-        phase, values = _phase(last.content)
-        rest = values.pop("before")
-    elif isinstance(request.tool_choice, OneTool):
-        phase = "result"
-    found = Asked(phase, values, tools={tool.name: tool for tool in request.tools})
-    if isinstance(request.constraint, Choices):
-        found.options = request.constraint.options
-    if isinstance(request.constraint, Regex):
-        found.begins = request.constraint.pattern.partition("(")[0]
-    way_out = found.tools.get(ANSWER)
-    found.must = request.tool_choice == "required" and not (
-        way_out and way_out.allowed is not False
-    )
-    _read(found, (*request.messages[:-1], Message(last.role, rest, tool_call_id=last.tool_call_id)))
-    return found
-
-
-def _phase(text: str) -> tuple[str, dict[str, str]]:
-    for phase, pattern in _patterns().items():
-        match = pattern.fullmatch(text)
-        if match:
-            return phase, match.groupdict("")
-    raise AssertionError(f"no phase asks like this: {text!r}")
-
-
-def _read(found: Asked, messages: Sequence[Message]) -> None:
-    calls: dict[str, ToolCall] = {}
-    for message in messages:
-        calls |= {call.id: call for call in message.tool_calls}
-        if message.role == "tool":
-            call = calls[message.tool_call_id]
-            found.made.append(Made(call.name, json.loads(call.arguments), message.content))
-        if message.role != "user":
-            continue
-        for part in message.content.split("\n\n"):
-            word, _, text = part.partition(": ")
-            if word == "Objective":
-                found.objective = found.task = text
-            elif word == "Task":
-                found.task, found.said, found.made = text, [], []
-            else:
-                found.said.append(part)
-
-
-# -- what is answered ------------------------------------------------------------------------------
 
 
 @dataclass
@@ -194,7 +67,7 @@ class Play:
             case "answer":
                 return self.answer(about)
             case "result":
-                return _answered(about, self.result(about))
+                return about.answered(self.result(about))
             case "content":
                 return about.begins + self._content(about)
         return "yes" if "yes" in about.options else "fine"
@@ -206,7 +79,7 @@ class Play:
                 return _call(about, needed)
         if about.must:
             return _call(about, self.spare(about))
-        return _answered(about, self.result(about))
+        return about.answered(self.result(about))
 
     def _content(self, about: Asked) -> str:
         """The argument that is left out of a call, because it is asked for by itself."""
@@ -245,44 +118,20 @@ class Play:
 def _call(about: Asked, call: Call) -> ToolCall:
     """With those arguments that can be given now."""
     name, arguments = call
-    tool = about.tools.get(name)
-    possible = tool.allowed.get("properties") if tool and isinstance(tool.allowed, dict) else None
-    given = {key: value for key, value in arguments.items() if possible is None or key in possible}
+    given = about.possible(name, arguments) if name in about.tools else arguments
     return ToolCall("x", name, json.dumps(given))
 
 
-def _answered(about: Asked, text: str) -> str | ToolCall:
-    """In words, or by the tool that is the way out."""
-    return ToolCall("x", ANSWER, json.dumps({"text": text})) if ANSWER in about.tools else text
+class Player(Answering):
+    """A model that plays."""
 
-
-class Player:
-    """A `ChatModel` that plays."""
-
-    def __init__(self, play: Play, name: str = NAME, context_tokens: int = 8192) -> None:
-        self.name = name
-        self.context_tokens = context_tokens
+    def __init__(self, play: Play) -> None:
+        super().__init__(NAME)
         self.play = play
-        self.asked: list[Asked] = []
-        """For the eyes of a test; no answer depends on it."""
 
-    def count_tokens(self, messages: Sequence[Message], tools: Sequence[ToolSchema] = ()) -> int:
-        return ScriptedModel().count_tokens(messages, tools)
-
-    def stream(self, request: ChatRequest, cancel: CancelToken | None = None) -> Iterator[Delta]:
-        about = asked(request)
-        self.asked.append(about)
-        self.play.slow(about, cancel or CancelToken())
-        once = ScriptedModel(
-            self.play.says(about), name=self.name, context_tokens=self.context_tokens
-        )
-        yield from once.stream(request, cancel)
-
-    def warm(self, messages: Sequence[Message], tools: Sequence[ToolSchema] = ()) -> None:
-        """Nothing to read ahead."""
-
-    def close(self) -> None:
-        """Nothing is held."""
+    def says(self, about: Asked, cancel: CancelToken) -> Any:
+        self.play.slow(about, cancel)
+        return self.play.says(about)
 
 
 class ScriptedRuntime(Runtime):

@@ -264,6 +264,20 @@ def test_a_note_is_in_the_next_question(opened: Opened, log: Path, post: Post) -
     assert heard[0].said == ["Note from the person: The diary is public."]
 
 
+def test_what_a_process_died_over_is_heard_by_the_next_one(
+    opened: Opened, log: Path, post: Post
+) -> None:
+    adding = when("move", "Note two", lambda: post("add", "Note four"))
+    runtime = opened(play(slow=adding), *diary(log))
+    die(runtime, lambda event: isinstance(event, ev.TaskAdded) and event.text == "Note four")
+    with pytest.raises(Died):
+        runtime.pursue(runtime.agent(WISH), OBJECTIVE, None)
+
+    opened(play(), *diary(log)).resume(runtime.journal.run("last").id)
+
+    assert log.read_text().split() == ["one", "two", "three", "four"]
+
+
 def test_tasks_are_added_dropped_and_put_in_order(opened: Opened, log: Path, post: Post) -> None:
     def change() -> None:
         post("add", "Note four")

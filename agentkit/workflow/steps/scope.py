@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -28,7 +28,7 @@ class Services(Protocol):
     def past(self, run: str, step: str, item: int | None) -> AgentRecord:
         """What is on record of a step of a run that goes on; nothing of one that begins."""
 
-    def letters(self, run: str) -> Sequence[Letter]:
+    def letters(self, run: str) -> Iterable[Letter]:
         """What a person said to the run since it was asked last."""
 
 

@@ -1,0 +1,148 @@
+"""A name becomes a model that can be asked: one of this machine, or a remote of the settings.
+
+One of this machine is held by the pool: it is loaded when it is first used, and again if it had to
+go in between.  A remote is one connection for all who ask for it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
+
+from agentkit import machine
+from agentkit.compute import Compute
+from agentkit.config import Settings
+from agentkit.errors import UserError
+from agentkit.pool import Pool, PooledChat, PooledEmbedder, PooledTranscriber
+from agentkit.ports import ChatModel, Embedder, ModelRole, Transcriber
+from agentkit.runtime.offers import Notice, Offers, room_now
+
+if TYPE_CHECKING:
+    from agentkit.models import ModelStore, Plan
+    from agentkit.runtime.bench import Speed
+
+
+class Models:
+    """The models by name; None: the one that settings map to the role.
+
+    May be used from any thread.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Callable[[], ModelStore],
+        pool: Pool,
+        compute: Compute,
+        notice: Notice,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._pool = pool
+        self._compute = compute
+        self._notice = notice
+        self._remotes: dict[str, ChatModel] = {}
+        self._connecting = threading.Lock()
+
+    def names(self) -> list[str]:
+        """All that can be named: of the store and of the remotes in settings."""
+        return sorted({*self._store().names(), *self._settings.remotes})
+
+    def chat(self, name: str | None = None) -> ChatModel:
+        """A chat model, here or on a remote.
+
+        Raises `UnknownName`, `ModelMissing`, `ModelDamaged`; its use `NotEnoughMemory`, too.
+        """
+        name = name or self._settings.roles.chat
+        if name in self._settings.remotes:
+            return self._remote(name)
+        self._store().resolve(name, role="chat")
+        return PooledChat(self._pool, name, partial(self._offers.chat, name))
+
+    def transcriber(self, name: str | None = None) -> Transcriber:
+        """A transcriber.  Raises what `chat` raises."""
+        name = name or self._settings.roles.transcribe
+        self._store().resolve(name, role="transcribe")
+        return PooledTranscriber(self._pool, name, partial(self._offers.transcriber, name))
+
+    def embedder(self, name: str | None = None) -> Embedder:
+        """An embedder.  Raises what `chat` raises."""
+        name = name or self._settings.roles.embed
+        self._store().resolve(name, role="embed")
+        return PooledEmbedder(self._pool, name, partial(self._offers.embedder, name))
+
+    def plan(self, name: str) -> Plan:
+        """How a chat model of this machine would be loaded into the memory that is free now.
+
+        Raises `NotEnoughMemory` with what would fit, and what the store raises.
+        """
+        return self._offers.plan(name, room_now())
+
+    def bench(self, name: str | None = None) -> Speed:
+        """How fast a chat model of this machine is; takes about a minute on a CPU.
+
+        Raises what `chat` raises, and `UserError` for a remote.
+        """
+        from agentkit.models import read_gguf
+        from agentkit.runtime.bench import measure
+
+        name = name or self._settings.roles.chat
+        if name in self._settings.remotes:
+            raise UserError(f"{name} runs on another machine: measure it there")
+        plan, path = self.plan(name), self._store().resolve(name)
+        return measure(
+            self.chat(name),
+            plan=plan.sentence,
+            weights_read=None if plan.gpu_layers else read_gguf(path).read_size,
+            threads=self._settings.engine.threads or machine.physical_cores(),
+        )
+
+    def check(self, needed: Iterable[tuple[ModelRole, str | None]]) -> None:
+        """Raise what would go wrong when these are loaded, an hour from now."""
+        roles = self._settings.roles.model_dump()
+        for role, name in sorted(needed, key=str):
+            model = name or roles[role]
+            if role == "chat" and model in self._settings.remotes:
+                self._remote(model)
+                continue
+            self._store().resolve(model, role=role)
+            if role == "chat" and not self._pool.holdings():
+                self.plan(model)
+
+    def close(self) -> None:
+        """Leave the remotes.  Idempotent.  The pool belongs to who made it."""
+        for remote in self._remotes.values():
+            remote.close()
+        self._remotes.clear()
+
+    @cached_property
+    def _offers(self) -> Offers:
+        return Offers(self._settings, self._store(), self._compute, self._notice)
+
+    def _remote(self, name: str) -> ChatModel:
+        from agentkit.remote import RemoteChatModel
+
+        with self._connecting:
+            if name not in self._remotes:
+                remote = self._settings.remotes[name]
+                self._remotes[name] = RemoteChatModel(
+                    remote.url,
+                    remote.model,
+                    name=name,
+                    token=_secret(name, remote.token_env) if remote.token_env else None,
+                    context_tokens=remote.context_tokens,
+                )
+            return self._remotes[name]
+
+
+def _secret(remote: str, variable: str) -> str:
+    token = os.environ.get(variable)
+    if not token:
+        raise UserError(
+            f"the variable {variable} with the token of the remote {remote!r} is not set",
+            hint=f"export {variable}=..., or take token_env out of remotes.{remote} in settings",
+        )
+    return token
