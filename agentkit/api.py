@@ -58,6 +58,7 @@ class Agent:
     folder    where it works, and may read and change what is there; None: an empty one of its own
     budget    limits: tasks, steps, steps_per_task, attempts, tokens, seconds
     checks    what has to hold of the answer, as in YAML: {"expression": "'Anna' in answer"}
+    strategy  how the final answer is found, as in YAML: "chain_of_thought"
     without   parts that are left out, for comparison
     profile   which permissions of the settings count
     runtime   one that is open already, to share its models; otherwise one is opened and closed
@@ -73,6 +74,7 @@ class Agent:
         folder: str | Path | None = None,
         budget: Mapping[str, int] | None = None,
         checks: Sequence[Mapping[str, Any]] = (),
+        strategy: str | Mapping[str, Any] | None = None,
         without: Sequence[Part] = (),
         profile: Profile = "unattended",
         runtime: Runtime | None = None,
@@ -82,7 +84,9 @@ class Agent:
         self._folder = None if folder is None else Path(folder).expanduser().absolute()
         if self._folder is not None and not self._folder.is_dir():
             raise UserError(f"folder {str(folder)!r} is no folder")
-        wish: dict[str, Any] = {"model": model, "budget": budget or {}, "checks": checks}
+        wish: dict[str, Any] = {
+            "model": model, "budget": budget or {}, "checks": checks, "strategy": strategy,
+        }  # fmt: skip
         if tools is not None:
             functions = [tool for tool in tools if not isinstance(tool, str)]
             names = self._runtime.lend(functions)

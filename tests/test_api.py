@@ -86,6 +86,12 @@ def test_the_answer_is_data_where_a_check_is_a_schema(opened: Opened) -> None:
     assert agent.run("How much is twice 21?").answer == {"n": 42}
 
 
+def test_a_strategy_thinks_about_the_answer(opened: Opened) -> None:
+    runtime = opened(play(answer=lambda about: "It is 42, on second thought."))
+    agent = Agent(tools=[double], strategy="chain_of_thought", runtime=runtime)
+    assert agent.run("How much is twice 21?").answer == "It is 42, on second thought."
+
+
 def test_a_budget_ends_it_with_what_there_is(opened: Opened) -> None:
     agent = Agent(tools=[double], budget={"steps": 1}, runtime=opened(play()))
     result = agent.run("How much is twice 21?")

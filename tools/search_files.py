@@ -2,7 +2,8 @@
 
 A line is found if it has the pattern in it as it is written, or if it matches it: a model rarely
 says which it means, and `print(x)` is both.  Small letters also find capitals; capitals only
-themselves.
+themselves.  Where no line has several words as they are written, the lines that have the most
+telling of them are shown, with those around them: a question in plain words finds what it is about.
 
 Expressions come from models, and some would keep Python's `re` busy for years, with no way to stop
 it.  They are matched by the engine that pydantic brings, Rust's `regex`, whose time grows with the
@@ -14,12 +15,14 @@ very long lines, and between two lines there is a look at the clock.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import stat
 import time
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -47,6 +50,25 @@ SEARCHED = 20_000
 """Files that are searched."""
 LONGEST = 20_000
 """Characters of a line that an expression is matched with."""
+BEST, AROUND = 6, 1
+"""Lines with some of the words that are shown, and lines before and after each."""
+TELLING = 0.4
+"""What a line with some of the words has to be worth, beside the best one."""
+CANDIDATES = 4000
+"""Lines with some of the words that are kept in mind."""
+COMMON = frozenset(
+    """about after again all also and any are because been before being between both but can could
+    did does doing down each few for from further get give had has have having her here him his how
+    into its itself just let may more most much must nor not now off once only other our out over
+    own same she should some such tell than that the their them then there these they this those
+    through too under until was were what when where which while who whom whose why will with would
+    you your according answer file files find folder list look many name note notes please say says
+    somewhere text write
+    aber als auch auf aus bei bis das dass dem den der des die diese dieser doch ein eine einem
+    einen einer eines hat haben ich ihr ihre ist kann man mit nach nicht noch nur oder sein sich sie
+    sind und uns vom von vor war was wenn wer wie wird wir wo zum zur""".split()
+)
+"""Words that tell nothing about what is looked for."""
 SPECIAL = frozenset(".^$*+?()[]{}|\\")
 """What makes an expression of a text."""
 DEEPEST = 30
@@ -80,7 +102,7 @@ def search_files(
     """Find lines in the text files of a folder.
 
     Args:
-        pattern: Text or a regular expression, in one line.
+        pattern: Text, some words, or a regular expression, in one line.
         path: The folder, or one file.
         files: Only files with names such as *.py.
     """
@@ -91,7 +113,7 @@ def search_files(
         folder, _, name = files.rpartition("/")
         raise ToolRetry(f"files is for names: path={str(path / folder)!r}, files={name!r}")
     end = time.monotonic() + context.options(Options).seconds
-    search = _Search(_Pattern(pattern), context, end)
+    search = _Search(_Pattern(pattern), _Words(pattern), context, end)
     place = context.files.locate(path)
     if place.is_dir():
         search.folder(place, path, files)
@@ -141,11 +163,60 @@ class _Pattern:
         return "…" * (at > 0) + line[at : at + WIDEST] + "…" * (at + WIDEST < len(line))
 
 
+class _Words:
+    """The lines that have some of the words of a pattern, best first.
+
+    A word is worth more the fewer lines have it (inverse document frequency); of a longer word the
+    beginning counts, so that `booked` also finds `booking`.  The name of a file counts for each of
+    its lines.
+    """
+
+    def __init__(self, text: str) -> None:
+        words = dict.fromkeys(re.findall(r"\w{3,}", text.lower()))
+        stems = dict.fromkeys(_stem(word) for word in words if word not in COMMON)
+        self.several = len(text.split()) > 1 and bool(stems)
+        self._stems = re.compile(r"\b(?:" + "|".join(map(re.escape, stems)) + ")")
+        self._lines = 0
+        self._with: Counter[str] = Counter()
+        self._found: list[tuple[frozenset[str], str, list[tuple[int, str]]]] = []
+
+    def read(self, name: str, lines: Sequence[str]) -> None:
+        """Look at a file."""
+        written = [(at, line) for at, line in enumerate(lines, start=1) if line.strip()]
+        self._lines += len(written)
+        of_all = frozenset(self._stems.findall(name.lower()))
+        for at, (_, line) in enumerate(written):
+            stems = of_all | frozenset(self._stems.findall(line[:LONGEST].lower()))
+            if stems:
+                self._with.update(stems)
+                near = written[max(0, at - AROUND) : at + AROUND + 1]
+                self._found.append((stems, name, near))
+        if len(self._found) > CANDIDATES:
+            self._found.sort(key=lambda found: -len(found[0]))
+            del self._found[CANDIDATES // 2 :]
+
+    def best(self) -> list[str]:
+        """As they are shown, in the order of files and lines."""
+        worth = {stem: math.log(1 + self._lines / count) for stem, count in self._with.items()}
+        scored = [(sum(map(worth.__getitem__, found[0])), found) for found in self._found]
+        scored.sort(key=lambda pair: -pair[0])
+        shown: dict[tuple[str, int], str] = {}
+        for score, (_, name, near) in scored[:BEST]:
+            if score >= TELLING * scored[0][0]:
+                shown |= {(name, at): line.rstrip()[:WIDEST] for at, line in near}
+        return [f"{name}:{at}:{line}" for (name, at), line in sorted(shown.items())]
+
+
+def _stem(word: str) -> str:
+    return word if word.isdigit() else word[: max(4, len(word) - 2)]
+
+
 @dataclass
 class _Search:
     """What was found so far."""
 
     pattern: _Pattern
+    words: _Words
     context: ToolContext
     end: float
     searched: int = 0
@@ -171,11 +242,14 @@ class _Search:
         if text is None:
             return False
         self.searched += 1
+        lines = text.removesuffix("\n").split("\n")
         found = [
             f"{name}:{number}:{self.pattern.part_of(line.rstrip())}"
-            for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1)
+            for number, line in enumerate(lines, start=1)
             if not self._late() and self.pattern.finds(line)
         ]
+        if self.words.several and not self.lines and not found:
+            self.words.read(name, lines)
         shown = found[: min(OF_ONE, SHOWN - len(self.lines))]
         self.lines += shown
         if len(shown) == OF_ONE < len(found):
@@ -202,6 +276,9 @@ class _Search:
             notes = [f"{len(self.lines)} lines"]
         if not self.searched:
             notes = [f"there is no text file named like {files!r} in it", *notes]
+        elif not self.lines and (some := self.words.best()):
+            self.lines = some
+            notes = ["no line has it as it is written; these have some of the words", *notes]
         elif not self.lines:
             fault = self.pattern.fault and f", which is no regular expression: {self.pattern.fault}"
             notes = [f"no line of {self.searched} files has {self.pattern.text!r}{fault}", *notes]

@@ -43,8 +43,12 @@ EVERYTHING = fingerprint(SEARCH, ALL_LINES)
 READERS = (LOOK, SEARCH, READ)
 """What these can tell is known when all lines were shown and nothing has changed since."""
 
-LITTLE = 2400
-"""Bytes of files that are read as a whole before anything else: about 700 tokens."""
+LITTLE, VERY_LITTLE = 2400, 800
+"""Bytes of files that are read as a whole before anything else: about 700 tokens, and 250 for a
+question, to which a few lines are the answer.
+"""
+
+WORD = re.compile(r"[\w@-]+")
 
 TABLES, SHORT_TABLE = (".csv", ".tsv"), 600
 """Ends of names of tables, and the bytes of one that is read like any file."""
@@ -147,14 +151,20 @@ class ToolHands:
                 properties[argument] = {"anyOf": options}
         return ToolSchema(tool, told.description, told.parameters, parameters)
 
-    def first_look(self) -> tuple[str, dict[str, Any]] | None:
-        """What is in the folder of the run: all lines if they are few, or names and beginnings."""
+    def first_look(self, question: str = "") -> tuple[str, dict[str, Any]] | None:
+        """What is in the folder of the run: all lines if they are few, those that have to do with a
+        question, or names and beginnings.
+        """
         there = (self.caller.folder / path for path in self._paths(folders=False))
         files = [path for path in there if path.is_file()]  # no link that leads nowhere
         if not files:
             return None
-        if SEARCH in self.tools and sum(path.stat().st_size for path in files) <= LITTLE:
+        size = sum(path.stat().st_size for path in files)
+        if SEARCH in self.tools and size <= (LITTLE if not question else VERY_LITTLE):
             return SEARCH, ALL_LINES
+        tables = PYTHON in self.tools and any(path.suffix in TABLES for path in files)
+        if SEARCH in self.tools and question and not tables:
+            return SEARCH, {"pattern": " ".join(WORD.findall(question))}
         if LOOK in self.tools:
             return LOOK, {"recursive": True, "first_lines": True}
         return None

@@ -60,8 +60,8 @@ class Hands(Able, Protocol):
     def schema(self, tool: str, done: set[str], said: Sequence[str]) -> ToolSchema | None:
         """A tool with what is possible now; None if it can do nothing new."""
 
-    def first_look(self) -> tuple[str, Mapping[str, Any]] | None:
-        """The call that shows what there is, if there is one."""
+    def first_look(self, question: str) -> tuple[str, Mapping[str, Any]] | None:
+        """The call that shows what there is, or what has to do with a question, if there is one."""
 
     def new_call(self) -> str:
         """An id for a call."""
@@ -228,9 +228,11 @@ class Loop:
 
     def _look_around(self, task: Task) -> Iterator[ev.Event]:
         """The first call is not the model's: what there is need not be guessed."""
-        first = self.hands.first_look()
         again = self.state.tasks[task.id].attempts > 1  # what the last attempt saw is gone
-        if first is not None and (again or not self.state.acts()):
+        if self.state.acts() and not again:
+            return
+        first = self.hands.first_look("" if self.judge.is_to_change(task) else task.text)
+        if first is not None:
             yield from self._act(task, *first)
 
     def _act(

@@ -19,7 +19,7 @@ SHOWN = 0.2
 """How likely the model has to find that its own result was shown by the tools."""
 
 CHANGING = 0.6
-"""How likely a task has to be to change files, for an answer without a change to be too early."""
+"""How likely a task is to change files, for an answer without a change to be too early."""
 
 UNREADABLE = "garbled"
 """The status of a call that the model did not get written."""
@@ -63,6 +63,7 @@ class Judge:
     hands: Able
     tools: Sequence[str]
     _computing: dict[str, bool] = field(default_factory=dict)
+    _changing: dict[str, bool] = field(default_factory=dict)
 
     def needs_arithmetic(self, task: Task) -> bool:
         """Whether figures have to be computed; otherwise a model multiplies what it should read."""
@@ -74,6 +75,19 @@ class Judge:
             self._computing[task.id] = sure >= COMPUTING
         return self._computing[task.id]
 
+    def is_to_change(self, task: Task) -> bool:
+        """Whether a task is to change files, and there are tools that can."""
+        if task.id not in self._changing:
+            state = self.account.state
+            self._changing[task.id] = bool(self._able) and (
+                self.account.mind.likely(state, "changing", task=task.text) >= CHANGING
+            )
+        return self._changing[task.id]
+
+    @property
+    def _able(self) -> tuple[str, ...]:
+        return tuple(tool for tool in self.tools if self.hands.changes(tool))
+
     def verdict(self, task: Task, result: str) -> Verdict:
         """The first fault, from what is certain to what is likely."""
         state, mind = self.account.state, self.account.mind
@@ -83,12 +97,13 @@ class Judge:
             return Verdict("a call that is written into an answer is not made: make it")
         if claims.admits_nothing(result):
             return Verdict()
-        able = tuple(tool for tool in self.tools if self.hands.changes(tool))
+        able = self._able
         missing = self.hands.missing(task.text, [act.step.text for act in state.acts()])
         if missing and able:
             return Verdict(f"there is no file {missing[0]} yet: write it", able)
         steps = state.steps(task)
-        if self._should_have_changed(task, able):
+        did = any(a.step.tool in able and a.step.status == "returned" for a in state.acts())
+        if not did and self.is_to_change(task):
             return Verdict("nothing was written or changed yet", able)
         if steps and steps[-1].status in NOT_DONE:
             return Verdict(f"the last call did not work: make a better one of {steps[-1].tool}")
@@ -101,14 +116,6 @@ class Judge:
         if mind.likely(state, "found", task=task.text, result=result) < SHOWN:
             return Verdict("the tools have not shown it")
         return Verdict()
-
-    def _should_have_changed(self, task: Task, able: Sequence[str]) -> bool:
-        """Whether the task is to change files, and no call did."""
-        state = self.account.state
-        did = any(a.step.tool in able and a.step.status == "returned" for a in state.acts())
-        if not able or did:
-            return False
-        return self.account.mind.likely(state, "changing", task=task.text) >= CHANGING
 
     def _known(self) -> list[str]:
         """All that a result may rest on: what was asked, what was called, what came of it."""

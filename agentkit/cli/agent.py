@@ -17,6 +17,7 @@ from agentkit.errors import InvalidInput
 from agentkit.runtime import Runtime, Wish
 
 LIMITS = ("tasks", "steps", "steps_per_task", "attempts", "tokens", "seconds")
+STRATEGIES = ("chain_of_thought", "self_consistency", "tree_of_thought")
 
 
 @click.command()
@@ -32,6 +33,8 @@ LIMITS = ("tasks", "steps", "steps_per_task", "attempts", "tokens", "seconds")
               help="What has to be true of the answer, such as \"'Anna' in answer\".")  # fmt: skip
 @click.option("--check-script", "scripts", multiple=True, metavar="SCRIPT",
               help="A bash script that has to succeed in the folder: test -s a.md")  # fmt: skip
+@click.option("--strategy", type=click.Choice(STRATEGIES),
+              help="How the final answer is found, from what the tools have shown.")  # fmt: skip
 @click.option("--no-reflection", is_flag=True, help="Try again without thinking about a failure.")
 @click.option("--no-memory", is_flag=True, help="Recall nothing, remember nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines, nothing else.")
@@ -45,6 +48,7 @@ def agent(
     budget: tuple[str, ...],
     checks: tuple[str, ...],
     scripts: tuple[str, ...],
+    strategy: str | None,
     no_reflection: bool,
     no_memory: bool,
     as_json: bool,
@@ -62,6 +66,7 @@ def agent(
         model=model,
         budget=dict(_limit(text) for text in budget),
         checks=[{"expression": one} for one in checks] + [{"script": one} for one in scripts],
+        strategy=strategy,
         reflection=not no_reflection,
         memory=not no_memory,
         **({"tools": tools} if tools else {}),

@@ -25,6 +25,7 @@ class Wish:
     model: str | None = None
     budget: Mapping[str, int] = field(default_factory=dict)
     checks: Sequence[Mapping[str, Any]] = ()
+    strategy: str | Mapping[str, Any] | None = None
     reflection: bool = True
     memory: bool = True
 
@@ -43,6 +44,8 @@ def definition(wish: Wish) -> str:
     }
     if wish.model is not None:
         about["model"] = wish.model
+    if wish.strategy is not None:
+        about["strategy"] = wish.strategy if isinstance(wish.strategy, str) else dict(wish.strategy)
     return json.dumps(about, indent=2, ensure_ascii=False)
 
 
