@@ -196,15 +196,19 @@ class _Words:
             del self._found[CANDIDATES // 2 :]
 
     def best(self) -> list[str]:
-        """As they are shown, in the order of files and lines."""
+        """As they are shown: the file with the best line first, its lines in order."""
         worth = {stem: math.log(1 + self._lines / count) for stem, count in self._with.items()}
         scored = [(sum(map(worth.__getitem__, found[0])), found) for found in self._found]
         scored.sort(key=lambda pair: -pair[0])
-        shown: dict[tuple[str, int], str] = {}
+        shown: dict[str, dict[int, str]] = {}
         for score, (_, name, near) in scored[:BEST]:
             if score >= TELLING * scored[0][0]:
-                shown |= {(name, at): line.rstrip()[:WIDEST] for at, line in near}
-        return [f"{name}:{at}:{line}" for (name, at), line in sorted(shown.items())]
+                shown.setdefault(name, {}).update(near)
+        return [
+            f"{name}:{at}:{line.rstrip()[:WIDEST]}"
+            for name, lines in shown.items()
+            for at, line in sorted(lines.items())
+        ]
 
 
 def _stem(word: str) -> str:

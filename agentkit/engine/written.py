@@ -15,6 +15,9 @@ from collections.abc import Sequence
 
 from agentkit.messages import Message
 
+READ = 4096
+"""Turns that prompts had as text, of which that is remembered."""
+
 KEPT_TOKENS = 1_000_000
 """Tokens in all that are remembered: 8 MB of them, most of a day's conversations."""
 
@@ -25,16 +28,21 @@ class Written:
     def __init__(self, kept_tokens: int = KEPT_TOKENS) -> None:
         self._kept_tokens = kept_tokens
         self._answers: OrderedDict[bytes, tuple[int, ...]] = OrderedDict()
+        self._read: OrderedDict[bytes, None] = OrderedDict()
+        """What was asked for and not known: there are prompts that have it as text."""
         self._tokens = 0
         self._guard = threading.Lock()
 
     def remember(self, message: Message, tokens: Sequence[int]) -> None:
         """Keep the tokens of an assistant's turn, without the one that ended it.
 
-        If the same was said before, it stays as it was: there are prompts that have it so.
+        If the same was said before, by the model or in the history of a prompt, it stays as it was:
+        there are prompts that have it so.
         """
         key = _key(message)
         with self._guard:
+            if key in self._read:
+                return
             if key in self._answers:
                 self._answers.move_to_end(key)
                 return
@@ -52,6 +60,9 @@ class Written:
         with self._guard:
             tokens = self._answers.get(key)
             if tokens is None:
+                self._read[key] = None
+                if len(self._read) > READ:
+                    self._read.popitem(last=False)
                 return None
             self._answers.move_to_end(key)
             return list(tokens)

@@ -372,3 +372,30 @@ def test_where_there_are_only_long_tables_there_is_nothing_to_read(stage: Stage)
     stage.file("long.csv", "a,b\n" + "1,2\n" * 400)
 
     assert hands(stage, "read_file", "run_python").schema("read_file", set(), ["Sum up"]) is None
+
+
+def test_a_question_looks_for_its_words_and_a_task_that_changes_files_sees_their_names(
+    stage: Stage,
+) -> None:
+    stage.file("a.txt", "The rent is 1,150.\n" + "Nothing. " * 200)
+    there = hands(stage, "list_files", "search_files", "run_python")
+
+    assert there.first_look("What is the rent?") == (
+        "search_files",
+        {"pattern": "What is the rent"},
+    )
+    assert there.first_look("") == ("search_files", {"pattern": "."})
+    stage.file("b.txt", "Nothing. " * 200)
+    assert there.first_look("") == ("list_files", {"recursive": True, "first_lines": True})
+    stage.file("c.csv", "a,b")
+    assert there.first_look("What is the rent?") == (
+        "list_files", {"recursive": True, "first_lines": True},
+    )  # fmt: skip
+
+
+def test_a_question_about_a_page_sees_the_whole_of_it(stage: Stage) -> None:
+    stage.file("a.txt", "The rent is 1,150.")
+
+    assert hands(stage, "search_files").first_look("What is the rent?") == (
+        "search_files", {"pattern": "."},
+    )  # fmt: skip

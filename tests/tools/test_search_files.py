@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentkit.errors import Cancelled, ToolError, ToolRetry
@@ -222,6 +222,77 @@ def test_links_are_not_followed(call: Call, context: Any) -> None:
     assert call("search_files", pattern="needle", path="folder") == "folder/a.txt:1:needle"
 
 
+# -- some of the words -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def club(context: Any) -> None:
+    """Minutes and lists of a club."""
+    for name, text in {
+        "2026-01.md": "# January\n\n- Tom is the treasurer.\n- The rent is 1,150.\n- Cake.\n",
+        "2026-03.md": "# March\n\n- Ola was elected treasurer.\n- The market is in June.\n",
+        "landlord.md": "# Letters\n\nFrom July on the rent for the workshop is 1,204.\n",
+        "telephones.md": "# Extensions\n\n- Tom: 209\n- Ola: 214\n",
+    }.items():
+        (context.folder / name).write_text(text)
+
+
+SOME = "[no line has it as it is written; these have some of the words]"
+
+
+@pytest.mark.usefixtures("club")
+def test_a_question_finds_the_lines_that_have_its_words_with_those_around_them(call: Call) -> None:
+    found = call("search_files", pattern="How much is the rent for the workshop from July on")
+
+    assert found.splitlines() == [
+        "landlord.md:1:# Letters",
+        "landlord.md:3:From July on the rent for the workshop is 1,204.",
+        SOME,
+    ]
+
+
+@pytest.mark.usefixtures("club")
+def test_all_that_is_about_as_telling_is_shown(call: Call) -> None:
+    found = call("search_files", pattern="treasurers now").splitlines()
+
+    assert [line for line in found if "treasurer" in line] == [
+        "2026-01.md:3:- Tom is the treasurer.",
+        "2026-03.md:3:- Ola was elected treasurer.",
+    ]
+    assert found[-1] == SOME
+
+
+@pytest.mark.usefixtures("club")
+def test_the_name_of_a_file_counts_for_its_lines(call: Call) -> None:
+    found = call("search_files", pattern="telephone of Ola")
+
+    assert found.splitlines()[:3] == [
+        "telephones.md:1:# Extensions",
+        "telephones.md:3:- Tom: 209",
+        "telephones.md:4:- Ola: 214",
+    ]
+
+
+@pytest.mark.usefixtures("club")
+@pytest.mark.parametrize("pattern", ["the plumber", "what is it", "of to", "Zebra crossings?"])
+def test_where_no_line_has_a_telling_word_nothing_is_found(call: Call, pattern: str) -> None:
+    assert call("search_files", pattern=pattern).startswith("[no line of 4 files has")
+
+
+@pytest.mark.usefixtures("club")
+def test_what_stands_there_as_it_is_written_is_found_alone(call: Call) -> None:
+    assert call("search_files", pattern="elected treasurer") == (
+        "2026-03.md:3:- Ola was elected treasurer."
+    )
+
+
+def test_no_more_than_a_handful_of_lines_is_shown(call: Call, context: Any) -> None:
+    for number in range(50):
+        (context.folder / f"{number}.txt").write_text(f"x\n\nA lamp, number {number}\n\ny\n")
+
+    assert len(call("search_files", pattern="lamps that burn").splitlines()) == 6 * 3 + 1
+
+
 def test_searching_can_be_cancelled(call: Call, context: Any) -> None:
     context.cancel.cancel()
 
@@ -229,6 +300,7 @@ def test_searching_can_be_cancelled(call: Call, context: Any) -> None:
         call("search_files", pattern="needle")
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp"]), min_size=1))
 def test_every_text_is_found_as_it_is(call_anywhere: Call, anywhere: Path, text: str) -> None:
     """Whatever it would mean as an expression."""
