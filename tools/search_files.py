@@ -50,8 +50,9 @@ SEARCHED = 20_000
 """Files that are searched."""
 LONGEST = 20_000
 """Characters of a line that an expression is matched with."""
-BEST, AROUND = 6, 1
-"""Lines with some of the words that are shown, and lines before and after each."""
+BEST, AROUND = 6, 3
+"""Lines with some of the words that are shown, and lines of their paragraph before and after each.
+"""
 TELLING = 0.4
 """What a line with some of the words has to be worth, beside the best one."""
 CANDIDATES = 4000
@@ -172,10 +173,15 @@ class _Words:
     """
 
     def __init__(self, text: str) -> None:
-        words = dict.fromkeys(re.findall(r"\w{3,}", text.lower()))
-        stems = dict.fromkeys(_stem(word) for word in words if word not in COMMON)
-        self.several = len(text.split()) > 1 and bool(stems)
-        self._stems = re.compile(r"\b(?:" + "|".join(map(re.escape, stems)) + ")")
+        words = dict.fromkeys(re.findall(r"\w{3,}|\d{2}", text.lower()))
+        stems = {_stem(word): word for word in words if word not in COMMON}
+        self._words = {  # of `invoice` and `invoices`, one
+            stem: word
+            for stem, word in stems.items()
+            if not any(stem != other and stem.startswith(other) for other in stems)
+        }
+        self.several = len(text.split()) > 1 and bool(self._words)
+        self._stems = re.compile(r"\b(?:" + "|".join(map(re.escape, self._words)) + ")")
         self._lines = 0
         self._with: Counter[str] = Counter()
         self._found: list[tuple[frozenset[str], str, list[tuple[int, str]]]] = []
@@ -189,11 +195,15 @@ class _Words:
             stems = of_all | frozenset(self._stems.findall(line[:LONGEST].lower()))
             if stems:
                 self._with.update(stems)
-                near = written[max(0, at - AROUND) : at + AROUND + 1]
-                self._found.append((stems, name, near))
+                self._found.append((stems, name, _around(written, at)))
         if len(self._found) > CANDIDATES:
             self._found.sort(key=lambda found: -len(found[0]))
             del self._found[CANDIDATES // 2 :]
+
+    @property
+    def nowhere(self) -> list[str]:
+        """The words that no line has."""
+        return [word for stem, word in self._words.items() if not self._with[stem]]
 
     def best(self) -> list[str]:
         """As they are shown: the file with the best line first, its lines in order."""
@@ -209,6 +219,20 @@ class _Words:
             for name, lines in shown.items()
             for at, line in sorted(lines.items())
         ]
+
+
+def _around(written: Sequence[tuple[int, str]], at: int) -> list[tuple[int, str]]:
+    """A line with those of its paragraph, and the line above that, which may be its heading."""
+    first = last = at
+    while first > max(0, at - AROUND) and written[first - 1][0] == written[first][0] - 1:
+        first -= 1
+    while last < min(len(written) - 1, at + AROUND) and (
+        written[last + 1][0] == written[last][0] + 1
+    ):
+        last += 1
+    heading = written[max(0, first - 1) : first] if first > at - AROUND else []
+    below = written[last + 1 : last + 1 + AROUND] if first == last else []
+    return [*heading, *written[first : last + 1], *below]
 
 
 def _stem(word: str) -> str:
@@ -282,7 +306,9 @@ class _Search:
             notes = [f"there is no text file named like {files!r} in it", *notes]
         elif not self.lines and (some := self.words.best()):
             self.lines = some
-            notes = ["no line has it as it is written; these have some of the words", *notes]
+            missing = ", ".join(self.words.nowhere)
+            nowhere = f"; nowhere: {missing}" if missing else ""
+            notes = [f"no line has it as it is written, these have some words{nowhere}", *notes]
         elif not self.lines:
             fault = self.pattern.fault and f", which is no regular expression: {self.pattern.fault}"
             notes = [f"no line of {self.searched} files has {self.pattern.text!r}{fault}", *notes]

@@ -237,7 +237,7 @@ def club(context: Any) -> None:
         (context.folder / name).write_text(text)
 
 
-SOME = "[no line has it as it is written; these have some of the words]"
+SOME = "[no line has it as it is written, these have some words]"
 
 
 @pytest.mark.usefixtures("club")
@@ -271,6 +271,13 @@ def test_the_name_of_a_file_counts_for_its_lines(call: Call) -> None:
         "telephones.md:3:- Tom: 209",
         "telephones.md:4:- Ola: 214",
     ]
+
+
+@pytest.mark.usefixtures("club")
+def test_words_that_are_nowhere_are_told(call: Call) -> None:
+    found = call("search_files", pattern="What is the telephone of our plumber, or of Ola?")
+
+    assert found.endswith("these have some words; nowhere: plumber]")
 
 
 @pytest.mark.usefixtures("club")
