@@ -27,6 +27,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ from agentkit.journal import Journal
 OBJECTIVE = "Add up the column amount of expenses.csv, and write the sum to sum.txt"
 TABLE = "date,what,amount\n2026-01-04,paint,120\n2026-01-09,nails,35\n2026-02-11,timber,410\n"
 SUM = "565"
+TOOLS = ("list_files", "read_file", "run_python", "write_file")
 LIMIT = 300
 """Seconds that a process may take which nobody kills."""
 
@@ -98,8 +100,8 @@ class Run:
         """Begin or resume in a process; kill it after so many seconds, and all that it started."""
         known = self.events() is not None
         command = ["runs", "resume", "last"] if known else ["agent", OBJECTIVE]
-        more = [] if known else ["--folder", str(self.folder), "-t", "list_files,read_file",
-                                 "-t", "run_python,write_file"]  # fmt: skip
+        tools = [word for tool in TOOLS for word in ("-t", tool)]
+        more = [] if known else ["--unattended", "--folder", str(self.folder), *tools]
         environment = {
             **os.environ,
             "AGENTKIT_HOME": str(self.home),
@@ -122,19 +124,17 @@ class Run:
         return time.monotonic() - began
 
     def events(self) -> Sequence[ev.AgentEvent] | None:
-        """What the journal says; None if no agent has begun."""
+        """What the journal says; None if no run has begun."""
         if not (self.home / "journal.sqlite").exists():
             return None
-        journal = Journal(self.home / "journal.sqlite")
-        try:
+        with closing(Journal(self.home / "journal.sqlite")) as journal:
             runs = journal.runs()
             return journal.agent_events(runs[0].id) if runs else None
-        finally:
-            journal.close()
 
     def over(self) -> bool:
-        """Whether the agent has come to its end."""
-        return any(isinstance(event, ev.AgentFinished) for event in self.events() or ())
+        """Whether the run has come to its end."""
+        with closing(Journal(self.home / "journal.sqlite")) as journal:
+            return any(run.status == "succeeded" for run in journal.runs())
 
     def compare(self, tally: Tally) -> None:
         """Nothing that was there has changed; nothing that was over was done again."""

@@ -25,6 +25,8 @@ SHOWN = 200
 """Entries that are listed; the others are counted."""
 SEEN = 50_000
 """Entries that are looked at."""
+TABLES = (".csv", ".tsv")
+"""Ends of names of tables."""
 BEGINNINGS = 30
 """Files of which the first line is shown."""
 BEGINNING = 60
@@ -103,13 +105,17 @@ def _about(path: Path, folder: int, context: ToolContext) -> str:
 
 
 def _first_line(path: Path, context: ToolContext) -> str:
-    """How a text begins, to stand after its size; nothing of a folder, or of what is no text."""
+    """How a text begins, to stand after its size; nothing of a folder, or of what is no text.
+
+    Of a table it is the header and a row: names of columns do not say what is in them.
+    """
     try:
         text = context.files.read(path, limit=SMALL).decode()
     except (ToolError, UnicodeDecodeError):
         return ""
-    line = next((line for line in text.splitlines() if line.strip()), "").strip()
-    return f"  {line[:BEGINNING]}" if line.isprintable() and line else ""
+    written = (line.strip() for line in text.splitlines() if line.strip())
+    lines = [line[:BEGINNING] for line in islice(written, 2 if path.suffix in TABLES else 1)]
+    return f"  {' | '.join(lines)}" if lines and all(map(str.isprintable, lines)) else ""
 
 
 def _name(path: Path) -> str:

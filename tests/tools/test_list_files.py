@@ -56,7 +56,7 @@ def test_first_lines_are_shown_of_texts_and_of_nothing_else(call: Call, context:
     (context.folder / "e.txt").write_text("x" * 200)
 
     assert call("list_files", first_lines=True).splitlines() == [
-        "a.csv  19 B  name,amount",
+        "a.csv  19 B  name,amount | x,1",
         "b.bin  3 B",
         "c.txt  9 B",
         "d/",
