@@ -10,7 +10,8 @@ and at each end the journal is compared with what it said before:
 - no line of it has gone or changed, so no task and no result is lost
 - a call that had ended is not made again, and an attempt at a task that was over is not repeated
 - a call in flight has become one of which the effect is unverified, and the model was told so
-- the run ends, its files are those of the run that nobody disturbed, and its answer holds
+- the run ends, and its folder has the files of the run that nobody disturbed; what the model writes
+  into them may differ, because a call of which nobody knows the effect is another conversation
 
 Prints a line for each end, and what was wrong.
 """
@@ -26,7 +27,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -38,7 +39,6 @@ from agentkit.journal import Journal
 
 OBJECTIVE = "Add up the column amount of expenses.csv, and write the sum to sum.txt"
 TABLE = "date,what,amount\n2026-01-04,paint,120\n2026-01-09,nails,35\n2026-02-11,timber,410\n"
-SUM = "565"
 TOOLS = ("list_files", "read_file", "run_python", "write_file")
 LIMIT = 300
 """Seconds that a process may take which nobody kills."""
@@ -165,17 +165,12 @@ class Run:
         if undisturbed is not None and self.files() != undisturbed.files():
             tally.faults.append(f"{self.home}: {self.files()}, and not {undisturbed.files()}")
 
-    def files(self) -> dict[str, str]:
-        """What lies in the folder; of a file that only has to name the sum, whether it does."""
+    def files(self) -> dict[str, str | bool]:
+        """What lies in the folder: the table as it was, and whether the model's file has a text."""
+        texts = {path.name: path.read_text() for path in self.folder.iterdir() if path.is_file()}
         return {
-            path.name: text if path.name != "sum.txt" else SUM if SUM in text else text
-            for path, text in self._texts()
+            name: text if name == "expenses.csv" else bool(text) for name, text in texts.items()
         }
-
-    def _texts(self) -> Iterator[tuple[Path, str]]:
-        for path in sorted(self.folder.iterdir()):
-            if path.is_file():
-                yield path, path.read_text()
 
     def ended(self) -> str:
         """How a run came to its end."""
