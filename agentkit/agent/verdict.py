@@ -98,7 +98,8 @@ class Judge:
         if claims.admits_nothing(result):
             return Verdict()
         able = self._able
-        missing = self.hands.missing(task.text, [act.step.text for act in state.acts()])
+        said = f"{task.text}\n{result}"  # files that are asked for, or said to be written
+        missing = self.hands.missing(said, [act.step.text for act in state.acts()])
         if missing and able:
             return Verdict(f"there is no file {missing[0]} yet: write it", able)
         steps = state.steps(task)

@@ -299,3 +299,17 @@ def test_the_task_stands_at_the_end_of_a_step_too(stage: Stage) -> None:
     stage.pursue(player, "Find the code")
 
     assert {about.question for about in player.phases("move")} == {"The task again: Find the code"}
+
+
+def test_a_file_that_a_result_names_has_to_be_there(stage: Stage) -> None:
+    def move(about: Asked) -> Any:
+        if about.must:
+            return call("write_file", path="list.md", content="milk")
+        return "The list has been written to list.md."
+
+    result = stage.pursue(Player(move), "Write a list", ("read_file", "write_file"))
+
+    assert result.reason == "done"
+    assert (stage.folder / "list.md").read_text() == "milk"
+    (fault,) = stage.told(ev.CheckFailed)
+    assert fault.fault == "there is no file list.md yet: write it"
