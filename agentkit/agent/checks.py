@@ -40,8 +40,12 @@ class Check(Protocol):
         """What is wrong; empty if nothing is."""
 
 
-def first_fault(checks: Sequence[Check], answer: Any) -> tuple[str, str] | None:
-    """The first check that fails, by name, and why."""
+Fault = tuple[str, str]
+"""The name of a check that failed, and why."""
+
+
+def first_fault(checks: Sequence[Check], answer: Any) -> Fault | None:
+    """What the first check that fails says."""
     for check in checks:
         fault = check.fault(answer)
         if fault:

@@ -213,6 +213,13 @@ def test_an_answer_that_failed_teaches_the_next(run: Run, seen: list[ev.Event]) 
     assert finished(seen).usage.completion_tokens == 1 + 5 + 1  # type: ignore[union-attr]
 
 
+def test_an_answer_is_checked_once(run: Run) -> None:
+    """A second question would find no answer left."""
+    steps = f"{ASK}    strategy: reflect\n    checks: [{{question: Is that a name?}}]\n"
+
+    run(steps, "Anna", "yes")
+
+
 def test_an_answer_that_fails_to_the_end_fails_the_step(run: Run) -> None:
     steps = (
         f"{ASK}    strategy: {{name: reflect, attempts: 2}}\n"

@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from jsonschema import Draft202012Validator
 from referencing import Registry
 
 from agentkit import events as ev
-from agentkit.agent.checks import Check, first_fault
+from agentkit.agent.checks import Check, Fault, first_fault
 from agentkit.agent.strategies import Asker
 from agentkit.errors import ModelError
 from agentkit.messages import ChatRequest, Completion, JsonSchema, Message, Sampling
@@ -63,12 +64,17 @@ def perform(
             lambda question, said: asker.likely(quality.yes_or_no(question), [("", said)]),
         )
     )
-    completion = _answered(step, asker, lambda text: _fault(checks, text, schema), scope)
+
+    @cache  # a strategy has looked at the last answer already
+    def found(text: str) -> Fault | None:
+        return _found(checks, text, schema)
+
+    completion = _answered(step, asker, lambda text: (found(text) or ("", ""))[1], scope)
     if schema is None and completion.finish_reason == "length":
         written = completion.usage.completion_tokens
         scope.report.warned(f"the answer was cut off after {written} tokens")
     said = completion.text.strip() if schema is None else _data(completion, schema)
-    quality.accept(checks, said, ModelError)
+    quality.accept(found(completion.text), said, ModelError)
     return Result({"text": said} if schema is None else said, asker.usage)
 
 
@@ -109,13 +115,12 @@ def _answered(step: Step, asker: Asker, fault: Callable[[str], str], scope: Scop
     return solution.completion
 
 
-def _fault(checks: Sequence[Check], text: str, schema: Mapping[str, Any] | None) -> str:
+def _found(checks: Sequence[Check], text: str, schema: Mapping[str, Any] | None) -> Fault | None:
     """What is wrong with an answer; one that is cut off fits no schema."""
     try:
-        found = first_fault(checks, text.strip() if schema is None else json.loads(text))
+        return first_fault(checks, text.strip() if schema is None else json.loads(text))
     except ValueError as error:
-        return f"it is not JSON ({error})"
-    return found[1] if found else ""
+        return "output_schema", f"it is not JSON ({error})"
 
 
 def _messages(prompt: Prompt) -> Iterator[Message]:

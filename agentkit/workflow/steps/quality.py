@@ -43,9 +43,8 @@ def checks(
         yield agent.Answers(made, likely) if isinstance(made, str) else made
 
 
-def accept(checks: Sequence[agent.Check], answer: Any, error: type[AgentkitError]) -> None:
-    """Raise an error, with the reason, unless all checks hold."""
-    found = agent.first_fault(checks, answer)
+def accept(found: agent.Fault | None, answer: Any, error: type[AgentkitError]) -> None:
+    """Raise an error, with the reason and what it was about, if a check failed."""
     if found is not None:
         shown = json.dumps(answer, ensure_ascii=False)
         shown = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}..."

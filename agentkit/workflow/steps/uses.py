@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from agentkit.agent.checks import first_fault
 from agentkit.agent.strategies import Asker
 from agentkit.errors import ApprovalNeeded, ToolError
 from agentkit.messages import ChatRequest, Message, Usage
@@ -38,9 +39,8 @@ def perform(
     match scope.caller.call(tool, arguments, scope.report, scope.cancel):
         case Returned(value):
             asked = _Asked(tool, value, chat, scope)
-            quality.accept(
-                [*quality.checks(checks, scope, OUTPUTS, asked.likely)], value, ToolError
-            )
+            made = [*quality.checks(checks, scope, OUTPUTS, asked.likely)]
+            quality.accept(first_fault(made, value), value, ToolError)
             return Result(value, asked.usage)
         case Retry(hint):
             raise ToolError(hint)
