@@ -7,8 +7,12 @@ one block of a download), so a cancel takes effect within one of them.
 from __future__ import annotations
 
 import threading
+import time
 
 from agentkit.errors import Cancelled
+
+LOOK = 0.1
+"""Seconds between two looks at who else may have asked."""
 
 
 class CancelToken:
@@ -31,5 +35,45 @@ class CancelToken:
 
     def check(self) -> None:
         """Raise `Cancelled` if somebody asked."""
-        if self._event.is_set():
-            raise Cancelled(self._reason)
+        if self.cancelled:
+            raise Cancelled(self.reason)
+
+    @property
+    def reason(self) -> str:
+        """Why, in words."""
+        return self._reason
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass.  Raises `Cancelled` as soon as somebody asks."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self.check()
+            self._event.wait(min(left, LOOK))
+        self.check()
+
+
+class Deadline(CancelToken):
+    """Cancelled when its parent is, and when its time is over; what it cancels stays here."""
+
+    def __init__(self, parent: CancelToken, seconds: float, what: str) -> None:
+        super().__init__()
+        self._parent = parent
+        self._ends = time.monotonic() + seconds
+        self._what = what
+
+    @property
+    def over(self) -> bool:
+        """Whether its own time has ended, and nobody asked for more than that."""
+        return not self._parent.cancelled and time.monotonic() >= self._ends
+
+    @property
+    def cancelled(self) -> bool:
+        """See `CancelToken.cancelled`."""
+        return super().cancelled or self._parent.cancelled or time.monotonic() >= self._ends
+
+    @property
+    def reason(self) -> str:
+        """See `CancelToken.reason`."""
+        if self._parent.cancelled:
+            return self._parent.reason
+        return super().reason if super().cancelled else self._what

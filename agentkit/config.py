@@ -238,6 +238,25 @@ class ServerSettings(BaseModel):
         return self
 
 
+class SecretSource(BaseModel):
+    """Where a secret is; settings hold none themselves."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """An environment variable."""
+    file: FullPath | None = None
+    """A file that holds nothing else."""
+    keyring: str | None = Field(None, pattern=r"^[^/]+/.+$")
+    """An entry of the system's keyring, as `service/user`."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> SecretSource:
+        if sum(place is not None for place in (self.env, self.file, self.keyring)) != 1:
+            raise ValueError("is in one place: env, file or keyring")
+        return self
+
+
 class Settings(BaseSettings):
     """All settings.  `AGENTKIT_ROLES__CHAT=...` overrides `roles: {chat: ...}`."""
 
@@ -257,6 +276,12 @@ class Settings(BaseSettings):
     tools: ToolSettings = ToolSettings()
     memory: MemorySettings = MemorySettings()
     mcp: dict[ServerName, ServerSettings] = Field(default_factory=dict)
+    secrets: dict[str, SecretSource] = Field(default_factory=dict)
+    """What workflows may ask for by name."""
+    queues: dict[Name, Annotated[int, Field(ge=1, le=1000)]] = Field(
+        default_factory=lambda: {"gpu": 1}
+    )
+    """How many steps of all runs may be in a queue's places at a time."""
 
     @property
     def models_folder(self) -> Path:

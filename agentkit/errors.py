@@ -6,10 +6,12 @@
     ├── ModelError       a model answered, but not in a way that can be used
     ├── ToolError        a tool could not do what it was asked
     │   └── ToolRetry    the same, but a better call may succeed: the message says how
+    ├── TimedOut         a step was given so much time, and took longer
     ├── Parked           a run waits for a person: nothing went wrong
     │   ├── ApprovalNeeded   for an answer, and nobody is there
     │   └── Paused           for a word to go on
     ├── StepFailed       one of the above, with the place in the workflow where it struck
+    ├── Skipped          a run was not to happen beside another one: nothing went wrong
     └── Cancelled        somebody asked to stop: nobody's fault
 
 An error builds its own sentence (what happened, where, the value) and carries a `hint`: the next
@@ -239,6 +241,10 @@ class ToolRetry(ToolError):
     """The call was not good, and a better one may succeed: the message is the hint."""
 
 
+class TimedOut(AgentkitError):
+    """A step took longer than it may."""
+
+
 class Parked(AgentkitError):
     """A run holds nothing and waits for a person."""
 
@@ -258,6 +264,12 @@ class ApprovalNeeded(Parked):
     def __init__(self, request: str, reason: str) -> None:
         super().__init__(reason, hint=f"agentkit approvals show {request}")
         self.request = request
+
+
+class Skipped(AgentkitError):
+    """A run that did not happen, because another one of its group does: nothing went wrong."""
+
+    exit_code = 0
 
 
 class StepFailed(AgentkitError):

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from agentkit.messages import Usage
 
-RunStatus = Literal["running", "succeeded", "failed", "cancelled", "parked"]
+RunStatus = Literal["running", "succeeded", "failed", "cancelled", "parked", "skipped"]
 StepStatus = Literal["running", "succeeded", "failed", "skipped", "cancelled", "parked"]
 CallStatus = Literal["running", "returned", "retry", "failed", "needs_approval", "cancelled"]
 
@@ -42,11 +42,16 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted(Event):
-    """`definition` is the text of the workflow file as it was when the run started."""
+    """`definition` is the text of the workflow file as it was when the run started.
 
+    `files` are those that it names, by their names; `parent` is the run of which this is a step.
+    """
+
+    parent: str = ""
     workflow: str
     source: str
     definition: str
+    files: Mapping[str, str] = field(default_factory=dict)
     inputs: Mapping[str, Any]
 
 
@@ -57,10 +62,20 @@ class RunResumed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepEvent(Event):
-    """Base of what happens to one step; `item` is the position in a `foreach`, from 0, or None."""
+    """Base of what happens to one step, or to one item of a `foreach`.
+
+    `item` is the position in the innermost `foreach`, from 0, or None; `name` is what the item is
+    called where its file names it (its `key`, behind those of the loops around it).
+    """
 
     step: str
     item: int | None = None
+    name: str = ""
+
+    @property
+    def key(self) -> str:
+        """Which item, as checkpoints are found by it; empty for a step that has none."""
+        return self.name or ("" if self.item is None else str(self.item))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,12 +150,27 @@ class ToolReturned(StepEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StepRetried(StepEvent):
+    """An attempt failed, and there will be another one after `wait` seconds."""
+
+    attempt: int
+    error: str
+    wait: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepFinished(StepEvent):
-    """A step, one item of a `foreach`, or (with `item` None) the `foreach` as a whole."""
+    """A step, one item of a `foreach`, or (with `item` None) the `foreach` as a whole.
+
+    `cache` is the digest under which its outputs are kept for other runs; `cached` names the run
+    that they were taken from.
+    """
 
     outputs: Any
     seconds: float
     usage: Usage | None = None
+    cache: str = ""
+    cached: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

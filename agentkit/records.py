@@ -25,6 +25,8 @@ class RunRecord:
     outputs: dict[str, Any] | None
     error: str
     usage: Usage | None
+    parent: str = ""
+    """The run that it belongs to, if it belongs to one."""
 
     @property
     def seconds(self) -> float | None:
@@ -54,6 +56,34 @@ class StepRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Settled:
+    """What came of a step, for those that come after it."""
+
+    status: StepStatus
+    outputs: Any
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What an earlier part of the same run left, by step and key of the item.
+
+    `deaths` counts how often the process died while a step was at work.
+    """
+
+    settled: Mapping[tuple[str, str], Settled] = field(default_factory=dict)
+    deaths: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Cached:
+    """A result that another run kept."""
+
+    outputs: Any
+    run: str
+
+
+@dataclass(frozen=True, slots=True)
 class ArtifactRecord:
     """A file that a run made; `path` is relative to the run's folder."""
 
@@ -61,6 +91,23 @@ class ArtifactRecord:
     path: str
     size: int
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """One beginning of a step, with `number` from 1.
+
+    Its status is that of a step, `died` if the process did in the middle of it, or `forgotten` if a
+    person said that deaths of it do not count.
+    """
+
+    step: str
+    key: str
+    number: int
+    status: str
+    started: datetime
+    finished: datetime | None
+    error: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import NoReturn
 import click
 
 from agentkit import __version__
-from agentkit.errors import AgentkitError, InvalidFile, MachineError, Parked
+from agentkit.errors import AgentkitError, InvalidFile, MachineError, Parked, Skipped
 
 _COLOR = False if os.environ.get("NO_COLOR") else None
 """False where the user wants none (no-color.org); None: where the output is a terminal."""
@@ -87,7 +87,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 def _mark(error: AgentkitError) -> str:
     if isinstance(error, InvalidFile):  # its problems begin with their places
         return ""
-    if isinstance(error, Parked):  # nothing went wrong
+    if isinstance(error, Skipped):  # nothing went wrong
+        return click.style("skipped: ", fg="yellow", bold=True)
+    if isinstance(error, Parked):  # nor here
         return click.style("parked: ", fg="magenta", bold=True)
     return click.style("error: ", fg="red", bold=True)
 

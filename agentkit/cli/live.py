@@ -89,56 +89,90 @@ def _plain(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
+Place = tuple[str, str]
+"""A run, and one of its steps."""
+
+
 class _Lines:
-    """One line for each finished step; items of a `foreach` are summed up."""
+    """One line for each finished step; items of a `foreach` are summed up.
+
+    The steps of a run that belongs to another one are called by both names: `report/write`.
+    """
 
     def __init__(self, echo: Callable[[str], None], brief: bool = False) -> None:
         self._echo = echo
         self._brief = brief
-        self._usage: dict[str, Usage] = {}
-        self._counts: dict[str, list[int]] = {}
+        self._run = ""
+        self._usage: dict[Place, Usage] = {}
+        self._counts: dict[Place, list[int]] = {}
+        self._told = ""
 
     def __call__(self, event: ev.Event) -> None:
-        if not self._brief or isinstance(event, ev.StepWarned):
-            self._tell(event)
+        self._run = self._run or event.run
+        if self._brief and not isinstance(event, ev.StepWarned):
+            return
+        if isinstance(event, ev.StepEvent):
+            self._step(event, (event.run, event.step))
+        elif event.run == self._run:
+            self._whole(event)
 
-    def _tell(self, event: ev.Event) -> None:
+    def _whole(self, event: ev.Event) -> None:
         match event:
             case ev.RunStarted():
                 self._echo(f"{event.workflow}  run {event.run}")
             case ev.RunResumed():
                 self._echo(f"run {event.run} goes on")
-            case ev.ForeachStarted():
-                self._counts[event.step] = [event.count, 0, 0]
-            case ev.StepWarned():
-                self._echo(click.style(f"  ! {event.step}: {event.text}", fg="yellow"))
-            case ev.StepFinished() if event.item is not None:
-                used = event.usage or Usage()
-                self._usage[event.step] = self._usage.get(event.step, Usage()) + used
-            case ev.StepSkipped() if event.item is not None:
-                self._counts[event.step][1] += 1
-            case ev.StepFailed() if event.item is not None and event.status == "failed":
-                self._counts[event.step][2] += 1
-                where = f"  ✗ {event.step}[{event.item}]  {event.error}"
-                self._echo(click.style(where, fg="red"))
-            case ev.StepFinished():
-                usage = event.usage or self._usage.get(event.step)
-                mark = "!" if self._counts.get(event.step, [0, 0, 0])[2] else "✓"
-                line = f"  {mark} {event.step:<14} {event.seconds:7.1f} s"
-                self._echo(line + self._items(event.step) + _tokens(usage))
-            case ev.StepSkipped():
-                self._echo(f"  - {event.step:<14} skipped: {event.reason}")
-            case ev.StepFailed():
-                mark = {"failed": "✗", "cancelled": "■", "parked": "?"}[event.status]
-                self._echo(f"  {mark} {event.step:<14} {event.error}")
             case ev.RunFinished():
                 line = f"{event.status} in {event.seconds:.1f} s{_tokens(event.usage)}"
                 self._echo(line)
 
-    def _items(self, step: str) -> str:
-        if step not in self._counts:
+    def _step(self, event: ev.StepEvent, place: Place) -> None:
+        name = self._name(event)
+        match event:
+            case ev.ForeachStarted():
+                self._counts[place] = [event.count, 0, 0]
+            case ev.StepWarned():
+                self._echo(click.style(f"  ! {name}: {event.text}", fg="yellow"))
+            case ev.StepRetried():
+                again = f"attempt {event.attempt} failed, again in {event.wait:.2g} s"
+                self._echo(click.style(f"  ↻ {name}  {again}: {event.error}", fg="yellow"))
+            case _ if event.item is not None:
+                self._item(event, place, name)
+            case ev.StepFinished():
+                usage = event.usage or self._usage.get(place)
+                mark = "!" if self._counts.get(place, [0, 0, 0])[2] else "✓"
+                line = f"  {mark} {name:<14} {event.seconds:7.1f} s"
+                kept = f"  kept by run {event.cached}" if event.cached else ""
+                self._echo(line + self._items(place) + _tokens(usage) + kept)
+            case ev.StepSkipped():
+                self._echo(f"  - {name:<14} skipped: {event.reason}")
+            case ev.StepFailed():
+                mark = {"failed": "✗", "cancelled": "■", "parked": "?"}[event.status]
+                self._echo(f"  {mark} {name:<14} {event.error}")
+
+    def _item(self, event: ev.StepEvent, place: Place, name: str) -> None:
+        counts = self._counts.get(place, [0, 0, 0])  # none: a step of the group in a loop
+        match event:
+            case ev.StepFinished():
+                used = event.usage or Usage()
+                self._usage[place] = self._usage.get(place, Usage()) + used
+            case ev.StepSkipped():
+                counts[1] += 1
+            case ev.StepFailed() if event.status == "failed":
+                counts[2] += 1
+                if event.error != self._told:  # a group says what its step said
+                    self._echo(click.style(f"  ✗ {name}  {event.error}", fg="red"))
+                self._told = event.error
+
+    def _name(self, event: ev.StepEvent) -> str:
+        inner = event.run.removeprefix(self._run).lstrip(".")
+        step = "/".join([*(inner.split(".") if inner else ()), event.step])
+        return f"{step}[{event.key}]" if event.key else step
+
+    def _items(self, place: Place) -> str:
+        if place not in self._counts:
             return ""
-        count, skipped, failed = self._counts[step]
+        count, skipped, failed = self._counts[place]
         parts = [f"{count} items"]
         parts += [f"{skipped} skipped"] if skipped else []
         parts += [f"{failed} failed"] if failed else []
@@ -151,32 +185,37 @@ class _Bars:
     def __init__(self, bars: Progress, lines: _Lines) -> None:
         self._bars = bars
         self._lines = lines
-        self._tasks: dict[str, TaskID] = {}
+        self._run = ""
+        self._tasks: dict[Place, TaskID] = {}
 
     def __call__(self, event: ev.Event) -> None:
-        match event:
-            case ev.ForeachStarted():
-                self._tasks[event.step] = self._bars.add_task(
-                    event.step, total=event.count, note=f"0/{event.count}"
-                )
-            case ev.StepStarted() if event.step not in self._tasks:
-                self._tasks[event.step] = self._bars.add_task(event.step, total=None, note="")
-            case ev.StepProgress() if event.item is None:
-                done = f"{event.done:.0f}"
-                note = f"{done}/{event.total:.0f} {event.unit}" if event.total else done
-                task = self._tasks[event.step]
-                self._bars.update(task, completed=event.done, total=event.total, note=note)
-            case ev.StepFinished() | ev.StepSkipped() | ev.StepFailed() if event.item is not None:
-                self._advance(event.step)
-            case ev.StepFinished() | ev.StepFailed() | ev.StepSkipped() if event.item is None:
-                if event.step in self._tasks:
-                    self._bars.remove_task(self._tasks.pop(event.step))
-            case ev.RunFinished():
-                self._bars.stop()
+        self._run = self._run or event.run
+        if isinstance(event, ev.StepEvent):
+            self._step(event, (event.run, event.step))
+        elif isinstance(event, ev.RunFinished) and event.run == self._run:
+            self._bars.stop()
         self._lines(event)
 
-    def _advance(self, step: str) -> None:
-        task = self._tasks[step]
+    def _step(self, event: ev.StepEvent, place: Place) -> None:
+        match event:
+            case ev.ForeachStarted():
+                note = f"0/{event.count}"
+                self._tasks[place] = self._bars.add_task(event.step, total=event.count, note=note)
+            case ev.StepStarted() if place not in self._tasks and event.item is None:
+                self._tasks[place] = self._bars.add_task(event.step, total=None, note="")
+            case ev.StepProgress() if event.item is None and place in self._tasks:
+                done = f"{event.done:.0f}"
+                note = f"{done}/{event.total:.0f} {event.unit}" if event.total else done
+                task = self._tasks[place]
+                self._bars.update(task, completed=event.done, total=event.total, note=note)
+            case ev.StepFinished() | ev.StepSkipped() | ev.StepFailed() if place in self._tasks:
+                if event.item is not None:
+                    self._advance(place)
+                else:
+                    self._bars.remove_task(self._tasks.pop(place))
+
+    def _advance(self, place: Place) -> None:
+        task = self._tasks[place]
         self._bars.advance(task)
         state = self._bars.tasks[self._bars.task_ids.index(task)]
         self._bars.update(task, note=f"{state.completed:.0f}/{state.total:.0f}")

@@ -71,8 +71,8 @@ def watched(
                 subscribers=(remember, screen),
             )
     finally:  # what a run had made when it failed is worth having, too
-        for name in dict.fromkeys(event.path for event in made):
-            file = runtime.settings.runs_folder / made[0].run / name
+        for run, name in dict.fromkeys((event.run, event.path) for event in made):
+            file = runtime.settings.runs_folder / run / name
             _tell(file if output is None else _copy(file, output / name), as_json=as_json)
     if outputs and not as_json:
         click.echo(json.dumps(outputs, indent=2, ensure_ascii=False))

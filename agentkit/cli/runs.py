@@ -18,7 +18,7 @@ from agentkit.messages import Usage
 from agentkit.runtime import Runtime
 
 COLOURS = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "running": "cyan",
-           "parked": "magenta"}  # fmt: skip
+           "parked": "magenta", "skipped": "yellow"}  # fmt: skip
 
 
 @click.group()

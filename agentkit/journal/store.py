@@ -10,13 +10,13 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from agentkit import events as ev
@@ -26,12 +26,25 @@ from agentkit.journal.database import Database
 from agentkit.journal.desk import JournalDesk
 from agentkit.journal.mailbox import JournalMailbox
 from agentkit.messages import Usage
-from agentkit.records import ArtifactRecord, CallRecord, RunRecord, StepRecord
+from agentkit.records import (
+    ArtifactRecord,
+    AttemptRecord,
+    Cached,
+    CallRecord,
+    Past,
+    RunRecord,
+    Settled,
+    StepRecord,
+)
 
 LONG = 2000
 """Strings of more characters are stored once, by digest."""
 
-_NEWEST = select(t.runs).order_by(t.runs.c.started.desc(), t.runs.c.id.desc())
+_NEWEST = (
+    select(t.runs)
+    .where(t.runs.c.parent == "")
+    .order_by(t.runs.c.started.desc(), t.runs.c.id.desc())
+)
 
 
 class Journal:
@@ -69,11 +82,7 @@ class Journal:
             )
             match happened:
                 case ev.RunResumed():
-                    connection.execute(
-                        update(t.runs)
-                        .where(t.runs.c.id == happened.run)
-                        .values(status="running", finished=None, error="")
-                    )
+                    self._resume_run(connection, happened)
                 case ev.RunFinished():
                     self._finish_run(connection, happened)
                 case ev.ArtifactMade():
@@ -81,6 +90,9 @@ class Journal:
                 case ev.StepStarted():
                     self._put_step(connection, happened, action=happened.action, status="running",
                                    inputs=_dump(connection, happened.inputs))  # fmt: skip
+                    self._insert_attempt(connection, happened)
+                case ev.StepRetried():
+                    self._finish_attempt(connection, happened, "failed", happened.error)
                 case ev.ForeachStarted():
                     self._put_step(connection, happened, action="foreach", status="running")
                 case ev.ToolCalled():
@@ -91,10 +103,13 @@ class Journal:
                     self._put_step(connection, happened, action="", status="skipped",
                                    finished=happened.time.isoformat())  # fmt: skip
                 case ev.StepFinished():
+                    self._finish_attempt(connection, happened, "succeeded")
+                    self._keep_result(connection, happened)
                     self._finish_step(connection, happened, status="succeeded",
                                       outputs=_dump(connection, happened.outputs),
                                       usage=_usage_text(happened.usage))  # fmt: skip
                 case ev.StepFailed():
+                    self._finish_attempt(connection, happened, happened.status, happened.error)
                     self._finish_step(connection, happened, status=happened.status,
                                       error=_plain(happened.error),
                                       detail=_plain(happened.detail))  # fmt: skip
@@ -105,11 +120,58 @@ class Journal:
                 id=started.run,
                 workflow=started.workflow,
                 source=_plain(started.source),
+                parent=started.parent,
+                files=_dump(connection, started.files) if started.files else None,
                 definition=_plain(started.definition),
                 status="running",
                 started=started.time.isoformat(),
                 inputs=_dump(connection, started.inputs),
             )
+        )
+
+    def _resume_run(self, connection: Connection, resumed: ev.RunResumed) -> None:
+        connection.execute(
+            update(t.runs)
+            .where(t.runs.c.id == resumed.run)
+            .values(status="running", finished=None, error="")
+        )
+        died = (t.attempts.c.run == resumed.run) & (t.attempts.c.status == "running")
+        connection.execute(update(t.attempts).where(died).values(status="died"))
+
+    def _insert_attempt(self, connection: Connection, started: ev.StepStarted) -> None:
+        place = {"run": started.run, "step": started.step, "key": started.key}
+        made = select(func.count()).select_from(t.attempts).where(_at(t.attempts, place))
+        connection.execute(
+            t.attempts.insert().values(
+                **place,
+                number=connection.execute(made).scalar_one() + 1,
+                status="running",
+                started=started.time.isoformat(),
+            )
+        )
+
+    def _finish_attempt(
+        self, connection: Connection, about: ev.StepEvent, status: str, error: str = ""
+    ) -> None:
+        place = {"run": about.run, "step": about.step, "key": about.key}
+        connection.execute(
+            update(t.attempts)
+            .where(_at(t.attempts, place), t.attempts.c.status == "running")
+            .values(status=status, finished=about.time.isoformat(), error=_plain(error))
+        )
+
+    def _keep_result(self, connection: Connection, finished: ev.StepFinished) -> None:
+        if not finished.cache or finished.cached:
+            return
+        values = {
+            "run": finished.run,
+            "outputs": _dump(connection, finished.outputs),
+            "stored": time.time(),
+        }
+        connection.execute(
+            insert(t.results)
+            .values(digest=finished.cache, **values)
+            .on_conflict_do_update(index_elements=["digest"], set_=values)
         )
 
     def _finish_run(self, connection: Connection, finished: ev.RunFinished) -> None:
@@ -193,7 +255,7 @@ class Journal:
     # -- reading -----------------------------------------------------------------------------
 
     def runs(self, *, limit: int = 20) -> list[RunRecord]:
-        """The newest runs, newest first."""
+        """The newest runs, newest first, without those that belong to others."""
         with self._database.read() as connection:
             return [_run(connection, row) for row in connection.execute(_NEWEST.limit(limit))]
 
@@ -226,6 +288,62 @@ class Journal:
         with self._database.read() as connection:
             return str(connection.execute(query).scalar_one())
 
+    def files(self, run: str) -> dict[str, str]:
+        """The files that the workflow named, as they were when the run started."""
+        query = select(t.runs.c.files).where(t.runs.c.id == run)
+        with self._database.read() as connection:
+            return _parse(connection, connection.execute(query).scalar_one()) or {}
+
+    def past(self, run: str) -> Past:
+        """What the run has finished, and where its process died."""
+        settled = {
+            (step.step, step.key): Settled(step.status, step.outputs, step.error)
+            for step in self.steps(run)
+            if step.status in ("succeeded", "skipped", "failed")
+        }
+        died = (
+            select(t.attempts.c.step, t.attempts.c.key, func.count())
+            .where(t.attempts.c.run == run, t.attempts.c.status.in_(("running", "died")))
+            .group_by(t.attempts.c.step, t.attempts.c.key)
+        )
+        with self._database.read() as connection:
+            deaths = {(step, key): count for step, key, count in connection.execute(died)}
+        return Past(settled, deaths)
+
+    def forget(self, run: str, steps: Iterable[str] | None = None) -> None:
+        """Let steps of a run be done again, as if they had never begun; None: those that failed."""
+        chosen = t.steps.c.status == "failed" if steps is None else t.steps.c.step.in_([*steps])
+        with self._database.write() as connection:
+            gone = select(t.steps.c.step, t.steps.c.key).where(t.steps.c.run == run, chosen)
+            for step, key in connection.execute(gone).all():
+                place = {"run": run, "step": step, "key": key}
+                connection.execute(t.steps.delete().where(_at(t.steps, place)))
+                past = _at(t.attempts, place) & (t.attempts.c.status.in_(("running", "died")))
+                connection.execute(update(t.attempts).where(past).values(status="forgotten"))
+
+    def cached(self, digest: str, age: float | None) -> Cached | None:
+        """What a step kept under a digest, at most so many seconds ago."""
+        query = select(t.results).where(t.results.c.digest == digest)
+        if age is not None:
+            query = query.where(t.results.c.stored >= time.time() - age)
+        with self._database.read() as connection:
+            row = connection.execute(query).first()
+            return None if row is None else Cached(_parse(connection, row.outputs), row.run)
+
+    def attempts(self, run: str) -> list[AttemptRecord]:
+        """The attempts at the steps of a run in the order in which they began."""
+        query = select(t.attempts).where(t.attempts.c.run == run).order_by(
+            t.attempts.c.started, t.attempts.c.number
+        )  # fmt: skip
+        with self._database.read() as connection:
+            return [
+                AttemptRecord(
+                    row.step, row.key, row.number, row.status,
+                    datetime.fromisoformat(row.started), _time(row.finished), row.error,
+                )
+                for row in connection.execute(query)
+            ]  # fmt: skip
+
     def steps(self, run: str) -> list[StepRecord]:
         """The steps of a run in the order in which they began; items follow their `foreach`."""
         query = (
@@ -242,10 +360,10 @@ class Journal:
         with self._database.read() as connection:
             return [_call(connection, row) for row in connection.execute(query)]
 
-    def told(self, run: str, step: str, item: int | None) -> list[ev.AgentEvent]:
+    def told(self, run: str, step: str, key: str) -> list[ev.AgentEvent]:
         """All that the agent of a step has decided and learned so far, in order."""
-        place = (step, item)
-        return [one for one in self.agent_events(run) if (one.step, one.item) == place]
+        place = (step, key)
+        return [one for one in self.agent_events(run) if (one.step, one.key) == place]
 
     def agent_events(self, run: str) -> list[ev.AgentEvent]:
         """All that the agents of a run have decided and learned so far, in order."""
@@ -273,15 +391,19 @@ class Journal:
 
 def _place(about: ev.StepEvent) -> dict[str, Any]:
     """The columns that say which step, or which item of it."""
-    key, position = ("", -1) if about.item is None else (str(about.item), about.item)
-    return {"run": about.run, "step": about.step, "key": key, "position": position}
+    position = -1 if about.item is None else about.item
+    return {"run": about.run, "step": about.step, "key": about.key, "position": position}
+
+
+def _at(table: Table, place: Mapping[str, str]) -> ColumnElement[bool]:
+    return and_(*(table.c[name] == value for name, value in place.items()))
 
 
 def _summary(happened: ev.Event) -> dict[str, Any]:
     """An event without what the other tables hold anyway."""
     if isinstance(happened, ev.AgentEvent):
         return happened.details()
-    bulky = {"definition", "inputs", "outputs", "detail", "usage", "arguments", "outcome"}
+    bulky = {"definition", "files", "inputs", "outputs", "detail", "usage", "arguments", "outcome"}
     return {name: value for name, value in happened.details().items() if name not in bulky}
 
 
@@ -354,6 +476,7 @@ def _run(connection: Connection, row: Row[Any]) -> RunRecord:
         outputs=_parse(connection, row.outputs),
         error=row.error,
         usage=_usage(row.usage),
+        parent=row.parent,
     )
 
 

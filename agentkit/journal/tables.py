@@ -40,6 +40,8 @@ runs = Table(
     Column("workflow", String, nullable=False),
     Column("source", String, nullable=False),
     Column("definition", Text, nullable=False),
+    Column("files", Text),
+    Column("parent", String, nullable=False, server_default="", index=True),
     Column("status", String, nullable=False, index=True),
     Column("started", String, nullable=False, index=True),
     Column("finished", String),
@@ -156,6 +158,31 @@ letters = Table(
 """What people say to runs that are under way."""
 
 
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("run", String, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("step", String, primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("status", String, nullable=False),
+    Column("started", String, nullable=False),
+    Column("finished", String),
+    Column("error", Text, nullable=False, default=""),
+)
+"""Each beginning of a step, counted from 1; one that is `running` in a run that is not died."""
+
+results = Table(
+    "results",
+    metadata,
+    Column("digest", String, primary_key=True),
+    Column("run", String, nullable=False),
+    Column("outputs", Text, nullable=False),
+    Column("stored", Float, nullable=False),
+)
+"""What `cache:` keeps for other runs; they outlive the run that they came from."""
+
+
 def _m001_first(connection: Connection) -> None:
     metadata.create_all(connection, tables=[runs, steps, artifacts, events, texts])
 
@@ -168,7 +195,18 @@ def _m003_letters(connection: Connection) -> None:
     metadata.create_all(connection, tables=[letters])
 
 
-MIGRATIONS = (_m001_first, _m002_calls_and_approvals, _m003_letters)
+def _m004_attempts_and_cache(connection: Connection) -> None:
+    metadata.create_all(connection, tables=[attempts, results])
+    there = {column["name"] for column in inspect(connection).get_columns(runs.name)}
+    for column in (runs.c.files, runs.c.parent):
+        if column.name not in there:  # a new database was made with them
+            kind = column.type.compile(connection.dialect)
+            default = " NOT NULL DEFAULT ''" if column is runs.c.parent else ""
+            statement = f"ALTER TABLE {runs.name} ADD COLUMN {column.name} {kind}{default}"
+            connection.exec_driver_sql(statement)
+
+
+MIGRATIONS = (_m001_first, _m002_calls_and_approvals, _m003_letters, _m004_attempts_and_cache)
 
 
 def migrate(engine: Engine) -> None:

@@ -97,8 +97,15 @@ class Runtime:
 
     @property
     def _runs(self) -> Runs:
-        folder = self.settings.runs_folder
-        return Runs(folder, self.journal, self.caller, self.chat, self.embedder)
+        return Runs(
+            self.settings,
+            self.journal,
+            self.caller,
+            self.chat,
+            self.embedder,
+            self._loaded,
+            self._reloaded,
+        )
 
     # -- models ----------------------------------------------------------------------------------
 
@@ -228,11 +235,12 @@ class Runtime:
 
     def workflow(self, name: str) -> LoadedWorkflow:
         """A checked workflow, by path or name.  Raises `UnknownName` or `InvalidFile`."""
-        from agentkit.workflow.load import find, load
+        from agentkit.workflow.load import Folders, find, load
 
         self.toolbox.refresh()
         path = find(name, self.workflow_folders)
-        return load(path, self.toolbox, self.model_names())
+        others = Folders(self.workflow_folders)
+        return load(path, self.toolbox, self.model_names(), others, self.settings.queues)
 
     def agent(self, wish: Wish) -> LoadedWorkflow:
         """An agent as a person wishes it, as a workflow.
@@ -246,17 +254,26 @@ class Runtime:
         if wish.model is not None and wish.model not in self.model_names():
             hint = "agentkit models list"
             raise UnknownName("model", wish.model, self.model_names(), hint=hint)
-        return self._checked(definition(wish), COMMAND)
+        return self._reloaded(definition(wish), COMMAND, {})
 
-    def _checked(self, text: str, source: str) -> LoadedWorkflow:
-        """A workflow that is in no file any more, or never was."""
-        from agentkit.workflow.load import checked
+    def _loaded(self, name: str) -> LoadedWorkflow:
+        """A workflow that can be run: its models are here."""
+        workflow = self.workflow(name)
+        self._models.check(workflow.models())
+        return workflow
+
+    def _reloaded(self, text: str, source: str, files: Mapping[str, str]) -> LoadedWorkflow:
+        """The same for one that is in no file any more, or never was."""
+        from agentkit.workflow.check import Surroundings
+        from agentkit.workflow.load import Folders, checked
         from agentkit.yamlfile import load
 
-        return checked(load(text, source), Path(source), self.toolbox, self.model_names())
-
-    def _check_models(self, workflow: LoadedWorkflow) -> None:
+        path, models = Path(source), frozenset(self.model_names())
+        others, queues = Folders(self.workflow_folders), frozenset(self.settings.queues)
+        around = Surroundings(self.toolbox, models, others, queues, path.parent, files)
+        workflow = checked(load(text, source), path, around)
         self._models.check(workflow.models())
+        return workflow
 
     # -- runs ------------------------------------------------------------------------------------
 
@@ -282,22 +299,26 @@ class Runtime:
         from agentkit.workflow.inputs import bind
 
         inputs = bind(workflow.spec, given)
-        self._check_models(workflow)
+        self._models.check(workflow.models())
         return self._runs.execute(workflow, inputs, new_run_id(), how)
 
-    def resume(self, name: str, **how: Unpack[How]) -> dict[str, Any]:
+    def resume(
+        self, name: str, given: Mapping[str, str] | None = None, **how: Unpack[How]
+    ) -> dict[str, Any]:
         """Go on with a run that was parked, failed or cancelled, or whose process died.
 
         The workflow is the one that the run began with, and what is finished is not done again.
-        Returns its outputs.  Raises what `run` raises, and `UserError` for a run that cannot be
-        resumed.
+        `given` are the inputs that are secret: no record has them.  Returns its outputs.  Raises
+        what `run` raises, and `UserError` for a run that cannot be resumed.
         """
-        record, done = self._runs.begun(name)
-        workflow = self._checked(self.journal.definition(record.id), record.source)
-        self._check_models(workflow)
+        from agentkit.workflow.inputs import secret_again
+
+        record, past = self._runs.begun(name)
+        workflow = self._runs.kept(record)
         if record.source == COMMAND and record.inputs.get("folder"):
             how["work"] = Path(record.inputs["folder"])  # a person gave it when the run began
-        return self._runs.execute(workflow, record.inputs, record.id, how, done)
+        inputs = {**record.inputs, **secret_again(workflow.spec, record.inputs, given or {})}
+        return self._runs.execute(workflow, inputs, record.id, how, past)
 
     def post(self, run: str, kind: LetterKind, text: str = "") -> None:
         """Say something to a run that is at work.  Raises `UserError` for one that is over."""
@@ -333,6 +354,6 @@ class Runtime:
 
 def workflow_schema() -> dict[str, Any]:
     """The JSON Schema of a workflow file."""
-    from agentkit.workflow.spec import json_schema
+    from agentkit.workflow.spec.json_schema import json_schema
 
     return json_schema()

@@ -7,24 +7,30 @@ is all that it takes to go on.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from agentkit.cancel import CancelToken
-from agentkit.errors import UserError
+from agentkit.config import Settings
+from agentkit.errors import UnknownName, UserError
 from agentkit.events import Event
 from agentkit.letters import Letter, LetterKind
 from agentkit.permissions import Profile
 from agentkit.ports import ChatModel, Embedder
-from agentkit.records import AgentRecord, RunRecord
+from agentkit.records import Past, RunRecord
 from agentkit.runtime import permits
 from agentkit.runtime.held import held
 from agentkit.runtime.listening import cancelled_by_letter
+from agentkit.runtime.places import Places
+from agentkit.runtime.secrets import Masks, resolved
+from agentkit.runtime.services import RunServices
 from agentkit.toolbox.approvals import Approver, nobody
 from agentkit.toolbox.caller import Caller
+from agentkit.toolbox.grants import Narrowing
 
 if TYPE_CHECKING:
     from agentkit.agent.run import Part
@@ -32,9 +38,6 @@ if TYPE_CHECKING:
     from agentkit.workflow.load import LoadedWorkflow
 
 Subscriber = Callable[[Event], None]
-
-Done = Mapping[tuple[str, str], Any]
-"""The outputs of what is finished of a run, by step and key of the item."""
 
 
 class How(TypedDict, total=False):
@@ -63,13 +66,34 @@ def new_run_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """Those of one journal; for each it is the `workflow.steps.scope.Services`."""
+    """Those of one journal.
 
-    folder: Path
+    `load` finds a workflow by name, `reload` makes one of what a run keeps of its own: text,
+    source and files.
+    """
+
+    settings: Settings
     journal: Journal
     caller: Callable[..., Caller]
     chat: Callable[..., ChatModel]
     embedder: Callable[..., Embedder]
+    load: Callable[[str], LoadedWorkflow]
+    reload: Callable[[str, str, Mapping[str, str]], LoadedWorkflow]
+
+    @property
+    def folder(self) -> Path:
+        """Where each run has its own."""
+        return self.settings.runs_folder
+
+    @property
+    def places(self) -> Places:
+        """Those of queues and groups."""
+        return Places(self.settings.home / "places")
+
+    @property
+    def queues(self) -> Mapping[str, int]:
+        """How many places each queue has."""
+        return self.settings.queues
 
     def execute(
         self,
@@ -77,57 +101,114 @@ class Runs:
         inputs: Mapping[str, Any],
         run: str,
         how: How,
-        done: Done | None = None,
+        past: Past | None = None,
+        within: RunServices | None = None,
     ) -> dict[str, Any]:
-        """Carry a run out to its end; with `done`, go on with it.  Raises what the run raises."""
+        """Carry a run out to its end; with `past`, go on with it.  Raises what the run raises.
+
+        `within` is what the run borrows to which this one belongs: it may read what that one may,
+        and is allowed no more.
+        """
+        from agentkit.runtime.groups import admitted
         from agentkit.workflow.run import WorkflowRun
 
         folder, cancel = self.folder / run, how.get("cancel") or CancelToken()
+        readable: tuple[Path, ...] = ()
+        narrowings: tuple[Narrowing, ...] = (permits.narrowing(workflow),)
+        if within is not None:
+            readable += (*within.readable, self.folder / within.run)
+            narrowings += within.narrowings
+        elif how.get("handed", True):
+            readable += tuple(permits.handed(workflow, inputs))
+        held_secrets = resolved(workflow.spec.secrets, self.settings)
         caller = self.caller(
             run,
             profile=how.get("profile", "interactive"),
             approver=how.get("approver", nobody),
-            handed=permits.handed(workflow, inputs) if how.get("handed", True) else (),
-            narrowings=[permits.narrowing(workflow)],
+            handed=readable,
+            narrowings=narrowings,
             work=how.get("work"),
         )
+        given = _secret_inputs(workflow, inputs)
         execution = WorkflowRun(
             workflow,
             inputs,
             run,
             folder,
-            self,
+            RunServices(self, run, how, readable, narrowings),
             caller,
-            self.publisher(how.get("subscribers", ())),
+            self.publisher(how.get("subscribers", ()), [*held_secrets.values(), *given]),
             cancel,
-            done,
+            past,
             how.get("without", frozenset()),
+            "" if within is None else within.run,
+            held_secrets,
         )
-        with held(folder, run), cancelled_by_letter(self.journal.mailbox, run, cancel):
+
+        def ask_to_end(other: str) -> None:
+            self.journal.mailbox.post(other, Letter("cancel", ""))
+
+        heard = nullcontext() if within else cancelled_by_letter(self.journal.mailbox, run, cancel)
+        facts: dict[str, object] = {"inputs": dict(inputs)}
+        with (
+            held(folder, run),
+            heard,
+            admitted(workflow, facts, run, self.places, cancel, ask_to_end),
+        ):
             return execution.execute()
 
-    def begun(self, name: str) -> tuple[RunRecord, Done]:
+    def child(
+        self,
+        name: str,
+        given: Mapping[str, Any],
+        run: str,
+        within: RunServices,
+        cancel: CancelToken,
+    ) -> Mapping[str, Any]:
+        """A run that belongs to another one: begun, gone on with, or over already."""
+        from agentkit.workflow.inputs import bind
+
+        how: How = {**within.how, "cancel": cancel, "work": None}
+        try:
+            record = self.journal.run(run)
+        except UnknownName:
+            record = None
+        if record is None or record.id != run:
+            workflow = self.load(name)
+            return self.execute(workflow, bind(workflow.spec, given), run, how, within=within)
+        if record.status == "succeeded":
+            return record.outputs or {}
+        workflow, past = self.kept(record), self.journal.past(run)
+        return self.execute(workflow, record.inputs, run, how, past, within)
+
+    def kept(self, record: RunRecord) -> LoadedWorkflow:
+        """The workflow that a run began with."""
+        definition, files = self.journal.definition(record.id), self.journal.files(record.id)
+        return self.reload(definition, record.source, files)
+
+    def begun(self, name: str) -> tuple[RunRecord, Past]:
         """A run that can be gone on with, and what of it is finished.
 
         Raises `UnknownName`, and `UserError` for one that has come to its end.
         """
         record = self.journal.run(name)
-        if record.status == "succeeded" or not record.source:
+        if record.status in ("succeeded", "skipped") or not record.source:
             what = "a single tool call" if not record.source else record.status
             hint = f"agentkit runs show {record.id}"
             raise UserError(f"the run {record.id} is {what}: there is nothing to resume", hint=hint)
-        done = {
-            (step.step, step.key): step.outputs
-            for step in self.journal.steps(record.id)
-            if step.status in ("succeeded", "skipped")
-        }
-        return record, done
+        if record.parent:
+            hint = f"agentkit runs resume {record.parent.split('.')[0]}"
+            raise UserError(f"the run {record.id} belongs to {record.parent}", hint=hint)
+        return record, self.journal.past(record.id)
 
-    def publisher(self, subscribers: tuple[Subscriber, ...]) -> Subscriber:
-        """Tells the journal first, then the others."""
-        listeners = (self.journal.record, *subscribers)
+    def publisher(
+        self, subscribers: tuple[Subscriber, ...], hidden: list[str] | None = None
+    ) -> Subscriber:
+        """Tells the journal first, then the others; nobody is told what is `hidden`."""
+        listeners, masks = (self.journal.record, *subscribers), Masks.of(hidden or [])
 
         def publish(event: Event) -> None:
+            event = masks.event(event)
             for listener in listeners:
                 listener(event)
 
@@ -135,31 +216,27 @@ class Runs:
 
     # -- what agents in a run have on record, and are told ---------------------------------------
 
-    def past(self, run: str, step: str, item: int | None) -> AgentRecord:
-        """See `Services.past`."""
-        told = self.journal.told(run, step, item)
-        calls = self.journal.calls(run) if told else []
-        return AgentRecord(told, {call.id: (call.status, call.outcome) for call in calls})
-
     def tasks(self, run: str) -> list[tuple[str, str, str]]:
         """Id, status and text of all tasks of the agents of a run."""
         from agentkit.agent.state import rebuilt
 
-        agents = {(event.step, event.item): None for event in self.journal.agent_events(run)}
+        agents = {(event.step, event.key): None for event in self.journal.agent_events(run)}
         return [
             (task.id, task.status, task.text)
-            for step, item in agents
-            for task in rebuilt(self.journal.told(run, step, item)).tasks.tasks
+            for step, key in agents
+            for task in rebuilt(self.journal.told(run, step, key)).tasks.tasks
         ]
 
     def post(self, run: str, kind: LetterKind, text: str = "") -> None:
         """Say something to a run that is at work.  Raises `UserError` for one that is over."""
         record = self.journal.run(run)
-        if record.status in ("succeeded", "failed", "cancelled"):
+        if record.status in ("succeeded", "failed", "cancelled", "skipped"):
             hint = f"agentkit runs resume {run}" if record.status != "succeeded" else None
             raise UserError(f"the run {run} is over ({record.status}): nobody listens", hint=hint)
         self.journal.mailbox.post(run, Letter(kind, text))
 
-    def letters(self, run: str) -> Iterable[Letter]:
-        """See `Services.letters`."""
-        return self.journal.mailbox.take(run, "note", "add", "drop", "order", "pause")
+
+def _secret_inputs(workflow: LoadedWorkflow, inputs: Mapping[str, Any]) -> list[str]:
+    """The values of inputs that nobody is to see."""
+    named = [name for name, one in workflow.spec.inputs.items() if one.type == "secret"]
+    return [inputs[name] for name in named if inputs.get(name)]

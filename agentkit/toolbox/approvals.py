@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from agentkit.cancel import CancelToken
-from agentkit.errors import ApprovalNeeded, ToolError, UserError, did_you_mean
+from agentkit.errors import ApprovalNeeded, TimedOut, ToolError, UserError, did_you_mean
 from agentkit.permissions import Access, Request, Rule
 from agentkit.ports import Desk
 from agentkit.toolbox.grants import rules_for
@@ -27,6 +27,9 @@ ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
 Approver = Callable[[Request, CancelToken], str | None]
 """Asks a person and returns the answer; None where there is nobody."""
+
+UNANSWERED = "(nobody answered in time)"
+"""What stands on record for the answer to a question that was closed."""
 
 YES = ("once", "always")
 ANSWERS = ("once", "always", "no", "never")
@@ -67,15 +70,29 @@ class Approvals:
             raise ToolError(f"its arguments cannot be shown to a person: {error}") from None
         return self._answer(self._request(tool, shown, tuple(accesses)), cancel) in YES
 
-    def text(self, tool: str, question: str, choices: Sequence[str], cancel: CancelToken) -> str:
-        """What a person says to a question.  Raises `ApprovalNeeded` while nobody has answered."""
+    def text(
+        self,
+        tool: str,
+        question: str,
+        choices: Sequence[str],
+        cancel: CancelToken,
+        about: Mapping[str, Any] | None = None,
+        patience: float | None = None,
+    ) -> str:
+        """What a person says to a question.
+
+        Questions of the same words are two where what they are `about` differs.  Raises
+        `ApprovalNeeded` while nobody has answered, and `TimedOut` if that takes longer than
+        `patience` seconds.
+        """
         if not question.strip():
             raise ToolError("a question has words in it")
         question, offered = readable(question), tuple(map(readable, choices))
-        arguments = {"question": question, "choices": list(offered)}
-        return self._answer(self._request(tool, arguments, (), question, offered), cancel)
+        arguments = {"question": question, "choices": list(offered), **(about or {})}
+        request = self._request(tool, arguments, (), question, offered)
+        return self._answer(request, cancel, patience)
 
-    def _answer(self, request: Request, cancel: CancelToken) -> str:
+    def _answer(self, request: Request, cancel: CancelToken, patience: float | None = None) -> str:
         """The answer, which is used up by being given: the next same call asks again.
 
         Whoever else asks the same (another thread, another process) needs an answer of its own.
@@ -84,10 +101,21 @@ class Approvals:
             while True:
                 cancel.check()
                 filed = self.desk.file(request)
+                self._check_patience(filed, patience)
                 answer = filed.answer or self._asked(filed, cancel)
                 with suppress(UserError):  # somebody else was faster, and this answer is theirs
                     self.desk.use(filed.id)
                     return answer
+
+    def _check_patience(self, filed: Request, patience: float | None) -> None:
+        """A question that stood for too long is closed."""
+        age = (datetime.now(UTC) - filed.asked).total_seconds()
+        if filed.answer is not None or patience is None or age <= patience:
+            return
+        with suppress(UserError):  # somebody answers just now: too late
+            self.desk.answer(filed.id, UNANSWERED)
+        self.desk.use(filed.id)
+        raise TimedOut(f"nobody answered {filed.id} in time")
 
     def _asked(self, filed: Request, cancel: CancelToken) -> str:
         answer = self.approver(filed, cancel)

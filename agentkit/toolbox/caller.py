@@ -76,9 +76,11 @@ class Caller:
         cancel: CancelToken,
         *,
         call: str | None = None,
+        tool: Tool | None = None,
     ) -> Outcome:
         """Make a call; arguments as JSON text are what a model wrote.
 
+        `tool` is one that is in no toolbox, so that nobody else can call it.
         Raises `Cancelled`, and for a mistake of ours anything; for nothing that the caller or the
         tool did.
         """
@@ -87,7 +89,7 @@ class Caller:
         outcome: Outcome = Failed("it was interrupted: what it did is not known")
         status = "cancelled"
         try:
-            outcome = self._outcome(name, arguments, report, cancel)
+            outcome = self._outcome(tool or self._found(name), name, arguments, report, cancel)
             status = outcome.status
         finally:
             told = _told(outcome)
@@ -95,10 +97,17 @@ class Caller:
             report.returned(call, name, status, size, told)
         return outcome
 
+    def _found(self, name: str) -> Tool | None:
+        return self.tools.get(name) if self.offered is None or name in self.offered else None
+
     def _outcome(
-        self, name: str, arguments: Mapping[str, Any] | str, report: Report, cancel: CancelToken
+        self,
+        tool: Tool | None,
+        name: str,
+        arguments: Mapping[str, Any] | str,
+        report: Report,
+        cancel: CancelToken,
     ) -> Outcome:
-        tool = self.tools.get(name) if self.offered is None or name in self.offered else None
         if tool is None:
             there = self.tools.names() if self.offered is None else self.offered
             return Retry(_unknown(name, there))

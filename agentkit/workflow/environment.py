@@ -8,12 +8,15 @@ with a full memory.
 
 from __future__ import annotations
 
+import hashlib
 import html
 import json
 import re
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from functools import wraps
 from typing import Any
 
@@ -239,6 +242,31 @@ def _slug(value: Any) -> str:
     return re.sub(r"[^a-z0-9]+", "-", as_text(value).lower()).strip("-")
 
 
+def _hash(value: Any) -> str:
+    """SHA-256, in hexadecimal; data as JSON with sorted keys."""
+    text = value if isinstance(value, str) else json.dumps(plain(value), sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _shell_quote(value: Any) -> str:
+    """One word for a shell; each entry of a list is one."""
+    if isinstance(value, list | tuple):
+        return shlex.join(as_text(item) for item in value)
+    return shlex.quote(as_text(value))
+
+
+def _date(value: Any, form: str = "%Y-%m-%d") -> str:
+    """A date or time as ISO 8601, or in seconds since 1970 (UTC), in a form of `strftime`."""
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            moment = datetime.fromtimestamp(value, UTC)
+        else:
+            moment = datetime.fromisoformat(as_text(value).strip())
+        return moment.strftime(form)
+    except (ValueError, OverflowError, OSError) as error:
+        raise ExpressionError(f"this is no date: {as_text(value)[:40]!r} ({error})") from None
+
+
 def _escape(value: Any) -> str:
     return html.escape(as_text(value))
 
@@ -390,8 +418,9 @@ def _environment() -> _Environment:
     for name, limit in (("batch", 10_000), ("slice", 10_000), ("indent", 1_000), ("round", 20)):
         theirs[name] = _at_most(theirs[name], limit)
     ours = {
-        "e": _escape, "escape": _escape, "format": _format, "fromjson": _fromjson, "join": _join,
-        "lines": _lines, "replace": _replace, "slug": _slug, "string": as_text, "tojson": _tojson,
+        "date": _date, "e": _escape, "escape": _escape, "format": _format, "fromjson": _fromjson,
+        "hash": _hash, "join": _join, "lines": _lines, "replace": _replace,
+        "shell_quote": _shell_quote, "slug": _slug, "string": as_text, "tojson": _tojson,
     }  # fmt: skip
     every = {**theirs, **ours}
     environment.filters = {name: _metered(every[name]) for name in sorted(every)}

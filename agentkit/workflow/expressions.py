@@ -36,6 +36,7 @@ __all__ = [
     "Word",
     "as_text",
     "check",
+    "ends_with_filter",
     "is_expression",
     "is_whole",
     "references",
@@ -122,6 +123,16 @@ def unknown_words(text: str) -> list[Word]:
     found: list[Word] = []
     for start, _, source in _split(text):
         found += _unknown(_tokens(source), start + len(OPEN))
+    return found
+
+
+def ends_with_filter(text: str, name: str) -> list[tuple[int, int]]:
+    """Where the expressions of a scalar stand whose last word is this filter."""
+    found = []
+    for start, end, source in _split(text):
+        last = [token.text for token in _tokens(source)][-2:]
+        if last == ["|", name]:
+            found.append((start, end))
     return found
 
 

@@ -18,6 +18,8 @@ A_KIND: Mapping[str, str] = {
     "integer": "an integer",
     "number": "a number",
     "boolean": "true or false",
+    "enum": "one of its values",
+    "secret": "text",
     "file": "the path of a file",
     "folder": "the path of a folder",
     "list": "a list",
@@ -58,6 +60,23 @@ def bind(workflow: Workflow, given: Mapping[str, Any]) -> dict[str, Any]:
     return bound
 
 
+def secret_again(
+    workflow: Workflow, before: Mapping[str, Any], given: Mapping[str, str]
+) -> dict[str, str]:
+    """The secret inputs of a run that goes on: no record has them, so they are given again.
+
+    Raises `InvalidInput` for one that is missing, and for anything else that is given.
+    """
+    wanted = [name for name, one in workflow.inputs.items() if one.type == "secret"]
+    for name in given:
+        if name not in wanted:
+            raise InvalidInput(f'the input "{name}" is the one that the run began with')
+    for name in wanted:
+        if before.get(name) is not None and name not in given:
+            raise InvalidInput(f'the input "{name}" is secret and on no record: -i {name}=...')
+    return dict(given)
+
+
 def _instead(name: str, workflow: Workflow) -> str:
     near = did_you_mean(name, workflow.inputs)
     if near:
@@ -68,7 +87,7 @@ def _instead(name: str, workflow: Workflow) -> str:
 
 def convert(declared: Input, value: Any) -> Any:
     """One value in the declared type.  Raises `ValueError` with a sentence."""
-    converted = _typed(declared.type, value)
+    converted = _typed(declared.type, _listed(declared, value))
     if declared.enum is not None and converted not in declared.enum:
         allowed = ", ".join(_shown(option) for option in declared.enum)
         near = did_you_mean(str(value), [str(option) for option in declared.enum])
@@ -85,9 +104,19 @@ def convert(declared: Input, value: Any) -> Any:
     return converted
 
 
+def _listed(declared: Input, value: Any) -> Any:
+    """The value of an enum that text from a command line means."""
+    if declared.type == "enum" and isinstance(value, str):
+        written = {str(one): one for one in declared.enum or ()}
+        return written.get(value, value)
+    return value
+
+
 def _typed(kind: str, value: Any) -> Any:
     match kind, value:
-        case "string", str():
+        case "string" | "secret", str():
+            return value
+        case "enum", _:
             return value
         case "integer", int() if not isinstance(value, bool):
             return value
@@ -113,6 +142,8 @@ def _typed(kind: str, value: Any) -> Any:
             parsed = _parsed(_json, value, f"JSON for {A_KIND[kind]}")
             if isinstance(parsed, list if kind == "list" else dict):
                 return parsed
+    if kind == "secret":
+        raise ValueError("must be text")
     raise ValueError(f"must be {A_KIND[kind]}, not {_shown(value)}")
 
 

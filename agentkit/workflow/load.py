@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from agentkit.errors import InvalidFile, Problem, UnknownName, closest
+from agentkit.errors import InvalidFile, Problem, UnknownName, UserError, closest
 from agentkit.ports import ModelRole
 from agentkit.toolbox import Tool
 from agentkit.validation import problems_from
+from agentkit.workflow import prompt_files
 from agentkit.workflow.agents import as_workflow
 from agentkit.workflow.check import Surroundings, check
+from agentkit.workflow.check.around import Others
 from agentkit.workflow.expressions import is_expression
-from agentkit.workflow.spec import FOREIGN_KEYS, FOREIGN_VALUES, Workflow
+from agentkit.workflow.spec import Workflow
+from agentkit.workflow.spec.foreign import KEYS, VALUES
 from agentkit.yamlfile import Document, load_file
 
 SUFFIXES = (".yaml", ".yml")
@@ -23,37 +27,36 @@ SUFFIXES = (".yaml", ".yml")
 
 @dataclass(frozen=True, slots=True)
 class LoadedWorkflow:
-    """A checked workflow and the file it came from."""
+    """A checked workflow and the file it came from; `files` are those that it names, by name."""
 
     spec: Workflow
     document: Document
     path: Path
     tools: Mapping[str, Tool]
+    others: Others = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def models(self) -> set[tuple[ModelRole, str | None]]:
         """Role and name of every model that a run needs; None: the one of the role.
 
-        A name that an expression computes is not known yet, and is left out.
+        A name that an expression computes is not known yet, and is left out; what other workflows
+        need is theirs.
         """
+        shared = self.spec.defaults.prompt.model
         needed: set[tuple[ModelRole, str | None]] = set()
-        for step in self.spec.steps:
-            if step.uses is not None:
-                needed |= {(role, None) for role in self.tools[step.uses].roles}
-                name = self.spec.defaults.prompt.model
-                if any(check.question for check in step.checks) and not is_expression(name):
-                    needed.add(("chat", name))
-            elif step.prompt is not None:
-                name = step.prompt.model or self.spec.defaults.prompt.model
-                if not is_expression(name):
-                    needed.add(("chat", name))
-                for tool in step.prompt.tools:
-                    needed |= {(role, None) for role in self.tools[tool].roles}
-            elif step.agent is not None:
-                name = step.agent.model or self.spec.defaults.prompt.model
-                if not is_expression(name):
-                    needed.add(("chat", name))
-                for tool in step.agent.tools:
-                    needed |= {(role, None) for role in self.tools[tool].roles}
+        for step in self.spec.every_step():
+            asked: list[str | None] = []
+            called: list[str] = []
+            if step.uses is not None and step.workflow is None:
+                called.append(step.uses)
+            if (step.uses or step.run) and any(check.question for check in step.checks):
+                asked.append(shared)
+            for one in (step.prompt, step.agent):
+                if one is not None:
+                    asked.append(one.model or shared)
+                    called += one.tools
+            needed |= {("chat", name) for name in asked if not is_expression(name)}
+            needed |= {(role, None) for tool in called for role in self.tools[tool].roles}
         return needed
 
 
@@ -79,32 +82,71 @@ def known(folders: Iterable[Path]) -> dict[str, Path]:
     return found
 
 
-def load(path: Path, tools: Mapping[str, Tool], models: Iterable[str]) -> LoadedWorkflow:
-    """Read and check a workflow.  Raises `InvalidFile` with every problem, in order of place."""
-    return checked(load_file(path), path, tools, models)
+@dataclass
+class Folders(Mapping[str, "Workflow | None"]):
+    """The workflows of some folders, each read when it is first asked for; see `Others`."""
+
+    folders: Iterable[Path]
+    _read: dict[str, Workflow | None] = field(default_factory=dict)
+
+    @cached_property
+    def _paths(self) -> Mapping[str, Path]:
+        return known(self.folders)
+
+    def __getitem__(self, name: str) -> Workflow | None:
+        """Its words; None where it cannot be read."""
+        path = self._paths[name]
+        if name not in self._read:
+            try:
+                data = as_workflow(load_file(path)).data
+                self._read[name] = Workflow.model_validate(data)
+            except (UserError, ValidationError):
+                self._read[name] = None
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Their names."""
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._paths)
 
 
-def checked(
-    document: Document, path: Path, tools: Mapping[str, Tool], models: Iterable[str]
+def load(
+    path: Path,
+    tools: Mapping[str, Tool],
+    models: Iterable[str],
+    others: Others | None = None,
+    queues: Iterable[str] = (),
 ) -> LoadedWorkflow:
+    """Read and check a workflow.  Raises `InvalidFile` with every problem, in order of place."""
+    around = Surroundings(
+        tools, frozenset(models), {} if others is None else others, frozenset(queues), path.parent
+    )
+    return checked(load_file(path), path, around)
+
+
+def checked(document: Document, path: Path, around: Surroundings) -> LoadedWorkflow:
     """The same for a text that was read before: a run keeps the one that it began with."""
     document = as_workflow(document)
     if _is_something_else(document.data):
         message = 'this is no workflow: a workflow has "steps"'
         raise InvalidFile([document.problem((), "not-a-workflow", message)])
-    problems = list(check(document, Surroundings(tools, frozenset(models))))
+    problems = list(check(document, around))
     spec = None
     try:
         spec = Workflow.model_validate(document.data)
     except ValidationError as error:
-        structural = problems_from(
-            error, document, Workflow, hints={**FOREIGN_VALUES, **FOREIGN_KEYS}
-        )
+        structural = problems_from(error, document, Workflow, hints={**VALUES, **KEYS})
         places = {(problem.line, problem.column) for problem in problems}
         problems += [one for one in structural if (one.line, one.column) not in places]
     if problems or spec is None:
         raise InvalidFile(_in_order(problems))
-    return LoadedWorkflow(spec, document, path, tools)
+    prompts = [step.prompt for step in spec.every_step() if step.prompt is not None]
+    named = [prompt.file for prompt in prompts if prompt.file is not None]
+    files = {name: prompt_files.read(name, around.folder, around.files).text for name in named}
+    return LoadedWorkflow(spec, document, path, around.tools, around.others, files)
 
 
 def _is_something_else(data: object) -> bool:
@@ -112,7 +154,7 @@ def _is_something_else(data: object) -> bool:
     if not isinstance(data, dict):
         return False
     strange = [key for key in data if key not in Workflow.model_fields]
-    meant = {FOREIGN_KEYS.get(key.lower()) or closest(key, ["steps"]) for key in data}
+    meant = {KEYS.get(key.lower()) or closest(key, ["steps"]) for key in data}
     return len(strange) > 1 and "steps" not in meant
 
 

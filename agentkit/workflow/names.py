@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agentkit.errors import Problem, closest, did_you_mean
@@ -11,11 +11,15 @@ from agentkit.workflow import expressions
 from agentkit.workflow.environment import TEXT_METHODS
 from agentkit.workflow.expressions import ExpressionError, Reference, is_expression
 from agentkit.workflow.inputs import A_KIND
-from agentkit.workflow.spec import RESERVED
 from agentkit.yamlfile import Document, NodePath
 
 RUN_FACTS = ("id", "date", "folder")
 """What `run.…` offers."""
+
+SCHEMAS = {
+    "object": "object", "list": "array", "file": "string", "folder": "string", "secret": "string",
+}  # fmt: skip
+"""Types of inputs in the words of JSON Schema, where those are others."""
 
 INSTEAD = {
     "len": "| length",
@@ -43,59 +47,63 @@ INSTEAD = {
 """Functions and constants of other languages, and what stands for them here."""
 
 
-@dataclass(frozen=True, slots=True)
-class StepShape:
-    """What other steps may read of a step; an empty schema where that cannot be known."""
+STEP_FACTS = ("outputs", "status", "error")
+"""What `steps.ID.…` offers."""
 
-    position: int
-    schema: Mapping[str, Any]
+
+@dataclass(frozen=True, slots=True)
+class Unready:
+    """Why a step that is there cannot be read here, and what to do about it."""
+
+    why: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the expressions of one place can read.
+
+    `steps` have the JSON Schema of their outputs, an empty one where that cannot be known; `also`
+    are names that only this place has, `secrets` those that may be read here, if any may.
+    """
+
+    inputs: Mapping[str, Any]
+    steps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    unready: Mapping[str, Unready] = field(default_factory=dict)
+    variables: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    secrets: tuple[str, ...] | None = None
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """What an expression can begin with."""
+        held = () if self.secrets is None else ("secrets",)
+        return (*self.also, "inputs", "steps", "run", *held, *self.variables)
 
 
 class Names:
     """Checks every path that an expression reads against what exists at that point."""
 
-    def __init__(
-        self, document: Document, inputs: Mapping[str, Any], steps: dict[str, StepShape]
-    ) -> None:
+    def __init__(self, document: Document) -> None:
         self._document = document
-        self._inputs = inputs
-        self._steps = steps
 
-    def check(
-        self, path: NodePath, value: Any, position: int, variable: str | None = None
-    ) -> Iterator[Problem]:
-        """Problems in a value at any depth; `position` is the step it belongs to."""
+    def check(self, path: NodePath, value: Any, view: View) -> Iterator[Problem]:
+        """Problems in a value at any depth."""
         if isinstance(value, Mapping):
             for key, item in value.items():
-                yield from self.check((*path, key), item, position, variable)
+                yield from self.check((*path, key), item, view)
         elif isinstance(value, list):
             for index, item in enumerate(value):
-                yield from self.check((*path, index), item, position, variable)
+                yield from self.check((*path, index), item, view)
         elif is_expression(value):
-            yield from self._scalar(path, value, position, variable)
+            yield from self._scalar(path, value, view)
 
-    def bare(
-        self,
-        path: NodePath,
-        expression: str,
-        position: int,
-        variable: str | None,
-        also: Sequence[str],
-    ) -> Iterator[Problem]:
-        """Problems in an expression without braces, which can read some names more."""
+    def bare(self, path: NodePath, expression: str, view: View) -> Iterator[Problem]:
+        """Problems in an expression without braces."""
         text = f"{expressions.OPEN} {expression} {expressions.CLOSE}"
-        before = len(expressions.OPEN) + 1
-        yield from self._scalar(path, text, position, variable, also, before)
+        yield from self._scalar(path, text, view, before=len(expressions.OPEN) + 1)
 
-    def _scalar(
-        self,
-        path: NodePath,
-        text: str,
-        position: int,
-        variable: str | None,
-        also: Sequence[str] = (),
-        before: int = 0,
-    ) -> Iterator[Problem]:
+    def _scalar(self, path: NodePath, text: str, view: View, before: int = 0) -> Iterator[Problem]:
         """`before` characters of the text do not stand in the file."""
         try:
             found = expressions.references(text)
@@ -111,83 +119,90 @@ class Names:
             place = self._document.inside(path, word.offset - before, len(word.name))
             yield self._document.problem(path, f"unknown-{word.kind}", message, hint, place=place)
         for reference in found:
-            if reference.path[0] in also:
-                continue
             offsets = tuple(offset - before for offset in reference.offsets)
-            here = replace(reference, offsets=offsets)
-            problem = self._reference(path, here, position, variable, also)
+            problem = self._reference(path, replace(reference, offsets=offsets), view)
             if problem:
                 yield problem
 
-    def _reference(
-        self,
-        path: NodePath,
-        reference: Reference,
-        position: int,
-        variable: str | None,
-        also: Sequence[str],
-    ) -> Problem | None:
+    def _reference(self, path: NodePath, reference: Reference, view: View) -> Problem | None:
         root, *rest = reference.path
-        if root == variable:
+        if root in view.variables or root in view.also:
             return None
         if root == "inputs":
-            return self._input(path, reference)
+            return self._input(path, reference, view)
         if root == "run":
             return self._member(path, reference, 1, RUN_FACTS, "fact of the run", "unknown-name")
         if root == "steps":
-            return self._step_output(path, reference, rest, position)
-        return self._unknown_root(path, reference, variable, also)
+            return self._step_output(path, reference, rest, view)
+        if root == "secrets":
+            return self._secret(path, reference, view)
+        return self._unknown_root(path, reference, view)
 
-    def _unknown_root(
-        self, path: NodePath, reference: Reference, variable: str | None, also: Sequence[str]
-    ) -> Problem:
-        root = reference.path[0]
-        roots = [*also, *RESERVED, *([variable] if variable else [])]
+    def _secret(self, path: NodePath, reference: Reference, view: View) -> Problem | None:
+        if view.secrets is None:
+            message = "a secret would get out here: it would be on record, or told to a model"
+            hint = 'only "with" and "env" of a step read secrets'
+            return self._say(path, reference, 0, "secret-leak", message, hint)
+        return self._member(path, reference, 1, view.secrets, "secret", "unknown-secret")
+
+    def _unknown_root(self, path: NodePath, reference: Reference, view: View) -> Problem:
+        root, roots = reference.path[0], view.roots
         near = closest(root, roots)
-        if root in self._steps:
+        if root in view.steps:
             hint = f'did you mean "steps.{root}.outputs"?'
-        elif root in self._inputs:
+        elif root in view.inputs:
             hint = f'did you mean "inputs.{root}"?'
         elif root.lower() in INSTEAD:
             hint = f"did you mean {INSTEAD[root.lower()]}?"
-        elif root == "item" and variable:
-            hint = f'it is called "{variable}" here'
+        elif root == "item" and view.variables:
+            hint = f'it is called "{view.variables[-1]}" here'
         elif root == "item":
             hint = "only a step with foreach has it, and not in its items"
+        elif root == "error":
+            hint = "only on_failure and finally have it"
+        elif root == "env":
+            hint = "a script reads its environment itself: $NAME"
         else:
             hint = f'did you mean "{near}"?' if near else "there is: " + ", ".join(roots)
         return self._say(path, reference, 0, "unknown-name", f'there is no "{root}"', hint)
 
-    def _input(self, path: NodePath, reference: Reference) -> Problem | None:
-        known = tuple(self._inputs)
+    def _input(self, path: NodePath, reference: Reference, view: View) -> Problem | None:
+        known = tuple(view.inputs)
         problem = self._member(path, reference, 1, known, "input", "unknown-input")
         if problem or len(reference.path) < 3 or reference.path[1] == "*":
             return problem
-        kind = mapping(self._inputs[reference.path[1]]).get("type", "string")
-        schema = {"object": "object", "list": "array", "file": "string", "folder": "string"}
-        shape = {"type": schema.get(kind, kind)} if isinstance(kind, str) else {}
+        kind = mapping(view.inputs[reference.path[1]]).get("type", "string")
+        if kind == "secret" and view.secrets is None:
+            message = "a secret would get out here: it would be on record, or told to a model"
+            hint = 'only "with" and "env" of a step read secrets'
+            return self._say(path, reference, 1, "secret-leak", message, hint)
+        shape = {"type": SCHEMAS.get(kind, kind)} if isinstance(kind, str) else {}
+        if kind == "enum":
+            shape = {}
         return self._within(path, reference, 2, f'input "{reference.path[1]}"', shape)
 
     def _step_output(
-        self, path: NodePath, reference: Reference, rest: list[str], position: int
+        self, path: NodePath, reference: Reference, rest: list[str], view: View
     ) -> Problem | None:
-        problem = self._member(path, reference, 1, tuple(self._steps), "step", "unknown-step")
-        if problem or not rest or rest[0] == "*":
+        name = rest[0] if rest else "*"
+        if name in view.unready and name not in view.steps:
+            about = view.unready[name]
+            message = f'step "{name}" {about.why}'
+            return self._say(path, reference, 1, "not-yet-run", message, about.hint)
+        problem = self._member(path, reference, 1, _ids(view), "step", "unknown-step")
+        if problem or name == "*":
             return problem
-        shape = self._steps[rest[0]]
-        if shape.position >= position:
-            when = "is this one" if shape.position == position else "comes later"
-            message = f'step "{rest[0]}" {when}: it has no outputs yet'
-            return self._say(path, reference, 1, "not-yet-run", message, "")
-        if len(rest) > 1 and rest[1] not in ("outputs", "*"):
+        if len(rest) > 1 and rest[1] not in (*STEP_FACTS, "*"):
             message = f'a step has no "{rest[1]}"'
-            near = closest(rest[1], ["outputs"])
-            wanted = ".".join(rest[:1] + ["outputs"] + (rest[2:] if near else rest[1:]))
+            near = closest(rest[1], STEP_FACTS)
+            wanted = ".".join(rest[:1] + [near or "outputs"] + (rest[2:] if near else rest[1:]))
             hint = f'did you mean "steps.{wanted}"?'.replace(".*", "")
             return self._say(path, reference, 2, "unknown-name", message, hint)
         if "*" in rest[:2]:
             return None
-        return self._within(path, reference, 3, f'"{rest[0]}"', shape.schema)
+        if len(rest) > 1 and rest[1] != "outputs":
+            return self._within(path, reference, 3, f"the {rest[1]}", {"type": "string"})
+        return self._within(path, reference, 3, f'"{name}"', view.steps[name])
 
     def _within(
         self,
@@ -260,3 +275,8 @@ class Names:
 def mapping(value: Any) -> Mapping[str, Any]:
     """A mapping as it is, and an empty one for anything else."""
     return value if isinstance(value, Mapping) else {}
+
+
+def _ids(view: View) -> tuple[str, ...]:
+    """All steps that there are, in the order of the file as far as that is known."""
+    return tuple(dict.fromkeys((*view.steps, *view.unready)))

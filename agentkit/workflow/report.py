@@ -25,6 +25,7 @@ class StepReport:
         step: str,
         item: int | None = None,
         *,
+        name: str = "",
         home: Path | None = None,
     ) -> None:
         self._publish = publish
@@ -32,6 +33,7 @@ class StepReport:
         self._run = run
         self._step = step
         self._item = item
+        self._name = name
         self._began = time.perf_counter()
         self._calls: dict[str, float] = {}
 
@@ -47,9 +49,22 @@ class StepReport:
         """There was nothing to do."""
         self._tell(ev.StepSkipped, reason=reason)
 
-    def finished(self, outputs: Any, usage: Usage | None = None) -> None:
-        """The work is done."""
-        self._tell(ev.StepFinished, outputs=outputs, seconds=self._seconds, usage=usage)
+    def retried(self, attempt: int, error: str, wait: float) -> None:
+        """An attempt failed; another one follows after `wait` seconds."""
+        self._tell(ev.StepRetried, attempt=attempt, error=error, wait=wait)
+
+    def finished(
+        self, outputs: Any, usage: Usage | None = None, *, cache: str = "", cached: str = ""
+    ) -> None:
+        """The work is done; see `events.StepFinished`."""
+        self._tell(
+            ev.StepFinished,
+            outputs=outputs,
+            seconds=self._seconds,
+            usage=usage,
+            cache=cache,
+            cached=cached,
+        )
 
     def failed(
         self,
@@ -90,7 +105,12 @@ class StepReport:
     @property
     def place(self) -> dict[str, Any]:
         """Run, step and item, for events of others."""
-        return {"run": self._run, "step": self._step, "item": self._item}
+        return {"run": self._run, "step": self._step, "item": self._item, "name": self._name}
+
+    @property
+    def key(self) -> str:
+        """Which item, as the journal knows it: see `events.StepEvent.key`."""
+        return ev.StepEvent(**self.place).key
 
     def tell(self, event: ev.Event) -> None:
         """Something that happened to the step."""
@@ -114,4 +134,4 @@ class StepReport:
         return time.perf_counter() - self._began
 
     def _tell(self, kind: type[ev.StepEvent], **details: Any) -> None:
-        self._publish(kind(run=self._run, step=self._step, item=self._item, **details))
+        self._publish(kind(**self.place, **details))

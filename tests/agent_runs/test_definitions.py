@@ -15,7 +15,7 @@ from agentkit.config import shipped
 from agentkit.errors import InvalidFile, InvalidInput, StepFailed, UnknownName
 from agentkit.toolbox import Toolbox
 from agentkit.workflow.load import load
-from agentkit.workflow.spec import json_schema
+from agentkit.workflow.spec.json_schema import json_schema
 from agentkit.yamlfile import load_file
 
 from .conftest import Command

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from agentkit.config import shipped
 from agentkit.toolbox import Toolbox
 from agentkit.workflow.load import load
-from agentkit.workflow.spec import json_schema
+from agentkit.workflow.spec.json_schema import json_schema
 from agentkit.yamlfile import load_file
 
 HERE = Path(__file__).parent

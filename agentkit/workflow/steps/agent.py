@@ -29,7 +29,7 @@ def perform(agent: Agent, model: ChatModel, services: Services, scope: Scope) ->
     if not agent.objective.strip():
         raise UserError("an agent needs an objective, and this one is empty")
     place = scope.report.place
-    past = services.past(place["run"], place["step"], place["item"])
+    past = services.past(place["run"], place["step"], scope.report.key)
     caller = replace(scope.caller, offered=tuple(agent.tools))
     done = pursue(
         _order(agent, scope),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -11,7 +12,7 @@ from agentkit.cancel import CancelToken
 from agentkit.letters import Letter
 from agentkit.messages import Usage
 from agentkit.ports import ChatModel, Embedder
-from agentkit.records import AgentRecord
+from agentkit.records import AgentRecord, Cached
 from agentkit.toolbox.caller import Caller
 from agentkit.workflow.report import StepReport
 
@@ -25,8 +26,22 @@ class Services(Protocol):
     def embedder(self, name: str | None = None) -> Embedder:
         """An embedder by name; None: the one of the role."""
 
-    def past(self, run: str, step: str, item: int | None) -> AgentRecord:
+    def past(self, run: str, step: str, key: str) -> AgentRecord:
         """What is on record of a step of a run that goes on; nothing of one that begins."""
+
+    def cached(self, digest: str, age: float | None) -> Cached | None:
+        """What another run kept under a digest, at most so many seconds ago."""
+
+    def place(self, queue: str, cancel: CancelToken) -> AbstractContextManager[None]:
+        """One of the places of a queue, as soon as one is free.  Raises `Cancelled`."""
+
+    def child(
+        self, name: str, given: Mapping[str, Any], run: str, parent: str, cancel: CancelToken
+    ) -> Mapping[str, Any]:
+        """The outputs of another workflow, run under this id, or gone on with.
+
+        Raises what a run raises.
+        """
 
     def letters(self, run: str) -> Iterable[Letter]:
         """What a person said to the run since it was asked last."""

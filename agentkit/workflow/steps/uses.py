@@ -6,12 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jsonschema import Draft202012Validator
+from referencing import Registry
+
 from agentkit.agent.checks import first_fault
 from agentkit.agent.strategies import Asker
 from agentkit.errors import ApprovalNeeded, ToolError
 from agentkit.messages import ChatRequest, Message, Usage
 from agentkit.outcomes import Failed, NeedsApproval, Retry, Returned
 from agentkit.ports import ChatModel
+from agentkit.toolbox import Tool
 from agentkit.toolbox.answer import counter
 from agentkit.toolbox.caller import new_call_id
 from agentkit.toolbox.output import show
@@ -27,18 +31,35 @@ def perform(
     tool: str,
     arguments: Mapping[str, Any],
     checks: Sequence[Check],
+    schema: Mapping[str, Any] | None,
     chat: Callable[[], ChatModel],
     scope: Scope,
 ) -> Result:
     """Call it, and check the result; `chat` gives the model that answers questions about it.
 
     Raises `ApprovalNeeded` where a person has to allow it first, `ToolError` (or the error behind
-    it) for any outcome that is not a value, and for a value that fails a check: a workflow has
-    nobody who could make a better call.
+    it) for any outcome that is not a value, and for a value that does not fit the schema or fails a
+    check: a workflow has nobody who could make a better call.
     """
-    match scope.caller.call(tool, arguments, scope.report, scope.cancel):
-        case Returned(value):
-            asked = _Asked(tool, value, chat, scope)
+    return performed(tool, arguments, checks, schema, chat, scope)
+
+
+def performed(
+    name: str,
+    arguments: Mapping[str, Any],
+    checks: Sequence[Check],
+    schema: Mapping[str, Any] | None,
+    chat: Callable[[], ChatModel],
+    scope: Scope,
+    tool: Tool | None = None,
+    parse: Callable[[Any], Any] = lambda value: value,
+) -> Result:
+    """The same for a `tool` that is in no toolbox, whose value is to be read in some way first."""
+    match scope.caller.call(name, arguments, scope.report, scope.cancel, tool=tool):
+        case Returned(said):
+            value = parse(said)
+            _fits(value, schema)
+            asked = _Asked(name, value, chat, scope)
             made = [*quality.checks(checks, scope, OUTPUTS, asked.likely)]
             quality.accept(first_fault(made, value), value, ToolError)
             return Result(value, asked.usage)
@@ -48,6 +69,16 @@ def perform(
             raise cause or ToolError(reason)
         case NeedsApproval(request, reason):
             raise ApprovalNeeded(request, reason)
+
+
+def _fits(value: Any, schema: Mapping[str, Any] | None) -> None:
+    if schema is None:
+        return
+    fault = next(Draft202012Validator(schema, registry=Registry()).iter_errors(value), None)
+    if fault is not None:
+        where = "".join(f"[{part!r}]" for part in fault.absolute_path)
+        raise ToolError(f"the result does not fit output_schema{where and ' at ' + where}: "
+                        f"{fault.message}")  # fmt: skip
 
 
 @dataclass

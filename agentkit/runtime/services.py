@@ -1,0 +1,75 @@
+"""What one run borrows: models, its past, letters, kept results, places, and runs of its own.
+
+It is `workflow.steps.scope.Services`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agentkit.cancel import CancelToken
+from agentkit.errors import UnknownName, UserError
+from agentkit.letters import Letter
+from agentkit.ports import ChatModel, Embedder
+from agentkit.records import AgentRecord, Cached
+from agentkit.toolbox.grants import Narrowing
+
+if TYPE_CHECKING:
+    from agentkit.runtime.runs import How, Runs
+
+DEEPEST = 8
+"""Runs within runs."""
+
+
+@dataclass(frozen=True)
+class RunServices:
+    """Those of one run; what it may read, and what was taken from it, its own runs inherit."""
+
+    runs: Runs
+    run: str
+    how: How
+    readable: tuple[Path, ...]
+    narrowings: tuple[Narrowing, ...]
+
+    def chat(self, name: str | None = None) -> ChatModel:
+        """See `Services.chat`."""
+        return self.runs.chat(name)
+
+    def embedder(self, name: str | None = None) -> Embedder:
+        """See `Services.embedder`."""
+        return self.runs.embedder(name)
+
+    def past(self, run: str, step: str, key: str) -> AgentRecord:
+        """See `Services.past`."""
+        journal = self.runs.journal
+        told = journal.told(run, step, key)
+        calls = journal.calls(run) if told else []
+        return AgentRecord(told, {call.id: (call.status, call.outcome) for call in calls})
+
+    def letters(self, run: str) -> Iterable[Letter]:
+        """See `Services.letters`."""
+        return self.runs.journal.mailbox.take(run, "note", "add", "drop", "order", "pause")
+
+    def cached(self, digest: str, age: float | None) -> Cached | None:
+        """See `Services.cached`."""
+        return self.runs.journal.cached(digest, age)
+
+    def place(self, queue: str, cancel: CancelToken) -> AbstractContextManager[None]:
+        """See `Services.place`."""
+        limits = self.runs.queues
+        if queue not in limits:
+            hint = f"add it to settings.yaml: queues: {{{queue}: 1}}"
+            raise UnknownName("queue", queue, limits, hint=hint)
+        return self.runs.places.taken(f"queue {queue}", limits[queue], self.run, cancel)
+
+    def child(
+        self, name: str, given: Mapping[str, Any], run: str, parent: str, cancel: CancelToken
+    ) -> Mapping[str, Any]:
+        """See `Services.child`."""
+        if parent.count(".") >= DEEPEST:
+            raise UserError(f"workflows call each other {DEEPEST} deep: does {name!r} call itself?")
+        return self.runs.child(name, given, run, self, cancel)

@@ -1,0 +1,71 @@
+"""Which step waits for which: a pure function of what a list of steps says.
+
+Where no step says `needs`, each waits for the one above it.  Where any does, all do: a step without
+it waits for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+Needs = Mapping[str, tuple[str, ...]]
+"""By step, what it waits for; in the order of the file."""
+
+
+def order(steps: Sequence[tuple[str, Sequence[str] | None]]) -> Needs:
+    """What each step of a list waits for; names that are no step of the list are left out."""
+    names = [name for name, _ in steps]
+    if is_graph(steps):
+        known = set(names)
+        return {
+            name: tuple(dict.fromkeys(one for one in said or () if one in known))
+            for name, said in steps
+        }
+    return {name: tuple(names[max(0, at - 1) : at]) for at, name in enumerate(names)}
+
+
+def is_graph(steps: Sequence[tuple[str, Sequence[str] | None]]) -> bool:
+    """Whether any step says what it waits for."""
+    return any(said is not None for _, said in steps)
+
+
+def before(needs: Needs, name: str) -> set[str]:
+    """All steps that are done when this one begins."""
+    found: set[str] = set()
+    left = list(needs[name])
+    while left:
+        one = left.pop()
+        if one not in found:
+            found.add(one)
+            left += needs[one]
+    return found
+
+
+def cycle(needs: Needs) -> tuple[str, ...]:
+    """Steps that wait for each other, in a ring, the first one again at the end; or nothing."""
+    done: set[str] = set()
+    for start in needs:
+        way: list[str] = []
+        found = _ring(needs, start, way, done)
+        if found:
+            return found
+    return ()
+
+
+def _ring(needs: Needs, start: str, way: list[str], done: set[str]) -> tuple[str, ...]:
+    """Depth first, without recursion: a chain may be longer than Python's stack."""
+    stack = [(start, iter(needs[start]))]
+    way.append(start)
+    while stack:
+        name, rest = stack[-1]
+        following = next(rest, None)
+        if following is None:
+            stack.pop()
+            way.pop()
+            done.add(name)
+        elif following in way:
+            return (*way[way.index(following) :], following)
+        elif following not in done:
+            way.append(following)
+            stack.append((following, iter(needs[following])))
+    return ()
