@@ -276,6 +276,10 @@ class Settings(BaseSettings):
     tools: ToolSettings = ToolSettings()
     memory: MemorySettings = MemorySettings()
     mcp: dict[ServerName, ServerSettings] = Field(default_factory=dict)
+    journal: str | None = None
+    """The URL of a database of PostgreSQL; None: a file of SQLite in the home."""
+    lease: float = Field(30.0, gt=0)
+    """Seconds after which a run whose process gives no sign of life may be taken over."""
     secrets: dict[str, SecretSource] = Field(default_factory=dict)
     """What workflows may ask for by name."""
     queues: dict[Name, Annotated[int, Field(ge=1, le=1000)]] = Field(

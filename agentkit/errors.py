@@ -11,6 +11,7 @@
     │   ├── ApprovalNeeded   for an answer, and nobody is there
     │   └── Paused           for a word to go on
     ├── StepFailed       one of the above, with the place in the workflow where it struck
+    ├── Fenced           a run that another process has taken over in the meantime
     ├── Skipped          a run was not to happen beside another one: nothing went wrong
     └── Cancelled        somebody asked to stop: nobody's fault
 
@@ -270,6 +271,14 @@ class Skipped(AgentkitError):
     """A run that did not happen, because another one of its group does: nothing went wrong."""
 
     exit_code = 0
+
+
+class Fenced(AgentkitError):
+    """Another process works on the run by now: this one was stopped for too long."""
+
+    def __init__(self, run: str) -> None:
+        hint = f"agentkit runs show {run}"
+        super().__init__(f"the run {run} was taken over by another process", hint=hint)
 
 
 class StepFailed(AgentkitError):

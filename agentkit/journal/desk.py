@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from agentkit.errors import UnknownName, UserError
 from agentkit.journal import tables as t
@@ -36,7 +35,7 @@ class JournalDesk:
             .limit(1)
         )
         with self._database.write() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")  # nobody asks between look and question
+            self._database.alone(connection)  # nobody asks between look and question
             row = connection.execute(same).first()
             if row is not None:
                 return _request(row)
@@ -115,7 +114,7 @@ class JournalDesk:
                 key = {"tool": rule.tool, "effect": rule.effect, "pattern": pattern}
                 changed = {"verdict": rule.verdict, "made": now}
                 connection.execute(
-                    insert(t.rules)
+                    self._database.insert(t.rules)
                     .values(**key, **changed)
                     .on_conflict_do_update(index_elements=list(key), set_=changed)
                 )

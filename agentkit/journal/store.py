@@ -13,17 +13,18 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Table, and_, func, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from agentkit import events as ev
 from agentkit.errors import UnknownName
 from agentkit.journal import tables as t
-from agentkit.journal.database import Database
+from agentkit.journal.database import Database, insert
 from agentkit.journal.desk import JournalDesk
+from agentkit.journal.leases import SECONDS, Lease, Leases, check
 from agentkit.journal.mailbox import JournalMailbox
 from agentkit.messages import Usage
 from agentkit.records import (
@@ -48,13 +49,16 @@ _NEWEST = (
 
 
 class Journal:
-    """A SQLite file.  Thread-safe; several processes may use one file."""
+    """A SQLite file, or a database of PostgreSQL by its URL.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._database = Database(path)
+    Thread-safe; several processes may use one.
+    """
+
+    def __init__(self, place: Path | str, lease: float = SECONDS) -> None:
+        self._database = Database(place)
         self.desk = JournalDesk(self._database)
         self.mailbox = JournalMailbox(self._database)
+        self.leases = Leases(self._database, lease)
 
     def close(self) -> None:
         """Close all connections."""
@@ -62,14 +66,20 @@ class Journal:
 
     # -- writing -----------------------------------------------------------------------------
 
-    def record(self, happened: ev.Event) -> None:
-        """Write an event and what it changes, in one transaction.
+    def record(self, happened: ev.Event, lease: Lease | None = None) -> None:
+        """Write an event and what it changes, in one transaction, as the holder of its run.
 
-        Raises `MachineError` if the disk is full or the file cannot be written.
+        Raises `MachineError` if the disk is full or the file cannot be written, and `Fenced` if the
+        lease is somebody else's by now.
         """
         if isinstance(happened, ev.StepProgress):
             return  # for the eyes only
+        self._database.insist(partial(self._record, happened, lease))
+
+    def _record(self, happened: ev.Event, lease: Lease | None) -> None:
         with self._database.write() as connection:
+            if lease is not None:
+                check(connection, lease)
             if isinstance(happened, ev.RunStarted):
                 self._insert_run(connection, happened)
             connection.execute(
@@ -116,7 +126,8 @@ class Journal:
 
     def _insert_run(self, connection: Connection, started: ev.RunStarted) -> None:
         connection.execute(
-            t.runs.insert().values(
+            self._database.insert(t.runs)
+            .values(
                 id=started.run,
                 workflow=started.workflow,
                 source=_plain(started.source),
@@ -127,6 +138,7 @@ class Journal:
                 started=started.time.isoformat(),
                 inputs=_dump(connection, started.inputs),
             )
+            .on_conflict_do_nothing()  # written before, and the answer was lost on its way
         )
 
     def _resume_run(self, connection: Connection, resumed: ev.RunResumed) -> None:
@@ -169,7 +181,7 @@ class Journal:
             "stored": time.time(),
         }
         connection.execute(
-            insert(t.results)
+            self._database.insert(t.results)
             .values(digest=finished.cache, **values)
             .on_conflict_do_update(index_elements=["digest"], set_=values)
         )
@@ -198,14 +210,15 @@ class Journal:
     def _insert_artifact(self, connection: Connection, made: ev.ArtifactMade) -> None:
         values = {"step": made.step, "size": made.size, "sha256": made.sha256}
         connection.execute(
-            insert(t.artifacts)
+            self._database.insert(t.artifacts)
             .values(run=made.run, path=made.path, **values)
             .on_conflict_do_update(index_elements=["run", "path"], set_=values)
         )
 
     def _insert_call(self, connection: Connection, called: ev.ToolCalled) -> None:
         connection.execute(
-            t.calls.insert().values(
+            self._database.insert(t.calls)
+            .values(
                 **_place(called),
                 id=called.call,
                 tool=called.tool,
@@ -213,6 +226,7 @@ class Journal:
                 status="running",
                 started=called.time.isoformat(),
             )
+            .on_conflict_do_nothing()
         )
 
     def _finish_call(self, connection: Connection, returned: ev.ToolReturned) -> None:
@@ -232,7 +246,7 @@ class Journal:
         anew = {"finished": None, "outputs": None, "error": "", "detail": "", "usage": None}
         values = {"started": about.time.isoformat(), **values}
         connection.execute(
-            insert(t.steps)
+            self._database.insert(t.steps)
             .values(**_place(about), **values)
             .on_conflict_do_update(index_elements=["run", "step", "key"], set_={**anew, **values})
         )
@@ -247,7 +261,7 @@ class Journal:
         began = about.time - timedelta(seconds=about.seconds)
         values["finished"] = about.time.isoformat()
         connection.execute(
-            insert(t.steps)
+            self._database.insert(t.steps)
             .values(**_place(about), action="", started=began.isoformat(), **values)
             .on_conflict_do_update(index_elements=["run", "step", "key"], set_=values)
         )
@@ -408,8 +422,10 @@ def _summary(happened: ev.Event) -> dict[str, Any]:
 
 
 def _plain(text: str) -> str:
-    """Text as SQLite can store it: without halves of surrogate pairs."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    """Text as databases can store it: without halves of surrogate pairs, and without NUL."""
+    return (
+        text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\N{REPLACEMENT CHARACTER}")
+    )
 
 
 def _dump(connection: Connection, value: Any) -> str:
@@ -422,7 +438,7 @@ def _dump(connection: Connection, value: Any) -> str:
         if isinstance(node, str) and len(node) > LONG and _plain(node) == node:
             digest = hashlib.sha256(node.encode()).hexdigest()
             row = {"sha256": digest, "text": node, "stored": time.time()}
-            connection.execute(insert(t.texts).values(row).on_conflict_do_nothing())
+            connection.execute(insert(connection, t.texts).values(row).on_conflict_do_nothing())
             return {MARK: digest}
         if isinstance(node, Mapping):
             return {_ESCAPED.sub(r"$\g<0>", str(key)): shrink(item) for key, item in node.items()}

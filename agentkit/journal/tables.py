@@ -172,6 +172,18 @@ attempts = Table(
 )
 """Each beginning of a step, counted from 1; one that is `running` in a run that is not died."""
 
+leases = Table(
+    "leases",
+    metadata,
+    Column("run", String, primary_key=True),
+    Column("fence", Integer, nullable=False),
+    Column("owner", String, nullable=False),
+    Column("boot", String, nullable=False),
+    Column("renewed", Float, nullable=False),
+    Column("wall", Float, nullable=False),
+)
+"""Who works on which run.  A lease is taken before its run is on record: no foreign key."""
+
 results = Table(
     "results",
     metadata,
@@ -196,7 +208,7 @@ def _m003_letters(connection: Connection) -> None:
 
 
 def _m004_attempts_and_cache(connection: Connection) -> None:
-    metadata.create_all(connection, tables=[attempts, results])
+    metadata.create_all(connection, tables=[attempts, leases, results])
     there = {column["name"] for column in inspect(connection).get_columns(runs.name)}
     for column in (runs.c.files, runs.c.parent):
         if column.name not in there:  # a new database was made with them
@@ -218,12 +230,24 @@ def migrate(engine: Engine) -> None:
         if _form(connection) == len(MIGRATIONS):
             return
     with engine.connect() as connection:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")  # whoever comes second sees what was done
+        alone(connection)  # whoever comes second sees what was done
         migrations.create(connection, checkfirst=True)
         for number in range(_form(connection) + 1, len(MIGRATIONS) + 1):
             MIGRATIONS[number - 1](connection)
             connection.execute(migrations.insert().values(number=number))
         connection.commit()
+
+
+def alone(connection: Connection) -> None:
+    """Let nobody else in until the transaction ends."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
+
+
+LOCK = 7_061_989
+"""A number that no other program on the server uses."""
 
 
 def _form(connection: Connection) -> int:

@@ -1,34 +1,46 @@
-"""A run is held by one process at a time: a lock on a file, which the kernel lets go of when the
-process dies, however it dies.
-"""
+"""A run is held by one process at a time: a lease in the journal, renewed while the work lasts."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
+from agentkit.cancel import CancelToken
+from agentkit.errors import Fenced, MachineError
 
-from agentkit.errors import MachineError, UserError
+if TYPE_CHECKING:
+    from agentkit.journal.leases import Lease, Leases
+
+SIGNS = 3
+"""Signs of life within the time of a lease."""
 
 
 @contextmanager
-def held(folder: Path, run: str) -> Iterator[None]:
-    """Hold a run, whose folder this is, while the block lasts.
+def held(leases: Leases, run: str, cancel: CancelToken) -> Iterator[Lease]:
+    """Hold a run while the block lasts; if it is lost in between, the work is cancelled.
 
-    Raises `UserError` if another process does, `MachineError` if the folder cannot be written.
+    Raises `UserError` if another process holds it.
     """
+    lease, over = leases.take(run), threading.Event()
+
+    def beat() -> None:
+        while not over.wait(leases.seconds / SIGNS):
+            try:
+                leases.renew(lease)
+            except Fenced as lost:
+                cancel.cancel(str(lost))
+                return
+            except MachineError:
+                continue  # the run will say so itself when it writes
+
+    heart = threading.Thread(target=beat, name=f"lease of {run}", daemon=True)
+    heart.start()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
-        lock.acquire(timeout=0)
-    except Timeout:
-        hint = f"agentkit runs cancel {run}, or wait for its end: agentkit runs show {run}"
-        raise UserError(f"the run {run} is at work in another process", hint=hint) from None
-    except OSError as error:
-        raise MachineError(f"{folder} cannot be written: {error.strerror}") from None
-    try:
-        yield
+        yield lease
     finally:
-        lock.release()
+        over.set()
+        heart.join()
+        with suppress(MachineError):  # nobody renews it any more: it ends by itself
+            leases.give_back(lease)

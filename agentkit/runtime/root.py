@@ -77,7 +77,7 @@ class Runtime:
         """The record of all runs."""
         from agentkit.journal import Journal
 
-        return Journal(self.settings.journal_file)
+        return Journal(self.settings.journal or self.settings.journal_file, self.settings.lease)
 
     @cached_property
     def memories(self) -> Memories:
@@ -104,7 +104,7 @@ class Runtime:
             self.chat,
             self.embedder,
             self._loaded,
-            self._reloaded,
+            self._kept,
         )
 
     # -- models ----------------------------------------------------------------------------------
@@ -259,7 +259,7 @@ class Runtime:
     def _loaded(self, name: str) -> LoadedWorkflow:
         """A workflow that can be run: its models are here."""
         workflow = self.workflow(name)
-        self._models.check(workflow.models())
+        self._check_models(workflow)
         return workflow
 
     def _reloaded(self, text: str, source: str, files: Mapping[str, str]) -> LoadedWorkflow:
@@ -271,9 +271,15 @@ class Runtime:
         path, models = Path(source), frozenset(self.model_names())
         others, queues = Folders(self.workflow_folders), frozenset(self.settings.queues)
         around = Surroundings(self.toolbox, models, others, queues, path.parent, files)
-        workflow = checked(load(text, source), path, around)
-        self._models.check(workflow.models())
+        return checked(load(text, source), path, around)
+
+    def _kept(self, text: str, source: str, files: Mapping[str, str]) -> LoadedWorkflow:
+        workflow = self._reloaded(text, source, files)
+        self._check_models(workflow)
         return workflow
+
+    def _check_models(self, workflow: LoadedWorkflow) -> None:
+        self._models.check(workflow.models())
 
     # -- runs ------------------------------------------------------------------------------------
 
@@ -299,7 +305,7 @@ class Runtime:
         from agentkit.workflow.inputs import bind
 
         inputs = bind(workflow.spec, given)
-        self._models.check(workflow.models())
+        self._check_models(workflow)
         return self._runs.execute(workflow, inputs, new_run_id(), how)
 
     def resume(

@@ -7,7 +7,7 @@ is all that it takes to go on.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,6 +35,7 @@ from agentkit.toolbox.grants import Narrowing
 if TYPE_CHECKING:
     from agentkit.agent.run import Part
     from agentkit.journal import Journal
+    from agentkit.journal.leases import Lease
     from agentkit.workflow.load import LoadedWorkflow
 
 Subscriber = Callable[[Event], None]
@@ -129,21 +130,7 @@ class Runs:
             narrowings=narrowings,
             work=how.get("work"),
         )
-        given = _secret_inputs(workflow, inputs)
-        execution = WorkflowRun(
-            workflow,
-            inputs,
-            run,
-            folder,
-            RunServices(self, run, how, readable, narrowings),
-            caller,
-            self.publisher(how.get("subscribers", ()), [*held_secrets.values(), *given]),
-            cancel,
-            past,
-            how.get("without", frozenset()),
-            "" if within is None else within.run,
-            held_secrets,
-        )
+        hidden = [*held_secrets.values(), *_secret_inputs(workflow, inputs)]
 
         def ask_to_end(other: str) -> None:
             self.journal.mailbox.post(other, Letter("cancel", ""))
@@ -151,10 +138,24 @@ class Runs:
         heard = nullcontext() if within else cancelled_by_letter(self.journal.mailbox, run, cancel)
         facts: dict[str, object] = {"inputs": dict(inputs)}
         with (
-            held(folder, run),
+            held(self.journal.leases, run, cancel) as lease,
             heard,
             admitted(workflow, facts, run, self.places, cancel, ask_to_end),
         ):
+            execution = WorkflowRun(
+                workflow,
+                inputs,
+                run,
+                folder,
+                RunServices(self, run, how, readable, narrowings),
+                caller,
+                self.publisher(how.get("subscribers", ()), lease, hidden),
+                cancel,
+                past,
+                how.get("without", frozenset()),
+                "" if within is None else within.run,
+                held_secrets,
+            )
             return execution.execute()
 
     def child(
@@ -202,14 +203,18 @@ class Runs:
         return record, self.journal.past(record.id)
 
     def publisher(
-        self, subscribers: tuple[Subscriber, ...], hidden: list[str] | None = None
+        self,
+        subscribers: tuple[Subscriber, ...],
+        lease: Lease | None = None,
+        hidden: Iterable[str] = (),
     ) -> Subscriber:
         """Tells the journal first, then the others; nobody is told what is `hidden`."""
-        listeners, masks = (self.journal.record, *subscribers), Masks.of(hidden or [])
+        masks = Masks.of(hidden)
 
         def publish(event: Event) -> None:
             event = masks.event(event)
-            for listener in listeners:
+            self.journal.record(event, lease)
+            for listener in subscribers:
                 listener(event)
 
         return publish

@@ -18,6 +18,9 @@ from agentkit.events import Event
 MASK = "***"
 """What stands where a secret stood."""
 
+OPEN = ("run", "time", "usage", "definition", "files")
+"""Parts of events that are as they are: a workflow file that holds a secret holds it on disk."""
+
 SHORTEST = 4
 """Characters; what is shorter stands in too many words to be hidden in them."""
 
@@ -94,7 +97,7 @@ class Masks:
         hidden = {
             name: self.hide(value)
             for name, value in told.items()
-            if name not in ("run", "time", "usage")
+            if name not in OPEN
         }
         return replace(event, **hidden)
 

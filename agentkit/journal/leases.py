@@ -1,0 +1,116 @@
+"""Leases: one process at a time works on a run, and a process that lost its lease writes nothing.
+
+A lease has a fencing number that grows with each holder.  It is renewed by every write and by a
+heartbeat; every write names its number, in the same transaction, so that a process that was stopped
+for too long finds another number there and ends, whatever the clock of the machine did meanwhile.
+Ages are measured with a clock that nobody sets and that stands still while the machine sleeps.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, select, update
+
+from agentkit.errors import Fenced, UserError
+from agentkit.journal import tables as t
+from agentkit.journal.database import Database
+
+SECONDS = 30.0
+"""After so long without a sign, a process counts as dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to work on a run; `fence` grows with each holder."""
+
+    run: str
+    fence: int
+
+
+class Leases:
+    """Those of one journal.  May be used from any thread, and by several processes at once."""
+
+    def __init__(self, database: Database, seconds: float = SECONDS) -> None:
+        self._database = database
+        self.seconds = seconds
+
+    def take(self, run: str) -> Lease:
+        """Hold a run that nobody holds, or whose holder is dead.  Raises `UserError` if one is."""
+        with self._database.write() as connection:
+            self._database.alone(connection)
+            query = select(t.leases).where(t.leases.c.run == run)
+            row = connection.execute(query).first()
+            if row is not None and row.owner and self._alive(row):
+                hint = f"agentkit runs cancel {run}, or wait for its end: agentkit runs show {run}"
+                raise UserError(f"the run {run} is at work in another process", hint=hint)
+            lease = Lease(run, 1 if row is None else row.fence + 1)
+            values = {"fence": lease.fence, "owner": _me(), **_now()}
+            if row is None:
+                connection.execute(t.leases.insert().values(run=run, **values))
+            else:
+                connection.execute(update(t.leases).where(t.leases.c.run == run).values(values))
+        return lease
+
+    def renew(self, lease: Lease) -> None:
+        """Give a sign of life.  Raises `Fenced` if somebody else has the run by now."""
+        with self._database.write() as connection:
+            check(connection, lease)
+
+    def give_back(self, lease: Lease) -> None:
+        """Let go of a run, unless somebody else has it already."""
+        mine = (t.leases.c.run == lease.run) & (t.leases.c.fence == lease.fence)
+        with self._database.write() as connection:
+            connection.execute(update(t.leases).where(mine).values(owner=""))
+
+    def _alive(self, row: object) -> bool:
+        boot, owner = getattr(row, "boot", ""), getattr(row, "owner", "")
+        if boot != _boot():  # another machine, or this one before it was started again
+            return time.time() - float(getattr(row, "wall", 0.0)) < self.seconds
+        age = _clock() - float(getattr(row, "renewed", 0.0))
+        return age < self.seconds and _lives(owner)
+
+
+def check(connection: Connection, lease: Lease) -> None:
+    """Renew a lease within a transaction.  Raises `Fenced`, which undoes the transaction."""
+    mine = (t.leases.c.run == lease.run) & (t.leases.c.fence == lease.fence)
+    if not connection.execute(update(t.leases).where(mine).values(_now())).rowcount:
+        raise Fenced(lease.run)
+
+
+def _now() -> dict[str, object]:
+    return {"boot": _boot(), "renewed": _clock(), "wall": time.time()}
+
+
+def _clock() -> float:
+    return time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def _me() -> str:
+    return f"{os.getpid()}:{_born(os.getpid())}"
+
+
+def _lives(owner: str) -> bool:
+    """Whether a process is there that was born when the owner was: numbers are used again."""
+    pid, _, born = owner.partition(":")
+    return _born(int(pid)) == born
+
+
+def _born(pid: int) -> str:
+    """When a process began, in ticks since the machine did; empty if there is none."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    fields = stat.rpartition(")")[2].split()
+    return "" if fields[0] in ("Z", "X") else fields[19]
