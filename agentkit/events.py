@@ -57,7 +57,13 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResumed(Event):
-    """A run that ended early goes on; steps that were finished are not done again."""
+    """A run that ended early goes on; steps that were finished are not done again.
+
+    `definition` and `files` are those of an edited workflow that it goes on with; empty: its own.
+    """
+
+    definition: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

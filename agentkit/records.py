@@ -111,6 +111,16 @@ class AttemptRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class EventRecord:
+    """What happened, with its number in the journal; see `events` for the details of each kind."""
+
+    number: int
+    kind: str
+    time: datetime
+    details: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class CallRecord:
     """A call of a tool; one that is `running` in a run that is not was interrupted.
 

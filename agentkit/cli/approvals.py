@@ -119,5 +119,5 @@ def _next(runtime: Runtime, request: Request) -> str:
     with suppress(UnknownName):  # not every call belongs to a run that can go on
         run = runtime.journal.run(request.run)
         if run.status == "parked" and run.source:
-            return f"go on with the run:  agentkit runs resume {run.id}"
+            return f"go on with the run:  agentkit runs resume {run.id.split('.')[0]}"
     return "it counts when the same call comes again"

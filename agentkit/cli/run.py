@@ -26,6 +26,7 @@ from agentkit.runtime import Runtime
 @click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
               help="Copy the files that the run makes to this folder.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines, nothing else.")
+@click.option("--dry-run", is_flag=True, help="Show what it would do, and do nothing.")
 @click.option("--unattended", is_flag=True,
               help="Ask nobody: a call that needs approval parks the run.")  # fmt: skip
 def run(
@@ -33,6 +34,7 @@ def run(
     inputs: tuple[str, ...],
     output: Path | None,
     as_json: bool,
+    dry_run: bool,
     unattended: bool,
 ) -> None:
     """Run a WORKFLOW: a file, or the name of one that ships with agentkit.
@@ -41,7 +43,11 @@ def run(
     """
     with Runtime() if as_json else Runtime(notice=say) as runtime:
         loaded = runtime.workflow(workflow)
-        start = partial(runtime.run, loaded, _pairs(inputs))
+        if dry_run:
+            for line in runtime.rehearse(loaded, pairs(inputs)):
+                click.echo(line)
+            return
+        start = partial(runtime.run, loaded, pairs(inputs))
         watched(runtime, start, output=output, as_json=as_json, unattended=unattended)
 
 
@@ -83,7 +89,8 @@ def _tell(file: Path, *, as_json: bool) -> None:
         click.echo(f"wrote {file}", err=True)
 
 
-def _pairs(inputs: tuple[str, ...]) -> dict[str, str]:
+def pairs(inputs: tuple[str, ...]) -> dict[str, str]:
+    """`name=value` as a mapping.  Raises `InvalidInput` for what is written in another way."""
     pairs = {}
     for text in inputs:
         name, equals, value = text.partition("=")

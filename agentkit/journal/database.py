@@ -82,6 +82,14 @@ class Database:
         """An insert that can say what happens on a conflict, which each database spells its way."""
         return _insert(self._engine.dialect.name, table)
 
+    def vacuum(self) -> None:
+        """Give room that is free in the file back to the disk."""
+        with self._explained(), self._engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+            connection.exec_driver_sql("VACUUM")
+            if self._path is not None:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def insist(self, write: Callable[[], None]) -> None:
         """Do a transaction, again and again while a server is away: it is being restarted.
 

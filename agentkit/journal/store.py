@@ -32,11 +32,15 @@ from agentkit.records import (
     AttemptRecord,
     Cached,
     CallRecord,
+    EventRecord,
     Past,
     RunRecord,
     Settled,
     StepRecord,
 )
+
+FRESH = 3600.0
+"""Seconds for which a text is kept that nothing names."""
 
 LONG = 2000
 """Strings of more characters are stored once, by digest."""
@@ -147,6 +151,13 @@ class Journal:
             .where(t.runs.c.id == resumed.run)
             .values(status="running", finished=None, error="")
         )
+        if resumed.definition:
+            files = _dump(connection, resumed.files) if resumed.files else None
+            connection.execute(
+                update(t.runs)
+                .where(t.runs.c.id == resumed.run)
+                .values(definition=_plain(resumed.definition), files=files)
+            )
         died = (t.attempts.c.run == resumed.run) & (t.attempts.c.status == "running")
         connection.execute(update(t.attempts).where(died).values(status="died"))
 
@@ -268,10 +279,11 @@ class Journal:
 
     # -- reading -----------------------------------------------------------------------------
 
-    def runs(self, *, limit: int = 20) -> list[RunRecord]:
+    def runs(self, *, limit: int = 20, status: str | None = None) -> list[RunRecord]:
         """The newest runs, newest first, without those that belong to others."""
+        query = _NEWEST if status is None else _NEWEST.where(t.runs.c.status == status)
         with self._database.read() as connection:
-            return [_run(connection, row) for row in connection.execute(_NEWEST.limit(limit))]
+            return [_run(connection, row) for row in connection.execute(query.limit(limit))]
 
     def count(self) -> int:
         """How many runs there are."""
@@ -334,6 +346,54 @@ class Journal:
                 connection.execute(t.steps.delete().where(_at(t.steps, place)))
                 past = _at(t.attempts, place) & (t.attempts.c.status.in_(("running", "died")))
                 connection.execute(update(t.attempts).where(past).values(status="forgotten"))
+
+    def events(self, run: str, after: int = 0) -> list[EventRecord]:
+        """What happened in a run, in order, from a number on; without what other tables hold."""
+        query = (
+            select(t.events)
+            .where(t.events.c.run == run, t.events.c.number > after)
+            .order_by(t.events.c.number)
+        )
+        with self._database.read() as connection:
+            return [
+                EventRecord(
+                    row.number,
+                    row.kind,
+                    datetime.fromisoformat(row.time),
+                    _parse(connection, row.data) or {},
+                )
+                for row in connection.execute(query)
+            ]
+
+    def remove(self, runs: Iterable[str]) -> None:
+        """Forget runs with all that belongs to them."""
+        with self._database.write() as connection:
+            for run in runs:
+                begins = t.runs.c.id.startswith(f"{run}.", autoescape=True)
+                connection.execute(t.runs.delete().where((t.runs.c.id == run) | begins))
+                begins = t.leases.c.run.startswith(f"{run}.", autoescape=True)
+                connection.execute(t.leases.delete().where((t.leases.c.run == run) | begins))
+
+    def shrink(self, age: float) -> None:
+        """Forget kept results of that age, texts that nothing names, and give the room back."""
+        oldest = time.time() - age
+        with self._database.write() as connection:
+            connection.execute(t.results.delete().where(t.results.c.stored < oldest))
+            named = {
+                digest
+                for table, columns in _JSON
+                for row in connection.execute(select(*(table.c[name] for name in columns)))
+                for text in row
+                if text
+                for digest in _NAMED.findall(text)
+            }
+            fresh = time.time() - FRESH  # an event that names it may be on its way
+            for digest in connection.execute(
+                select(t.texts.c.sha256).where(t.texts.c.stored < fresh)
+            ).scalars():
+                if digest not in named:
+                    connection.execute(t.texts.delete().where(t.texts.c.sha256 == digest))
+        self._database.vacuum()
 
     def cached(self, digest: str, age: float | None) -> Cached | None:
         """What a step kept under a digest, at most so many seconds ago."""
@@ -464,6 +524,17 @@ def _parse(connection: Connection, text: str | None) -> Any:
 
 
 MARK = "$text"
+
+_NAMED = re.compile(r'"\$text": "([0-9a-f]{64})"')
+
+_JSON = (
+    (t.runs, ("inputs", "outputs", "files")),
+    (t.steps, ("inputs", "outputs")),
+    (t.calls, ("arguments", "outcome")),
+    (t.events, ("data",)),
+    (t.results, ("outputs",)),
+)
+"""Columns that may name a text."""
 
 _ESCAPED, _UNESCAPED = re.compile(r"^\$+text$"), re.compile(r"^\$(?=\$+text$)")
 

@@ -5,7 +5,7 @@ Use a `Runtime` as a context manager, or call `close`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Unpack
 from agentkit.cancel import CancelToken
 from agentkit.compute import Compute
 from agentkit.config import Settings, shipped
-from agentkit.errors import UnknownName
+from agentkit.errors import UnknownName, UserError
 from agentkit.letters import LetterKind
 from agentkit.outcomes import Outcome
 from agentkit.permissions import Profile
 from agentkit.pool import Pool
 from agentkit.ports import ChatModel, Embedder, Transcriber
+from agentkit.records import RunRecord
 from agentkit.runtime import permits
 from agentkit.runtime.agents import COMMAND, Wish, definition, given
 from agentkit.runtime.lent import Lent
@@ -308,6 +309,13 @@ class Runtime:
         self._check_models(workflow)
         return self._runs.execute(workflow, inputs, new_run_id(), how)
 
+    def rehearse(self, workflow: LoadedWorkflow, given: Mapping[str, Any]) -> Iterator[str]:
+        """What a run would do, line by line.  Raises `InvalidInput`."""
+        from agentkit.workflow.inputs import bind
+        from agentkit.workflow.rehearsal import rehearsal
+
+        return rehearsal(workflow, bind(workflow.spec, given))
+
     def resume(
         self, name: str, given: Mapping[str, str] | None = None, **how: Unpack[How]
     ) -> dict[str, Any]:
@@ -317,14 +325,62 @@ class Runtime:
         `given` are the inputs that are secret: no record has them.  Returns its outputs.  Raises
         what `run` raises, and `UserError` for a run that cannot be resumed.
         """
+        record = self._runs.begun(name)
+        if record.status == "succeeded":
+            hint = f"agentkit runs show {record.id}"
+            said = f"the run {record.id} is succeeded: there is nothing to resume"
+            raise UserError(said, hint=hint)
+        return self._go_on(record, self._runs.kept(record), given, how)
+
+    def retry(
+        self,
+        name: str,
+        step: str | None = None,
+        edited: bool = False,
+        given: Mapping[str, str] | None = None,
+        **how: Unpack[How],
+    ) -> dict[str, Any]:
+        """Do what failed in a run again, or a step and all that follow it.
+
+        `edited`: with the workflow as its file says now.  Raises what `resume` raises.
+        """
+        record = self._runs.begun(name)
+        workflow = self._loaded(record.source) if edited else self._runs.kept(record)
+        self._runs.forget(record, workflow, step)
+        return self._go_on(record, workflow, given, how, edited=edited)
+
+    def _go_on(
+        self,
+        record: RunRecord,
+        workflow: LoadedWorkflow,
+        given: Mapping[str, str] | None,
+        how: How,
+        *,
+        edited: bool = False,
+    ) -> dict[str, Any]:
         from agentkit.workflow.inputs import secret_again
 
-        record, past = self._runs.begun(name)
-        workflow = self._runs.kept(record)
+        past = self._runs.past(record, workflow)
         if record.source == COMMAND and record.inputs.get("folder"):
             how["work"] = Path(record.inputs["folder"])  # a person gave it when the run began
         inputs = {**record.inputs, **secret_again(workflow.spec, record.inputs, given or {})}
-        return self._runs.execute(workflow, inputs, record.id, how, past)
+        return self._runs.execute(workflow, inputs, record.id, how, past, edited=edited)
+
+    def remove(self, run: str) -> None:
+        """Forget a run and remove what it made.  Raises `UserError` for one that is at work."""
+        self._runs.remove(run)
+
+    def old_runs(self, age: float, keep: int) -> list[RunRecord]:
+        """Runs that ended so many seconds ago, but for the newest of each workflow."""
+        return self._runs.old(age, keep)
+
+    def prune(self, runs: Sequence[str], age: float) -> int:
+        """Remove runs, and results of that age; the bytes that the disk has more afterwards."""
+        before = self._runs.size()
+        for run in runs:
+            self._runs.remove(run)
+        self.journal.shrink(age)
+        return max(0, before - self._runs.size())
 
     def post(self, run: str, kind: LetterKind, text: str = "") -> None:
         """Say something to a run that is at work.  Raises `UserError` for one that is over."""

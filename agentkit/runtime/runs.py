@@ -7,10 +7,11 @@ is all that it takes to go on.
 from __future__ import annotations
 
 import secrets
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -104,6 +105,8 @@ class Runs:
         how: How,
         past: Past | None = None,
         within: RunServices | None = None,
+        *,
+        edited: bool = False,
     ) -> dict[str, Any]:
         """Carry a run out to its end; with `past`, go on with it.  Raises what the run raises.
 
@@ -155,6 +158,7 @@ class Runs:
                 how.get("without", frozenset()),
                 "" if within is None else within.run,
                 held_secrets,
+                edited,
             )
             return execution.execute()
 
@@ -179,7 +183,8 @@ class Runs:
             return self.execute(workflow, bind(workflow.spec, given), run, how, within=within)
         if record.status == "succeeded":
             return record.outputs or {}
-        workflow, past = self.kept(record), self.journal.past(run)
+        workflow = self.kept(record)
+        past = self.past(record, workflow)
         return self.execute(workflow, record.inputs, run, how, past, within)
 
     def kept(self, record: RunRecord) -> LoadedWorkflow:
@@ -187,20 +192,32 @@ class Runs:
         definition, files = self.journal.definition(record.id), self.journal.files(record.id)
         return self.reload(definition, record.source, files)
 
-    def begun(self, name: str) -> tuple[RunRecord, Past]:
-        """A run that can be gone on with, and what of it is finished.
+    def past(self, record: RunRecord, workflow: LoadedWorkflow) -> Past:
+        """What of a run is finished; what followed its failure follows the next one again."""
+        from agentkit.workflow.spec.workflow import with_inner
 
-        Raises `UnknownName`, and `UserError` for one that has come to its end.
+        past = self.journal.past(record.id)
+        if record.status not in ("failed", "cancelled"):
+            return past
+        spec = workflow.spec
+        again = {one.id for step in (*spec.on_failure, *spec.finally_) for one in with_inner(step)}
+        kept = {place: done for place, done in past.settled.items() if place[0] not in again}
+        return replace(past, settled=kept)
+
+    def begun(self, name: str) -> RunRecord:
+        """A run that can be done again, or gone on with.
+
+        Raises `UnknownName`, and `UserError` for one that cannot.
         """
         record = self.journal.run(name)
-        if record.status in ("succeeded", "skipped") or not record.source:
+        if record.status == "skipped" or not record.source:
             what = "a single tool call" if not record.source else record.status
             hint = f"agentkit runs show {record.id}"
             raise UserError(f"the run {record.id} is {what}: there is nothing to resume", hint=hint)
         if record.parent:
             hint = f"agentkit runs resume {record.parent.split('.')[0]}"
             raise UserError(f"the run {record.id} belongs to {record.parent}", hint=hint)
-        return record, self.journal.past(record.id)
+        return record
 
     def publisher(
         self,
@@ -218,6 +235,49 @@ class Runs:
                 listener(event)
 
         return publish
+
+    # -- what is to become of runs ---------------------------------------------------------------
+
+    def forget(self, record: RunRecord, workflow: LoadedWorkflow, step: str | None) -> None:
+        """Let what failed be done again; or a step, what follows it, and runs that belong to it.
+
+        Raises `UnknownName`.
+        """
+        from agentkit.workflow.plan import following
+
+        if step is None:
+            self.journal.forget(record.id)
+            return
+        again = following(workflow.spec.steps, step)
+        if not again:
+            names = [one.id for one in workflow.spec.every_step()]
+            raise UnknownName("step", step, names, hint=f"agentkit runs show {record.id}")
+        self.journal.forget(record.id, again)
+        self.journal.remove(f"{record.id}.{name}" for name in again)
+
+    def remove(self, run: str) -> None:
+        """A run with all that it made.  Raises `UserError` for one that is at work."""
+        self.journal.leases.give_back(self.journal.leases.take(run))
+        self.journal.remove([run])
+        for folder in (self.folder / run, *self.folder.glob(f"{run}.*")):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def old(self, age: float, keep: int) -> list[RunRecord]:
+        """Runs that ended so many seconds ago, but for the newest of each workflow."""
+        kept: dict[str, int] = {}
+        found: list[RunRecord] = []
+        oldest = datetime.now(UTC) - timedelta(seconds=age)
+        for run in self.journal.runs(limit=10_000_000):
+            kept[run.workflow] = kept.get(run.workflow, 0) + 1
+            ended = run.finished is not None and run.finished < oldest
+            if ended and run.status != "parked" and kept[run.workflow] > keep:
+                found.append(run)
+        return found
+
+    def size(self) -> int:
+        """Bytes on disk, of the journal and of what runs made."""
+        files = [*self.folder.rglob("*"), *self.settings.home.glob("journal.sqlite*")]
+        return sum(file.lstat().st_size for file in files if not file.is_dir())
 
     # -- what agents in a run have on record, and are told ---------------------------------------
 

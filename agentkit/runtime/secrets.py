@@ -94,11 +94,7 @@ class Masks:
         if not self.values:
             return event
         told = {one.name: getattr(event, one.name) for one in fields(event)}
-        hidden = {
-            name: self.hide(value)
-            for name, value in told.items()
-            if name not in OPEN
-        }
+        hidden = {name: self.hide(value) for name, value in told.items() if name not in OPEN}
         return replace(event, **hidden)
 
     def hide(self, value: Any) -> Any:

@@ -7,6 +7,7 @@ it waits for nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 Needs = Mapping[str, tuple[str, ...]]
 """By step, what it waits for; in the order of the file."""
@@ -69,3 +70,41 @@ def _ring(needs: Needs, start: str, way: list[str], done: set[str]) -> tuple[str
             way.append(following)
             stack.append((following, iter(needs[following])))
     return ()
+
+
+class Listed(Protocol):
+    """What this module needs to know of a step."""
+
+    @property
+    def id(self) -> str:
+        """Its name."""
+
+    @property
+    def needs(self) -> Sequence[str] | None:
+        """What it says that it waits for."""
+
+    @property
+    def steps(self) -> Sequence[Listed] | None:
+        """Those of a group."""
+
+
+def following(steps: Sequence[Listed], name: str) -> list[str]:
+    """A step, all that come after it, and the groups that they are in; empty: there is none."""
+    needs = order([(step.id, step.needs) for step in steps])
+    inner = {step.id: following(step.steps or (), name) for step in steps}
+    begun = next((step.id for step in steps if step.id == name or inner[step.id]), None)
+    if begun is None:
+        return []
+    found = [begun] if begun != name else []
+    found += inner[begun] if begun != name else _whole(steps, begun)
+    for step in steps:
+        if begun in before(needs, step.id):
+            found += _whole(steps, step.id)
+    return found
+
+
+def _whole(steps: Sequence[Listed], name: str) -> list[str]:
+    """A step of a list, and all that are in its group."""
+    step = next(one for one in steps if one.id == name)
+    inside = step.steps or ()
+    return [name, *(found for one in inside for found in _whole(inside, one.id))]

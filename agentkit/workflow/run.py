@@ -59,6 +59,8 @@ class WorkflowRun:
     without: frozenset[Part] = frozenset()
     parent: str = ""
     secrets: Mapping[str, str] | None = None
+    edited: bool = False
+    """It goes on with another definition than the one that it began with."""
 
     def execute(self) -> dict[str, Any]:
         """Run to the end and return the workflow's outputs.
@@ -113,7 +115,10 @@ class WorkflowRun:
 
     def _beginning(self) -> ev.Event:
         if self.past is not None:
-            return ev.RunResumed(run=self.id)
+            if not self.edited:
+                return ev.RunResumed(run=self.id)
+            text, files = self.workflow.document.text, self.workflow.files
+            return ev.RunResumed(run=self.id, definition=text, files=files)
         spec = self.workflow.spec
         return ev.RunStarted(
             run=self.id,

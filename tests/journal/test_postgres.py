@@ -68,7 +68,7 @@ def test_a_run_is_parked_and_goes_on(settings: Settings, tmp_path: Path) -> None
 def test_a_server_that_is_restarted_costs_nothing(
     postgres: Server, settings: Settings, tmp_path: Path
 ) -> None:
-    """It is stopped as hard as it can be, while a step is at work, and comes back a moment later."""
+    """It is stopped as hard as it can be while a step is at work, and comes back soon after."""
     path = tmp_path / "flow.yaml"
     path.write_text(FLOW.replace("  - {id: ask, approve: Go on?}\n", "").replace(
         ', said: "${{ steps.ask.outputs.answer }}"', ""

@@ -13,20 +13,22 @@ from hypothesis import strategies as st
 
 from agentkit.cancel import CancelToken
 from agentkit.errors import ApprovalNeeded, Cancelled, ToolError
-from agentkit.workflow.branches import carry_out
+from agentkit.workflow.branches import MOST, carry_out
 from agentkit.workflow.plan import Needs
 
 DIAMOND: Needs = {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")}
 
 
-def done(needs: Needs, do: Callable[[str], None] = lambda name: None, **how: int) -> list[str]:
+def done(
+    needs: Needs, do: Callable[[str], None] = lambda name: None, limit: int = MOST
+) -> list[str]:
     seen: list[str] = []
 
     def noted(name: str) -> None:
         do(name)
         seen.append(name)
 
-    carry_out(needs, noted, CancelToken(), **how)
+    carry_out(needs, noted, CancelToken(), limit=limit)
     return seen
 
 

@@ -1,39 +1,36 @@
-"""`agentkit runs`: read the journal."""
+"""`agentkit runs list | show | logs | watch`: read the journal."""
 
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import click
 
-from agentkit.cli.live import say
-from agentkit.cli.run import watched
-from agentkit.letters import LetterKind
 from agentkit.messages import Usage
+from agentkit.records import EventRecord, RunRecord
 from agentkit.runtime import Runtime
+
+LOOK = 0.3
+"""Seconds between two looks at a run that is at work."""
 
 COLOURS = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "running": "cyan",
            "parked": "magenta", "skipped": "yellow"}  # fmt: skip
 
 
-@click.group()
-def runs() -> None:
-    """What ran, and what came of it."""
-
-
-@runs.command("list")
+@click.command("list")
 @click.option("-n", "--limit", type=click.IntRange(min=1), default=20, show_default=True,
               help="How many, newest first.")  # fmt: skip
+@click.option("--status", type=click.Choice([*COLOURS]), help="Only those.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_runs(limit: int, as_json: bool) -> None:
+def list_runs(limit: int, status: str | None, as_json: bool) -> None:
     """The newest runs."""
     with Runtime() as runtime:
-        found = runtime.journal.runs(limit=limit)
+        found = runtime.journal.runs(limit=limit, status=status)
     if as_json:
         click.echo(json.dumps([asdict(run) for run in found], indent=2, default=_plain))
         return
@@ -45,7 +42,7 @@ def list_runs(limit: int, as_json: bool) -> None:
         click.echo(f"{run.id}  {status} {when}  {_seconds(run.seconds):>8}  {run.workflow}")
 
 
-@runs.command()
+@click.command()
 @click.argument("run", metavar="ID")
 @click.option("--full", is_flag=True, help="Every item, with its inputs and outputs.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -56,12 +53,14 @@ def show(run: str, full: bool, as_json: bool) -> None:
         steps = runtime.journal.steps(found.id)
         artifacts = runtime.journal.artifacts(found.id)
         calls = runtime.journal.calls(found.id)
+        attempts = runtime.journal.attempts(found.id)
         folder = runtime.settings.runs_folder / found.id
     if as_json:
         whole = {
             **asdict(found),
             "steps": [asdict(step) for step in steps],
             "calls": [asdict(call) for call in calls],
+            "attempts": [asdict(attempt) for attempt in attempts],
             "artifacts": [asdict(artifact) for artifact in artifacts],
         }
         click.echo(json.dumps(whole, indent=2, default=_plain, ensure_ascii=False))
@@ -83,6 +82,11 @@ def show(run: str, full: bool, as_json: bool) -> None:
             click.echo(f"      out  {_short(step.outputs, 400)}")
         if step.error:
             click.echo(f"      {step.error}")
+        for attempt in attempts:
+            mine = (attempt.step, attempt.key) == (step.step, step.key)
+            if mine and attempt.status in ("failed", "died") and attempt.error != step.error:
+                said = attempt.error or "the process died"
+                click.echo(f"      attempt {attempt.number}: {said}")
         for call in calls:
             if full and (call.step, call.key) == (step.step, step.key):
                 click.echo(f"      call {call.tool}({_short(call.arguments, 200)}): {call.status}, "
@@ -95,75 +99,53 @@ def show(run: str, full: bool, as_json: bool) -> None:
         click.echo(f"  error   {found.error}")
 
 
-@runs.command()
+@click.command()
 @click.argument("run", metavar="ID")
-@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
-              help="Copy the files that the run makes to this folder.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines, nothing else.")
-@click.option("--unattended", is_flag=True,
-              help="Ask nobody: a call that needs approval parks the run.")  # fmt: skip
-def resume(run: str, output: Path | None, as_json: bool, unattended: bool) -> None:
-    """Go on with a run that was parked, failed or cancelled.
-
-    What it had finished is not done again; the workflow is the one that it began with.
-    """
-    with Runtime() if as_json else Runtime(notice=say) as runtime:
-        start = partial(runtime.resume, run)
-        watched(runtime, start, output=output, as_json=as_json, unattended=unattended)
+@click.option("-f", "--follow", is_flag=True, help="Go on until the run ends.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
+def logs(run: str, follow: bool, as_json: bool) -> None:
+    """Everything that happened in a run, in order."""
+    _follow(run, follow, lambda event: click.echo(_logged(event, as_json)))
 
 
-@runs.command()
+@click.command()
 @click.argument("run", metavar="ID")
-@click.argument("text")
-def note(run: str, text: str) -> None:
-    """Tell a running agent something: it reads TEXT before its next step."""
-    _post(run, "note", text)
+def watch(run: str) -> None:
+    """The steps of a run as they end, from now until the run does."""
+
+    def tell(event: EventRecord) -> None:
+        if event.kind in ("StepFinished", "StepFailed", "StepSkipped", "StepRetried", "StepWarned"):
+            click.echo(_logged(event, False))
+
+    ended = _follow(run, True, tell)
+    click.echo(f"{ended.id}  {ended.status}  {_seconds(ended.seconds)}")
 
 
-@runs.command()
-@click.argument("run", metavar="ID")
-def pause(run: str) -> None:
-    """Stop a running agent before its next step; `agentkit runs resume` goes on."""
-    _post(run, "pause")
-
-
-@runs.command()
-@click.argument("run", metavar="ID")
-def cancel(run: str) -> None:
-    """End a run that is at work in another process, within a second or two."""
-    _post(run, "cancel")
-
-
-@runs.command()
-@click.argument("run", metavar="ID")
-@click.option("--add", multiple=True, metavar="TEXT", help="A task more.")
-@click.option("--drop", metavar="ID,...", help="Tasks that are not to be done.")
-@click.option("--order", metavar="ID,...", help="Open tasks in the order to do them.")
-def tasks(run: str, add: tuple[str, ...], drop: str | None, order: str | None) -> None:
-    """The tasks of an agent; change the list while it works.
-
-    A change counts before its next step.
-    """
+def _follow(run: str, on: bool, tell: Callable[[EventRecord], None]) -> RunRecord:
+    last = 0
     with Runtime() as runtime:
         found = runtime.journal.run(run)
-        for text in add:
-            runtime.post(found.id, "add", text)
-        if drop:
-            runtime.post(found.id, "drop", drop)
-        if order:
-            runtime.post(found.id, "order", order)
-        if add or drop or order:
-            return
-        listed = runtime.tasks(found.id)
-    if not listed:
-        click.echo("no agent worked in this run")
-    for name, status, text in listed:
-        click.echo(f"{name:<4} {status:<8} {_short(text)}")
+        while True:
+            found = runtime.journal.run(found.id)
+            for event in runtime.journal.events(found.id, after=last):
+                last = event.number
+                tell(event)
+            if not on or found.status != "running":
+                return found
+            time.sleep(LOOK)
 
 
-def _post(run: str, kind: LetterKind, text: str = "") -> None:
-    with Runtime() as runtime:
-        runtime.post(runtime.journal.run(run).id, kind, text)
+def _logged(event: EventRecord, as_json: bool) -> str:
+    about = dict(event.details)
+    if as_json:
+        line = {"kind": event.kind, "time": event.time, **about}
+        return json.dumps(line, ensure_ascii=False, default=_plain)
+    step, item = about.pop("step", ""), about.pop("item", None)
+    key = about.pop("name", "") or ("" if item is None else str(item))
+    place = f"{step}[{key}]" if key else step
+    said = "  ".join(f"{name}={_short(value, 200)}" for name, value in about.items() if value)
+    when = event.time.astimezone()
+    return f"{when:%H:%M:%S}.{when.microsecond // 1000:03d}  {event.kind:<16} {place:<16} {said}"
 
 
 def _seconds(seconds: float | None) -> str:

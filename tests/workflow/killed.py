@@ -1,0 +1,245 @@
+"""A workflow whose process is killed at every write to the journal, and what comes of the run.
+
+    python -m tests.workflow.killed before|after|twice FOLDER
+
+Twelve steps: a graph with a loop whose items are named, a group, a retry, a person's answer, a
+workflow within, a kept result.  Each tool writes into a ledger outside the run what it did.  As
+often as a process dies, no step that is on record as finished is done again, none is missing, and
+the outputs are those of the run that nobody disturbed.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import random
+import shutil
+import sys
+import threading
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from agentkit import tool
+from agentkit.cancel import CancelToken
+from agentkit.config import Settings, shipped
+from agentkit.errors import ToolError
+from agentkit.journal import database
+from agentkit.permissions import Request
+from agentkit.runtime import Runtime
+from agentkit.toolbox import Toolbox
+from agentkit.toolbox.sources import FolderSource, FunctionSource
+from tests.killing import Failure, Fuse, child, hurry, share_statements
+
+PAIRS = 12
+SEED = 6
+
+CHILD = """\
+name: child
+inputs: {text: {type: string}}
+steps:
+  - {id: shout, uses: mark, with: {what: "child ${{ inputs.text }}"}}
+  - {id: again, uses: mark, with: {what: "again ${{ steps.shout.outputs }}"}}
+outputs: {said: "${{ steps.again.outputs }}"}
+"""
+
+FLOW = """\
+name: flow
+steps:
+  - {id: first, uses: mark, with: {what: first}}
+  - {id: side, needs: [first], uses: mark, with: {what: side}}
+  - id: each
+    needs: [first]
+    foreach: {items: [x, y, z], key: "${{ item }}", max_parallel: 2}
+    steps:
+      - {id: one, uses: mark, with: {what: "one ${{ item }}"}}
+      - {id: two, if: "${{ item != 'y' }}", uses: mark, with: {what: "two ${{ item }}"}}
+  - {id: shaky, needs: [each], uses: shaky, with: {}, retry: {max_attempts: 3, delay: 1ms}}
+  - {id: ask, needs: [shaky], approve: "Go on with ${{ steps.each.outputs | length }}?"}
+  - {id: sub, needs: [ask, side], uses: "workflow:child",
+     with: {text: "${{ steps.side.outputs }}"}}
+  - {id: kept, needs: [first], uses: mark, with: {what: kept}, cache: {key: k}}
+  - {id: bad, needs: [first], uses: mark, with: {what: bad}, on_error: continue}
+  - {id: last, needs: [sub, kept, bad], uses: mark,
+     with: {what: "last ${{ steps.bad.status }}"}}
+finally:
+  - {id: end, uses: mark, with: {what: end}}
+outputs:
+  each: ${{ steps.each.outputs }}
+  sub: ${{ steps.sub.outputs.said }}
+  ask: ${{ steps.ask.outputs.answer }}
+  last: ${{ steps.last.outputs }}
+  shaky: ${{ steps.shaky.outputs }}
+"""
+
+
+class Ledger:
+    """Where the tools of this child write."""
+
+    at = Path()
+
+
+@tool
+def mark(what: str) -> str:
+    """Write down that it was done.
+
+    Args:
+        what: What was done.
+    """
+    with (Ledger.at / "ledger.txt").open("a") as ledger:
+        ledger.write(what + "\n")
+    if what == "bad":
+        raise ToolError("it is bad")
+    return what.upper()
+
+
+@tool
+def shaky() -> str:
+    """Fail the first time."""
+    seen = Ledger.at / "shaky"
+    if not seen.exists():
+        seen.touch()
+        raise ToolError("the first time fails")
+    return "steady"
+
+
+@cache
+def _toolbox() -> Toolbox:
+    functions = FunctionSource()
+    functions.add([mark, shaky])
+    return Toolbox([FolderSource(shipped("tools"), "shipped"), functions])
+
+
+class Lent(Runtime):
+    """With the tools that this process has loaded."""
+
+    @property
+    def toolbox(self) -> Toolbox:  # type: ignore[override]
+        return _toolbox()
+
+
+def opened(base: Path) -> Runtime:
+    Ledger.at = base
+    return Lent(Settings(home=base / "home"))
+
+
+def yes(request: Request, cancel: CancelToken) -> str:
+    return "approve"
+
+
+def begin(base: Path) -> None:
+    """Start the run, or go on with it; what was finished must not be done again."""
+    base.mkdir(parents=True, exist_ok=True)
+    flows = base / "home" / "workflows"
+    flows.mkdir(parents=True, exist_ok=True)
+    (flows / "child.yaml").write_text(CHILD)
+    (base / "flow.yaml").write_text(FLOW)
+    with opened(base) as runtime:
+        known = runtime.journal.runs()
+        if not known:
+            runtime.run(runtime.workflow(str(base / "flow.yaml")), {}, approver=yes)
+            return
+        before = finished(runtime, known[0].id)
+        if known[0].status != "succeeded":
+            runtime.resume(known[0].id, approver=yes)
+        after = finished(runtime, known[0].id)
+        assert {place: after[place] for place in before} == before, "a finished step began again"
+
+
+def finished(runtime: Runtime, run: str) -> dict[str, int]:
+    """How often each finished step of a run and of those within it began."""
+    counts: dict[str, int] = {}
+    for one in (run, f"{run}.sub"):
+        done = {
+            (step.step, step.key)
+            for step in runtime.journal.steps(one)
+            if step.status in ("succeeded", "skipped")
+        }
+        for attempt in runtime.journal.attempts(one):
+            if (attempt.step, attempt.key) in done:
+                place = f"{attempt.step}[{attempt.key}] of {one.partition('.')[2]}"
+                counts[place] = counts.get(place, 0) + 1
+    return counts
+
+
+def outcome(base: Path) -> dict[str, Any]:
+    """What a run comes to."""
+    with opened(base) as runtime:
+        (run,) = runtime.journal.runs()
+        child = runtime.journal.run(f"{run.id}.sub")
+        steps = [*runtime.journal.steps(run.id), *runtime.journal.steps(child.id)]
+        return {
+            "status": [run.status, child.status],
+            "outputs": run.outputs,
+            "steps": sorted([step.step, step.key, step.status, step.outputs] for step in steps),
+            "done": sorted(set((base / "ledger.txt").read_text().split("\n"))),
+        }
+
+
+def compare(base: Path, expected: Path) -> None:
+    found, wanted = json.loads(json.dumps(outcome(base))), json.loads(expected.read_text())
+    for key, value in wanted.items():
+        assert found[key] == value, f"{key}:\n{found[key]}\n  and undisturbed:\n{value}"
+
+
+def warm_up(base: Path) -> None:
+    database._configure = hurry
+    share_statements()
+    begin(base / "undisturbed")
+    (base / "expected.json").write_text(json.dumps(outcome(base / "undisturbed")))
+    assert threading.active_count() == 1, "a process with threads cannot be forked"
+    gc.freeze()  # what is shared with the children stays shared
+
+
+def disturbed(base: Path, name: str, kills: list[tuple[str, int]]) -> int:
+    """One run that is killed in these ways, one after the other; how many kills came to pass."""
+    here, done = base / "disturbed", 0
+
+    def killed() -> None:
+        Fuse(*kills[done]).light()
+        begin(here)
+
+    def going_on() -> None:
+        begin(here)
+        compare(here, base / "expected.json")
+
+    shutil.rmtree(here, ignore_errors=True)
+    for _ in kills:
+        if child(killed, name, base / "said"):
+            break
+        done += 1
+    child(going_on, name, base / "said")
+    return done
+
+
+def main(how: str, base: Path) -> int:
+    warm_up(base)
+    kills, faults = 0, list[str]()
+    for name, ways in plan(how):
+        try:
+            done = disturbed(base, name, ways)
+        except Failure as failure:
+            faults.append(str(failure))
+            continue
+        kills += done
+        if how != "twice" and not done:
+            break
+    print("\n".join([*faults, f"{kills} kills"]))
+    return len(faults)
+
+
+def plan(how: str) -> Iterator[tuple[str, list[tuple[str, int]]]]:
+    """The kills of each run."""
+    if how == "twice":
+        chance = random.Random(SEED)
+        for _ in range(PAIRS):
+            ways = [(chance.choice(("before", "after")), chance.randint(2, 70)) for _ in range(2)]
+            yield f"{ways}", ways
+        return
+    for count in range(1, 1000):
+        yield f"{how} write {count}", [(how, count)]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], Path(sys.argv[2])))

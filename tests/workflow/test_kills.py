@@ -1,0 +1,48 @@
+"""kill -9 at every write to the journal: nothing is lost, and nothing is done twice."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+WAYS = ("before", "after", "twice")
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """What came of each way to be killed; they work side by side."""
+    with ExitStack() as stack:
+        working = {
+            way: stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-m", "tests.workflow.killed", way,
+                     str(tmp_path_factory.mktemp(way))],
+                    cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                )
+            )
+            for way in WAYS
+        }  # fmt: skip
+        yield {way: process.communicate()[0] for way, process in working.items()}
+
+
+@pytest.mark.parametrize("way", ["before", "after"])
+def test_a_process_that_dies_at_any_write_costs_the_steps_in_flight_and_no_more(
+    said: dict[str, str], way: str
+) -> None:
+    *faults, kills = said[way].splitlines()
+
+    assert faults == [], said[way]
+    assert int(kills.split()[0]) > 60
+
+
+def test_the_process_that_goes_on_may_die_too(said: dict[str, str]) -> None:
+    *faults, kills = said["twice"].splitlines()
+
+    assert faults == [], said["twice"]
+    assert int(kills.split()[0]) > 12
