@@ -19,7 +19,7 @@ PACKAGE = Path(__file__).parent.parent / "agentkit"
 FLOORS: dict[str, int] = {
     "errors": 0, "cancel": 0, "messages": 0, "transcript": 0, "events": 0, "subtitles": 0,
     "records": 0, "machine": 0, "compute": 0, "jobs": 0, "outcomes": 0,
-    "permissions": 0, "hosts": 0, "letters": 0,
+    "permissions": 0, "hosts": 0, "letters": 0, "durations": 0,
     "yamlfile": 1, "validation": 1, "schema": 1, "templates": 1, "ports": 1, "config": 1,
     "engine": 2, "remote": 2, "models": 2, "audio": 2, "journal": 2, "sandbox": 2,
     "network": 2, "embedding": 2, "memory": 2, "toolservers": 2,
@@ -37,13 +37,14 @@ SAME_FLOOR_MAY_MEET = {0, 1}
 
 FACES_SEE = {"runtime", "errors", "cancel", "events", "messages", "transcript", "subtitles",
              "config", "ports", "records", "machine", "outcomes", "permissions", "letters",
+             "durations",
              "__version__"}  # fmt: skip
 """What a face may import besides itself: the composition root and the shared values."""
 
 LATE = {"llama_cpp", "llguidance", "faster_whisper", "ctranslate2", "av", "torch", "chromadb",
         "sentence_transformers", "mcp", "trafilatura", "pypdf", "ddgs", "apprise",
         "pyseccomp", "mcp_types", "docx", "semantic_text_splitter", "charset_normalizer",
-        "tokenizers", "threadpoolctl", "transformers"}  # fmt: skip
+        "tokenizers", "threadpoolctl", "transformers", "keyring"}  # fmt: skip
 
 MAY_IMPORT_OURS_LATE = {"__init__", "cli", "runtime"}
 """`__init__` offers public names lazily, the command line loads one command at a time, and the

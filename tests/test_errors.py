@@ -16,6 +16,7 @@ from agentkit.errors import (
     BadAudio,
     Cancelled,
     DiskFull,
+    Fenced,
     InvalidFile,
     MachineError,
     ModelDamaged,
@@ -25,7 +26,9 @@ from agentkit.errors import (
     Problem,
     PromptTooLong,
     PullFailed,
+    Skipped,
     StepFailed,
+    TimedOut,
     ToolError,
     UnknownName,
     UserError,
@@ -37,7 +40,8 @@ from agentkit.errors import (
 
 def test_the_tree_is_the_one_in_the_docstring() -> None:
     branches = {
-        UserError, MachineError, ModelError, ToolError, Parked, StepFailed, Cancelled,
+        UserError, MachineError, ModelError, ToolError, TimedOut, Parked, StepFailed, Fenced,
+        Skipped, Cancelled,
     }  # fmt: skip
     assert set(AgentkitError.__subclasses__()) == branches
     for branch in branches:

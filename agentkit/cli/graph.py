@@ -14,9 +14,6 @@ from agentkit.runtime import Runtime
 @click.option("--mermaid", "as_mermaid", is_flag=True, help="Mermaid, also in a terminal.")
 def graph(workflow: str, as_mermaid: bool) -> None:
     """Draw the steps of a WORKFLOW, a file or a name: in a terminal as text, else as Mermaid."""
-    from agentkit.workflow import picture
-
     with Runtime() as runtime:
-        spec = runtime.workflow(workflow).spec
-    draw = picture.mermaid if as_mermaid or not sys.stdout.isatty() else picture.drawing
-    click.echo(draw(spec))
+        drawn = runtime.draw(workflow, mermaid=as_mermaid or not sys.stdout.isatty())
+    click.echo(drawn)

@@ -8,17 +8,16 @@ from pathlib import Path
 import click
 
 from agentkit.errors import UserError
+from agentkit.runtime import starter
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 def new(file: Path) -> None:
     """Write a workflow to FILE, with comments that say what else there is."""
-    from agentkit.workflow import starter
-
     path = file if file.suffix in (".yaml", ".yml") else file.with_name(f"{file.name}.yaml")
     name = re.sub(r"[^a-z0-9_]+", "-", path.stem.lower()).strip("-") or "workflow"
-    text = starter.text(name, str(path))
+    text = starter(name, str(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as stream:

@@ -6,11 +6,12 @@ import json
 
 import click
 
-from agentkit.runtime import workflow_schema
+from agentkit.runtime import workflow_reference, workflow_schema
 
 
 @click.command()
-def schema() -> None:
+@click.option("--markdown", is_flag=True, help="The same as a page for people.")
+def schema(markdown: bool) -> None:
     """Print the JSON Schema of workflow files.
 
     Put it beside your workflows and name it in their first line:
@@ -18,4 +19,7 @@ def schema() -> None:
     \b
     # yaml-language-server: $schema=workflow.schema.json
     """
+    if markdown:
+        click.echo(workflow_reference(), nl=False)
+        return
     click.echo(json.dumps(workflow_schema(), indent=2))

@@ -8,6 +8,10 @@ lent      what tools borrow: sandbox, other machines, memory, options
 permits   settings, a run and a workflow in, grants out
 agents    an objective that a person typed, as a workflow
 runs      runs of workflows: carried out, gone on with, spoken to
+services  what one run borrows
+places    places in queues and groups, shared by all processes
+groups    how many runs of a group there are at a time
+secrets   where secrets are, and where they must not appear
 one_call  a run of a single tool call
 held      a run is held by one process at a time
 listening a run hears that it is to stop
@@ -17,7 +21,7 @@ root      everything a face needs, opened when it is first asked for
 """
 
 from agentkit.runtime.agents import Wish
-from agentkit.runtime.root import Runtime, workflow_schema
+from agentkit.runtime.root import Runtime, starter, workflow_reference, workflow_schema
 from agentkit.runtime.runs import Subscriber, new_run_id
 from agentkit.toolbox.approvals import Approver, nobody, settle, standing_answer
 
@@ -30,5 +34,7 @@ __all__ = [
     "nobody",
     "settle",
     "standing_answer",
+    "starter",
+    "workflow_reference",
     "workflow_schema",
 ]

@@ -243,6 +243,12 @@ class Runtime:
         others = Folders(self.workflow_folders)
         return load(path, self.toolbox, self.model_names(), others, self.settings.queues)
 
+    def draw(self, name: str, *, mermaid: bool) -> str:
+        """A picture of a workflow.  Raises what `workflow` raises."""
+        from agentkit.workflow import picture
+
+        return (picture.mermaid if mermaid else picture.drawing)(self.workflow(name).spec)
+
     def agent(self, wish: Wish) -> LoadedWorkflow:
         """An agent as a person wishes it, as a workflow.
 
@@ -419,3 +425,17 @@ def workflow_schema() -> dict[str, Any]:
     from agentkit.workflow.spec.json_schema import json_schema
 
     return json_schema()
+
+
+def workflow_reference() -> str:
+    """Every word of a workflow file, as Markdown."""
+    from agentkit.workflow.spec.reference import reference
+
+    return reference()
+
+
+def starter(name: str, file: str) -> str:
+    """A workflow to begin with, with commands for the file that it goes into."""
+    from agentkit.workflow.starter import text
+
+    return text(name, file)

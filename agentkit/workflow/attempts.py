@@ -11,6 +11,7 @@ from collections.abc import Callable
 from itertools import count
 
 from agentkit.cancel import CancelToken, Deadline
+from agentkit.durations import shown
 from agentkit.errors import (
     AgentkitError,
     Cancelled,
@@ -20,7 +21,6 @@ from agentkit.errors import (
     TimedOut,
     ToolError,
 )
-from agentkit.workflow.durations import shown
 from agentkit.workflow.report import StepReport
 from agentkit.workflow.spec import Retry
 from agentkit.workflow.steps.scope import Result

@@ -169,13 +169,15 @@ class Names:
     def _input(self, path: NodePath, reference: Reference, view: View) -> Problem | None:
         known = tuple(view.inputs)
         problem = self._member(path, reference, 1, known, "input", "unknown-input")
-        if problem or len(reference.path) < 3 or reference.path[1] == "*":
+        if problem or len(reference.path) < 2 or reference.path[1] == "*":
             return problem
         kind = mapping(view.inputs[reference.path[1]]).get("type", "string")
         if kind == "secret" and view.secrets is None:
             message = "a secret would get out here: it would be on record, or told to a model"
             hint = 'only "with" and "env" of a step read secrets'
             return self._say(path, reference, 1, "secret-leak", message, hint)
+        if len(reference.path) < 3:
+            return None
         shape = {"type": SCHEMAS.get(kind, kind)} if isinstance(kind, str) else {}
         if kind == "enum":
             shape = {}

@@ -18,6 +18,7 @@ from typing import Any
 from agentkit import events as ev
 from agentkit.agent.run import Part
 from agentkit.cancel import CancelToken, Deadline
+from agentkit.durations import shown
 from agentkit.errors import (
     AgentkitError,
     Cancelled,
@@ -30,7 +31,6 @@ from agentkit.errors import (
 from agentkit.records import Past, Settled
 from agentkit.toolbox.caller import Caller
 from agentkit.workflow.acts import Acts
-from agentkit.workflow.durations import shown
 from agentkit.workflow.frame import BadExpression, Frame
 from agentkit.workflow.load import LoadedWorkflow
 from agentkit.workflow.report import Publish

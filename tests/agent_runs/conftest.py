@@ -12,6 +12,7 @@ import pytest
 from agentkit import events as ev
 from agentkit.cli import main
 from agentkit.journal import Journal
+from agentkit.journal.leases import Lease
 from agentkit.letters import Letter, LetterKind
 
 from .scripted import Play, ScriptedRuntime
@@ -68,10 +69,10 @@ def die(runtime: ScriptedRuntime, when: Callable[[ev.Event], bool]) -> None:
     """Let nothing reach the journal from an event on."""
     record, dead = runtime.journal.record, list[ev.Event]()
 
-    def write(event: ev.Event) -> None:
+    def write(event: ev.Event, lease: Lease | None = None) -> None:
         if dead or when(event):
             dead.append(event)
             raise Died
-        record(event)
+        record(event, lease)
 
     setattr(runtime.journal, "record", write)  # noqa: B010  mypy minds the other way

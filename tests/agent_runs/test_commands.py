@@ -10,7 +10,7 @@ import pytest
 
 from agentkit.cancel import CancelToken
 from agentkit.cli import agent as agent_command
-from agentkit.cli import runs as runs_command
+from agentkit.cli.runs import act, look
 from agentkit.errors import Paused
 from agentkit.runtime import Wish
 
@@ -34,7 +34,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> list[ScriptedRuntime]:
         made.append(ScriptedRuntime(PLAY))
         return made[-1]
 
-    for module in (agent_command, runs_command):
+    for module in (agent_command, act, look):
         monkeypatch.setattr(module, "Runtime", runtime)
     return made
 

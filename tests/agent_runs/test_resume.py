@@ -94,7 +94,7 @@ def test_a_run_that_another_process_holds_is_refused(opened: Opened, log: Path) 
     run = again.journal.run("last").id
 
     with (
-        held(again.settings.runs_folder / run, run),
+        held(again.journal.leases, run, CancelToken()),
         pytest.raises(UserError, match=f"^the run {run} is at work in another process$") as refused,
     ):
         again.resume(run)

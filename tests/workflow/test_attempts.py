@@ -6,6 +6,7 @@ import pytest
 
 from agentkit import events as ev
 from agentkit.cancel import CancelToken
+from agentkit.durations import shown
 from agentkit.errors import (
     AgentkitError,
     ApprovalNeeded,
@@ -17,7 +18,7 @@ from agentkit.errors import (
     UserError,
 )
 from agentkit.workflow.attempts import attempted, delay, within, worth_it
-from agentkit.workflow.durations import seconds, shown
+from agentkit.workflow.durations import seconds
 from agentkit.workflow.report import StepReport
 from agentkit.workflow.spec import Retry
 from agentkit.workflow.steps.scope import Result

@@ -13,10 +13,12 @@ from agentkit.config import shipped
 from agentkit.toolbox import Toolbox
 from agentkit.workflow.load import load
 from agentkit.workflow.spec.json_schema import json_schema
+from agentkit.workflow.spec.reference import ORDER, reference
 from agentkit.yamlfile import load_file
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+PAGE = ROOT / "docs" / "workflow-reference.md"
 COPY = ROOT / "docs" / "workflow.schema.json"
 GOOD = [*sorted((HERE / "valid").glob("*.yaml")), *sorted(shipped("workflows").glob("*.yaml"))]
 
@@ -55,7 +57,7 @@ def test_every_word_has_its_explanation() -> None:
     schema = json_schema()
     silent = [
         f"{kind}.{word}"
-        for kind in ("Step", "Foreach")
+        for kind in ("Step", "Foreach", "Retry", "Cache", "Script", "Approve")
         for word, about in schema["$defs"][kind]["properties"].items()
         if "description" not in about and "$ref" not in about
     ]
@@ -68,3 +70,17 @@ def test_the_copy_in_docs_is_current(update_golden: bool) -> None:
         COPY.write_text(text, encoding="utf-8")
 
     assert COPY.read_text(encoding="utf-8") == text, "run pytest with --update-golden"
+
+
+def test_the_reference_page_is_current(update_golden: bool) -> None:
+    if update_golden:
+        PAGE.write_text(reference(), encoding="utf-8")
+
+    assert PAGE.read_text(encoding="utf-8") == reference(), "run pytest with --update-golden"
+
+
+def test_the_reference_page_has_every_word() -> None:
+    kinds = json_schema()["$defs"]
+    left_out = set(kinds) - {*ORDER, "AgentFile"}
+
+    assert left_out == set()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
+from agentkit.durations import parse, shown
 from agentkit.errors import UserError, human_bytes
 from agentkit.runtime import Runtime
-from agentkit.workflow.durations import seconds, shown
 
 
 @click.command()
@@ -29,7 +29,7 @@ def rm(runs: tuple[str, ...]) -> None:
 def prune(age: str, keep: int, dry_run: bool) -> None:
     """Remove old runs, results kept for other runs, and give the room back to the disk."""
     try:
-        limit = seconds(age)
+        limit = parse(age)
     except ValueError as error:
         raise UserError(f"--older-than {age}: {error}") from None
     with Runtime() as runtime:
@@ -37,7 +37,11 @@ def prune(age: str, keep: int, dry_run: bool) -> None:
         if dry_run:
             for run in old:
                 click.echo(f"{run.id}  {run.status:<10} {run.workflow}")
-            click.echo(f"{len(old)} runs older than {shown(limit)}")
+            click.echo(f"{_runs(len(old))} older than {shown(limit)}")
             return
         freed = runtime.prune([run.id for run in old], limit)
-    click.echo(f"removed {len(old)} runs, {human_bytes(freed)} freed")
+    click.echo(f"removed {_runs(len(old))}, {human_bytes(freed)} freed")
+
+
+def _runs(count: int) -> str:
+    return f"{count} run{'' if count == 1 else 's'}"

@@ -28,7 +28,7 @@ from agentkit.workflow.check.prompts import Prompts
 from agentkit.workflow.check.shapes import shapes
 from agentkit.workflow.check.steps import Steps, duplicate_ids
 from agentkit.workflow.check.text import bare_braces, entries, fixed_text
-from agentkit.workflow.names import Names, View, mapping
+from agentkit.workflow.names import Names, Unready, View, mapping
 from agentkit.yamlfile import Document, NodePath
 
 __all__ = ["Surroundings", "check"]
@@ -71,7 +71,9 @@ def _steps(document: Document, around: Surroundings, data: dict[str, Any]) -> It
         yield from steps.block((key,), lists[key,], after)
     yield from names.check(("outputs",), data.get("outputs"), every)
     group = mapping(data.get("concurrency")).get("group")
-    yield from names.check(("concurrency", "group"), group, view)
+    not_yet = dict.fromkeys(every.steps, Unready("has not run when a run is let in"))
+    before = View(view.inputs, unready=not_yet)
+    yield from names.check(("concurrency", "group"), group, before)
     secrets = tuple(one for one in entries(data.get("secrets")) if isinstance(one, str))
     may_read = View(view.inputs, secrets=secrets)
     yield from names.check(("env",), data.get("env"), may_read)

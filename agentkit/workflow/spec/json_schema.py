@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from agentkit.workflow.agents import SHARED
+from agentkit.workflow.durations import DURATION
 from agentkit.workflow.quality import NUMBERS
 from agentkit.workflow.spec.names import NAME, VARIABLE
-from agentkit.workflow.spec.steps import ACTIONS
+from agentkit.workflow.spec.steps import ACTIONS, BELONGS
 from agentkit.workflow.spec.workflow import Workflow
 
 TEXT = {"type": "string"}
@@ -70,7 +71,13 @@ def _exclude(kinds: dict[str, Any]) -> None:
     """Which keys go together."""
     step, check = kinds["Step"], kinds["Check"]
     step["oneOf"] = [{"required": [action]} for action in ACTIONS]
-    step["dependentRequired"] = {"with": ["uses"], "env": ["run"]}
+    step["allOf"] = [
+        {"if": {"required": [key.rstrip("_")]},
+         "then": {"anyOf": [{"required": [action]} for action in actions]}}
+        for key, actions, _ in BELONGS
+    ]  # fmt: skip
+    step["allOf"].append({"not": {"required": ["agent", "checks"]}})
+    step["allOf"].append({"not": {"required": ["agent", "strategy"]}})
     check["oneOf"] = [{"required": [kind]} for kind in check["properties"] if kind != "reason"]
     check["dependentRequired"] = {"reason": ["expression"]}
     kinds["Script"]["oneOf"] = [{"required": ["bash"]}, {"required": ["python"]}]
@@ -84,6 +91,8 @@ def _for_people(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     kept = {k: _for_people(v) for k, v in schema.items() if k != "title" or not isinstance(v, str)}
+    if kept.get("pattern") == DURATION["pattern"] and "default" in kept:
+        kept["default"] = f"{kept['default']:g}s"
     options = kept.get("anyOf")
     if isinstance(options, list) and {"type": "null"} in options:
         del kept["anyOf"]

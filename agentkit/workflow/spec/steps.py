@@ -94,7 +94,9 @@ class Script(Node):
     """
 
     bash: str | None = None
+    """Bash; it ends at the first command that fails (`-euo pipefail`)."""
     python: str | None = None
+    """The Python that agentkit runs on."""
     files: list[str] = Field([])
     """Files from elsewhere; it finds them as /inputs/NAME."""
 
@@ -222,7 +224,7 @@ class Step(Node):
 
     @model_validator(mode="after")
     def _has_what_its_action_takes(self) -> Step:
-        for key, actions, hint in _BELONGS:
+        for key, actions, hint in BELONGS:
             if getattr(self, key) and not any(getattr(self, one) is not None for one in actions):
                 what = _listed(actions)
                 message = f'"{key.rstrip("_")}" is for {what}, and step "{self.id}" has none'
@@ -255,7 +257,7 @@ class Step(Node):
         return self
 
 
-_BELONGS: tuple[tuple[str, tuple[str, ...], str], ...] = (
+BELONGS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("with_", ("uses",), 'put values into the text of "prompt" as ${{ ... }}, or into "env"'),
     ("env", ("run",), "leave it out: only scripts have an environment"),
     ("output_schema", ("prompt", "run", "uses"), "leave it out"),

@@ -6,8 +6,8 @@ the answer is found when it goes on.
 
 from __future__ import annotations
 
+from agentkit.durations import shown
 from agentkit.errors import TimedOut, ToolError, UserError
-from agentkit.workflow.durations import shown
 from agentkit.workflow.spec import Approve
 from agentkit.workflow.steps.scope import Result, Scope
 

@@ -13,13 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from agentkit import ToolContext, tool
 from agentkit.errors import ToolError
 from agentkit.jobs import INPUTS, Job, Limits
 from agentkit.permissions import ReadPath
-from agentkit.ports import ChatModel
+from agentkit.ports import ChatModel, ToolContext
 from agentkit.toolbox import programs
 from agentkit.toolbox.python import tool_of
+from agentkit.toolbox.tool import tool
 from agentkit.workflow.quality import Check
 from agentkit.workflow.spec import Script
 from agentkit.workflow.steps import uses
