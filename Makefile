@@ -3,6 +3,7 @@
 # make check    lint, formatting and types
 # make models   fetch the models that demo and tests use
 # make sandbox  install what the sandbox needs (as root, on Debian and its like)
+# make database install PostgreSQL, which some tests start; without it they are left out
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -14,14 +15,14 @@ SANDBOX := bubblewrap libseccomp2
 # llama.cpp crashes on Intel AMX: docs/decisions/0001-no-amx.md. Your own CMAKE_ARGS replace ours.
 export CMAKE_ARGS ?= -DCMAKE_C_FLAGS=-U__AMX_INT8__ -DCMAKE_CXX_FLAGS=-U__AMX_INT8__
 
-.PHONY: demo test check format models sandbox clean
+.PHONY: demo test check format models sandbox database clean
 
 demo: .venv/installed
 	$(BIN)/agentkit models pull $(CHAT_MODEL) whisper-base
 	$(BIN)/agentkit run meeting-notes -i audio=examples/meeting.flac -o minutes
 	@echo && cat minutes/minutes.md
 
-test: .venv/installed-dev sandbox
+test: .venv/installed-dev sandbox database
 	$(BIN)/agentkit models pull $(TEST_MODELS)
 	$(BIN)/python -m pytest
 
@@ -43,6 +44,13 @@ sandbox:
 	|| { test "$$(id -u)" = 0 && command -v apt-get > /dev/null \
 	     && apt-get update -qq && apt-get install -y -qq $(SANDBOX); } \
 	|| { echo "The sandbox is missing: sudo apt-get install $(SANDBOX)"; false; }
+
+# A journal may lie on PostgreSQL: the tests start a server of their own, from the package of the system.
+database:
+	@ls /usr/lib/postgresql/*/bin/pg_ctl > /dev/null 2>&1 \
+	|| { test "$$(id -u)" = 0 && command -v apt-get > /dev/null \
+	     && apt-get update -qq && apt-get install -y -qq postgresql > /dev/null; } \
+	|| echo "No PostgreSQL here: its tests are left out (sudo apt-get install postgresql)"
 
 clean:
 	rm -rf .venv minutes

@@ -20,6 +20,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -63,7 +64,7 @@ from agentkit.ports import (
     Transcriber,
     no_progress,
 )
-from agentkit.records import AgentRecord
+from agentkit.records import AgentRecord, Cached
 from agentkit.transcript import Segment, Transcript, Word
 
 SECONDS_PER_WORD = 0.4
@@ -536,6 +537,9 @@ class ScriptedServices:
     granted_hosts: list[tuple[str, ...]] = field(default_factory=list)
     """What `http` was asked for, call by call."""
     mail: list[Letter] = field(default_factory=list)
+    kept: dict[str, Cached] = field(default_factory=dict)
+    workflows: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Outputs of workflows by name."""
 
     def chat(self, name: str | None = None) -> ChatModel:
         """The scripted model."""
@@ -546,10 +550,27 @@ class ScriptedServices:
         """None: tasks are compared by their words."""
         raise ModelMissing(name or "scripted")
 
-    def past(self, run: str, step: str, item: int | None) -> AgentRecord:
+    def past(self, run: str, step: str, key: str) -> AgentRecord:
         """Nothing: each run begins."""
-        del run, step, item
+        del run, step, key
         return AgentRecord()
+
+    def cached(self, digest: str, age: float | None) -> Cached | None:
+        """What the test left in `kept`."""
+        del age
+        return self.kept.get(digest)
+
+    def place(self, queue: str, cancel: CancelToken) -> AbstractContextManager[None]:
+        """There is always one."""
+        del queue, cancel
+        return nullcontext()
+
+    def child(
+        self, name: str, given: Mapping[str, Any], run: str, parent: str, cancel: CancelToken
+    ) -> Mapping[str, Any]:
+        """What the test says that a workflow gives."""
+        del given, run, parent, cancel
+        return self.workflows[name]
 
     def letters(self, run: str) -> list[Letter]:
         """What the test left in `mail`."""

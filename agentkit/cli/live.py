@@ -93,6 +93,10 @@ Place = tuple[str, str]
 """A run, and one of its steps."""
 
 
+NOTHING = (0, 0, 0, 0)
+"""Of a loop: items, and how many of them were skipped, failed, or kept by earlier runs."""
+
+
 class _Lines:
     """One line for each finished step; items of a `foreach` are summed up.
 
@@ -130,7 +134,7 @@ class _Lines:
         name = self._name(event)
         match event:
             case ev.ForeachStarted():
-                self._counts[place] = [event.count, 0, 0]
+                self._counts[place] = [event.count, 0, 0, 0]
             case ev.StepWarned():
                 self._echo(click.style(f"  ! {name}: {event.text}", fg="yellow"))
             case ev.StepRetried():
@@ -140,7 +144,7 @@ class _Lines:
                 self._item(event, place, name)
             case ev.StepFinished():
                 usage = event.usage or self._usage.get(place)
-                mark = "!" if self._counts.get(place, [0, 0, 0])[2] else "✓"
+                mark = "!" if self._counts.get(place, NOTHING)[2] else "✓"
                 line = f"  {mark} {name:<14} {event.seconds:7.1f} s"
                 kept = f"  kept by run {event.cached}" if event.cached else ""
                 self._echo(line + self._items(place) + _tokens(usage) + kept)
@@ -151,9 +155,10 @@ class _Lines:
                 self._echo(f"  {mark} {name:<14} {event.error}")
 
     def _item(self, event: ev.StepEvent, place: Place, name: str) -> None:
-        counts = self._counts.get(place, [0, 0, 0])  # none: a step of the group in a loop
+        counts = self._counts.get(place, [*NOTHING])  # none: a step of the group in a loop
         match event:
             case ev.StepFinished():
+                counts[3] += bool(event.cached)
                 used = event.usage or Usage()
                 self._usage[place] = self._usage.get(place, Usage()) + used
             case ev.StepSkipped():
@@ -172,10 +177,11 @@ class _Lines:
     def _items(self, place: Place) -> str:
         if place not in self._counts:
             return ""
-        count, skipped, failed = self._counts[place]
+        count, skipped, failed, kept = self._counts[place]
         parts = [f"{count} items"]
         parts += [f"{skipped} skipped"] if skipped else []
         parts += [f"{failed} failed"] if failed else []
+        parts += [f"{kept} kept by earlier runs"] if kept else []
         return "  " + ", ".join(parts)
 
 

@@ -115,7 +115,7 @@ class Lent(Runtime):
     """With the tools that this process has loaded."""
 
     @property
-    def toolbox(self) -> Toolbox:  # type: ignore[override]
+    def toolbox(self) -> Toolbox:
         return _toolbox()
 
 
