@@ -25,6 +25,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 TOOLS = (ROOT / "docs" / "tools.md").read_text(encoding="utf-8")
 AGENTS = (ROOT / "docs" / "agents.md").read_text(encoding="utf-8")
+WORKFLOWS = (ROOT / "docs" / "workflows.md").read_text(encoding="utf-8")
 ANSWERS = (ROOT / "docs" / "answers.md").read_text(encoding="utf-8")
 
 
@@ -88,15 +89,58 @@ def test_every_command_of_the_page_on_tools_works_in_order() -> None:
     works_in_order(TOOLS)
 
 
-def works_in_order(page: str, *, least: int = 5) -> None:
+# -- the page on workflows -------------------------------------------------------------------------
+
+
+def test_every_command_of_the_page_on_workflows_works_in_order(tmp_path: Path) -> None:
+    """In an empty folder, after one of the page's own workflows has run."""
+    with Runtime() as runtime:
+        runtime.run(runtime.workflow(str(workflow_of_the_page(0, tmp_path))), {})
+    works_in_order(WORKFLOWS, folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("number", "outputs"),
+    [
+        (0, {"said": "left and right"}),
+        (1, {"count": 3}),
+        (2, {"all": '[{"upper": "6", "check": "7"}, {"upper": "6", "check": null}, '
+                    '{"upper": "6", "check": "7"}]'}),
+        (3, {"said": "failed: it ended with exit code 3"}),
+    ],
+)  # fmt: skip
+def test_the_workflows_of_the_page_give_what_it_says(
+    tmp_path: Path, number: int, outputs: dict[str, object]
+) -> None:
+    with Runtime() as runtime:
+        workflow = runtime.workflow(str(workflow_of_the_page(number, tmp_path)))
+        assert runtime.run(workflow, {}) == outputs
+
+
+def test_the_settings_of_the_page_on_workflows_are_valid() -> None:
+    home = Path(os.environ["AGENTKIT_HOME"])
+    home.mkdir()
+    (home / "settings.yaml").write_text(blocks("settings", WORKFLOWS)[0])
+    with Runtime() as runtime:
+        assert set(runtime.settings.secrets) == {"TOKEN", "MAIL"}
+
+
+def workflow_of_the_page(number: int, folder: Path) -> Path:
+    path = folder / f"page{number}.yaml"
+    path.write_text(blocks("yaml", WORKFLOWS)[number])
+    return path
+
+
+def works_in_order(page: str, *, least: int = 5, folder: Path = ROOT) -> None:
     commands = [line[2:] for block in blocks("console", page) for line in block.splitlines()]
     assert len(commands) >= least
     for command in commands:
         program, *arguments = shlex.split(command)
         assert program == "agentkit"
         done = subprocess.run(
-            [sys.executable, "-m", "agentkit", *arguments], capture_output=True, text=True, cwd=ROOT
-        )
+            [sys.executable, "-m", "agentkit", *arguments],
+            capture_output=True, text=True, cwd=folder,
+        )  # fmt: skip
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         assert done.stdout.strip(), command
 

@@ -13,11 +13,14 @@ from hypothesis import strategies as st
 from agentkit.config import shipped
 from agentkit.errors import InvalidFile, UserError
 from agentkit.toolbox import Toolbox
-from agentkit.workflow.load import load
+from agentkit.workflow.load import Folders, load
 from agentkit.yamlfile import MAX_BYTES
+
+from .mutations import mutants
 
 TOOLS = Toolbox([shipped("tools")])
 MODELS = ("qwen2.5-coder-1.5b",)
+OTHERS = Folders([shipped("workflows")])
 VALID = Path(__file__).parent / "valid"
 SOURCES = [
     path.read_text(encoding="utf-8")
@@ -36,7 +39,7 @@ def checked(path: Path, raw: bytes) -> None:
     path.write_bytes(raw)
     error: UserError | None = None
     try:
-        load(path, TOOLS, MODELS)
+        load(path, TOOLS, MODELS, OTHERS, ["gpu"])
     except UserError as caught:
         error = caught
     if isinstance(error, InvalidFile):
@@ -91,7 +94,9 @@ KEYS = st.sampled_from(
     [
         "version", "name", "inputs", "steps", "outputs", "defaults", "prompt", "id", "if",
         "foreach", "uses", "with", "output_schema", "items", "as", "text", "examples",
-        "question", "answer", "type", "default", "enum", "minimum", "maximum", "pattern",
+        "question", "answer", "type", "default", "needs", "run", "env", "approve", "retry",
+        "timeout", "cache", "queue", "secrets", "concurrency", "finally", "key", "bash",
+        "enum", "minimum", "maximum", "pattern",
         "required", "model", "value", "properties", "$ref", "stop",
     ]
 )  # fmt: skip
@@ -124,6 +129,12 @@ def test_our_words_in_any_arrangement(
     tmp_path: Path, top: dict[str, Any], steps: list[dict[str, Any]]
 ) -> None:
     checked(tmp_path / "w.yaml", as_flow({**top, "steps": steps}).encode())
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_two_thousand_files_with_a_mistake_or_two(tmp_path: Path, seed: int) -> None:
+    for text in mutants(SOURCES, 200, seed):
+        checked(tmp_path / "w.yaml", text.encode())
 
 
 # -- files that are no text of ours ----------------------------------------------------------------

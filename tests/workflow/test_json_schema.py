@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from agentkit.config import shipped
 from agentkit.toolbox import Toolbox
-from agentkit.workflow.load import load
+from agentkit.workflow.load import Folders, load
 from agentkit.workflow.spec.json_schema import json_schema
 from agentkit.workflow.spec.reference import ORDER, reference
 from agentkit.yamlfile import load_file
@@ -42,7 +42,9 @@ def test_what_is_right_is_right_for_both(path: Path) -> None:
     tools = Toolbox([shipped("tools")])
 
     assert faults(path) == []
-    assert load(path, tools, ["qwen2.5-coder-1.5b"]).spec.name == path.stem
+    others = Folders([shipped("workflows")])
+    loaded = load(path, tools, ["qwen2.5-coder-1.5b"], others, ["gpu"])
+    assert loaded.spec.name == path.stem
 
 
 @pytest.mark.parametrize("number", STRUCTURAL)
