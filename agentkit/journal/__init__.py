@@ -2,6 +2,8 @@
 
 tables     the tables and their numbered migrations
 database   the file, opened; its faults explained
+statements what is executed for every step, built once
+leases     who works on which run, and who no longer does
 store      events in, records out
 desk       questions to a person, and remembered answers
 mailbox    what people say to a run that is under way

@@ -133,11 +133,6 @@ class Database:
         return _CHECK
 
 
-def insert(connection: Connection, table: Table) -> Any:
-    """The same for whoever has a connection."""
-    return _insert(connection.dialect.name, table)
-
-
 def _insert(dialect: str, table: Table) -> Any:
     return (sqlite if dialect == "sqlite" else postgresql).insert(table)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from sqlalchemy import Connection, select, update
@@ -18,6 +19,7 @@ from sqlalchemy import Connection, select, update
 from agentkit.errors import Fenced, UserError
 from agentkit.journal import tables as t
 from agentkit.journal.database import Database
+from agentkit.journal.statements import statements
 
 SECONDS = 30.0
 """After so long without a sign, a process counts as dead."""
@@ -76,8 +78,8 @@ class Leases:
 
 def check(connection: Connection, lease: Lease) -> None:
     """Renew a lease within a transaction.  Raises `Fenced`, which undoes the transaction."""
-    mine = (t.leases.c.run == lease.run) & (t.leases.c.fence == lease.fence)
-    if not connection.execute(update(t.leases).where(mine).values(_now())).rowcount:
+    values = {"was_run": lease.run, "was_fence": lease.fence, **_now()}
+    if not connection.execute(statements(connection.dialect.name).renew, values).rowcount:
         raise Fenced(lease.run)
 
 
@@ -89,6 +91,7 @@ def _clock() -> float:
     return time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
+@cache
 def _boot() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from functools import partial
@@ -22,10 +22,11 @@ from sqlalchemy import ColumnElement, Connection, Row, Table, and_, func, select
 from agentkit import events as ev
 from agentkit.errors import UnknownName
 from agentkit.journal import tables as t
-from agentkit.journal.database import Database, insert
+from agentkit.journal.database import Database
 from agentkit.journal.desk import JournalDesk
 from agentkit.journal.leases import SECONDS, Lease, Leases, check
 from agentkit.journal.mailbox import JournalMailbox
+from agentkit.journal.statements import AT, statements
 from agentkit.messages import Usage
 from agentkit.records import (
     ArtifactRecord,
@@ -76,57 +77,70 @@ class Journal:
         Raises `MachineError` if the disk is full or the file cannot be written, and `Fenced` if the
         lease is somebody else's by now.
         """
-        if isinstance(happened, ev.StepProgress):
-            return  # for the eyes only
-        self._database.insist(partial(self._record, happened, lease))
+        self.record_all([happened], lease)
 
-    def _record(self, happened: ev.Event, lease: Lease | None) -> None:
+    def record_all(self, happened: Sequence[ev.Event], lease: Lease | None = None) -> None:
+        """The same for events between which nothing was done: all of them, or none."""
+        lasting = [one for one in happened if not isinstance(one, ev.StepProgress)]
+        if lasting:
+            self._database.insist(partial(self._record, lasting, lease))
+
+    def _record(self, happened: Sequence[ev.Event], lease: Lease | None) -> None:
         with self._database.write() as connection:
             if lease is not None:
                 check(connection, lease)
-            if isinstance(happened, ev.RunStarted):
-                self._insert_run(connection, happened)
-            connection.execute(
-                t.events.insert().values(
-                    run=happened.run,
-                    time=happened.time.isoformat(),
-                    kind=happened.kind,
-                    data=_dump(connection, _summary(happened)),
-                )
-            )
-            match happened:
-                case ev.RunResumed():
-                    self._resume_run(connection, happened)
-                case ev.RunFinished():
-                    self._finish_run(connection, happened)
-                case ev.ArtifactMade():
-                    self._insert_artifact(connection, happened)
-                case ev.StepStarted():
-                    self._put_step(connection, happened, action=happened.action, status="running",
-                                   inputs=_dump(connection, happened.inputs))  # fmt: skip
-                    self._insert_attempt(connection, happened)
-                case ev.StepRetried():
-                    self._finish_attempt(connection, happened, "failed", happened.error)
-                case ev.ForeachStarted():
-                    self._put_step(connection, happened, action="foreach", status="running")
-                case ev.ToolCalled():
-                    self._insert_call(connection, happened)
-                case ev.ToolReturned():
-                    self._finish_call(connection, happened)
-                case ev.StepSkipped():
-                    self._put_step(connection, happened, action="", status="skipped",
-                                   finished=happened.time.isoformat())  # fmt: skip
-                case ev.StepFinished():
-                    self._finish_attempt(connection, happened, "succeeded")
-                    self._keep_result(connection, happened)
-                    self._finish_step(connection, happened, status="succeeded",
-                                      outputs=_dump(connection, happened.outputs),
-                                      usage=_usage_text(happened.usage))  # fmt: skip
-                case ev.StepFailed():
-                    self._finish_attempt(connection, happened, happened.status, happened.error)
-                    self._finish_step(connection, happened, status=happened.status,
-                                      error=_plain(happened.error),
-                                      detail=_plain(happened.detail))  # fmt: skip
+            for one in happened:
+                self._write(connection, one)
+
+    def _write(self, connection: Connection, happened: ev.Event) -> None:
+        say = statements(connection.dialect.name)
+        if isinstance(happened, ev.RunStarted):
+            self._insert_run(connection, happened)
+        event = {
+            "run": happened.run,
+            "time": happened.time.isoformat(),
+            "kind": happened.kind,
+            "data": _dump(connection, _summary(happened)),
+        }
+        connection.execute(say.event, event)
+        match happened:
+            case ev.RunResumed():
+                self._resume_run(connection, happened)
+            case ev.RunFinished():
+                self._finish_run(connection, happened)
+            case ev.ArtifactMade():
+                self._insert_artifact(connection, happened)
+            case ev.ForeachStarted():
+                connection.execute(say.begin_step, _began(happened, action="foreach"))
+            case ev.StepStarted():
+                inputs = _dump(connection, happened.inputs)
+                began = _began(happened, action=happened.action, inputs=inputs)
+                connection.execute(say.begin_step, began)
+                connection.execute(say.begin_attempt, {**began, "error": ""})
+            case ev.StepSkipped():
+                ended = happened.time.isoformat()
+                skipped = _began(happened, status="skipped", finished=ended)
+                connection.execute(say.begin_step, skipped)
+            case ev.StepRetried():
+                failed = _ended(happened, "failed", error=_plain(happened.error))
+                connection.execute(say.end_attempt, failed)
+            case ev.StepFinished():
+                self._keep_result(connection, happened)
+                outputs, usage = _dump(connection, happened.outputs), _usage_text(happened.usage)
+                done = _ended(happened, "succeeded", outputs=outputs, usage=usage)
+                connection.execute(say.end_attempt, done)
+                connection.execute(say.end_step, done)
+            case ev.StepFailed():
+                error, detail = _plain(happened.error), _plain(happened.detail)
+                failed = _ended(happened, happened.status, error=error, detail=detail)
+                connection.execute(say.end_attempt, failed)
+                connection.execute(say.end_step, failed)
+            case ev.ToolCalled():
+                arguments = _dump(connection, happened.arguments)
+                connection.execute(say.begin_call, _called(happened, arguments))
+            case ev.ToolReturned():
+                outcome = _dump(connection, happened.outcome)
+                connection.execute(say.end_call, _returned(happened, outcome))
 
     def _insert_run(self, connection: Connection, started: ev.RunStarted) -> None:
         connection.execute(
@@ -160,28 +174,6 @@ class Journal:
             )
         died = (t.attempts.c.run == resumed.run) & (t.attempts.c.status == "running")
         connection.execute(update(t.attempts).where(died).values(status="died"))
-
-    def _insert_attempt(self, connection: Connection, started: ev.StepStarted) -> None:
-        place = {"run": started.run, "step": started.step, "key": started.key}
-        made = select(func.count()).select_from(t.attempts).where(_at(t.attempts, place))
-        connection.execute(
-            t.attempts.insert().values(
-                **place,
-                number=connection.execute(made).scalar_one() + 1,
-                status="running",
-                started=started.time.isoformat(),
-            )
-        )
-
-    def _finish_attempt(
-        self, connection: Connection, about: ev.StepEvent, status: str, error: str = ""
-    ) -> None:
-        place = {"run": about.run, "step": about.step, "key": about.key}
-        connection.execute(
-            update(t.attempts)
-            .where(_at(t.attempts, place), t.attempts.c.status == "running")
-            .values(status=status, finished=about.time.isoformat(), error=_plain(error))
-        )
 
     def _keep_result(self, connection: Connection, finished: ev.StepFinished) -> None:
         if not finished.cache or finished.cached:
@@ -224,57 +216,6 @@ class Journal:
             self._database.insert(t.artifacts)
             .values(run=made.run, path=made.path, **values)
             .on_conflict_do_update(index_elements=["run", "path"], set_=values)
-        )
-
-    def _insert_call(self, connection: Connection, called: ev.ToolCalled) -> None:
-        connection.execute(
-            self._database.insert(t.calls)
-            .values(
-                **_place(called),
-                id=called.call,
-                tool=called.tool,
-                arguments=_dump(connection, called.arguments),
-                status="running",
-                started=called.time.isoformat(),
-            )
-            .on_conflict_do_nothing()
-        )
-
-    def _finish_call(self, connection: Connection, returned: ev.ToolReturned) -> None:
-        connection.execute(
-            update(t.calls)
-            .where(t.calls.c.run == returned.run, t.calls.c.id == returned.call)
-            .values(
-                status=returned.status,
-                seconds=returned.seconds,
-                size=returned.size,
-                outcome=_dump(connection, returned.outcome),
-            )
-        )
-
-    def _put_step(self, connection: Connection, about: ev.StepEvent, **values: Any) -> None:
-        """A step of a run that was resumed begins anew."""
-        anew = {"finished": None, "outputs": None, "error": "", "detail": "", "usage": None}
-        values = {"started": about.time.isoformat(), **values}
-        connection.execute(
-            self._database.insert(t.steps)
-            .values(**_place(about), **values)
-            .on_conflict_do_update(index_elements=["run", "step", "key"], set_={**anew, **values})
-        )
-
-    def _finish_step(
-        self,
-        connection: Connection,
-        about: ev.StepFinished | ev.StepFailed,
-        **values: Any,
-    ) -> None:
-        """A step can fail before it started: its arguments could not be made."""
-        began = about.time - timedelta(seconds=about.seconds)
-        values["finished"] = about.time.isoformat()
-        connection.execute(
-            self._database.insert(t.steps)
-            .values(**_place(about), action="", started=began.isoformat(), **values)
-            .on_conflict_do_update(index_elements=["run", "step", "key"], set_=values)
         )
 
     # -- reading -----------------------------------------------------------------------------
@@ -426,7 +367,7 @@ class Journal:
             .order_by(t.steps.c.started, t.steps.c.position)
         )
         with self._database.read() as connection:
-            return [_step(connection, row) for row in connection.execute(query)]
+            return [_step_record(connection, row) for row in connection.execute(query)]
 
     def calls(self, run: str) -> list[CallRecord]:
         """The tool calls of a run in the order in which they began."""
@@ -469,6 +410,50 @@ def _place(about: ev.StepEvent) -> dict[str, Any]:
     return {"run": about.run, "step": about.step, "key": about.key, "position": position}
 
 
+def _step(about: ev.StepEvent, started: datetime, **values: Any) -> dict[str, Any]:
+    """All columns of a step; one of a run that was resumed begins anew."""
+    anew = {"action": "", "inputs": None, "finished": None, "outputs": None, "error": "",
+            "detail": "", "usage": None}  # fmt: skip
+    return {**_place(about), **anew, "started": started.isoformat(), **values}
+
+
+def _began(about: ev.StepEvent, **values: Any) -> dict[str, Any]:
+    return _step(about, about.time, **{"status": "running", **values})
+
+
+def _ended(
+    about: ev.StepRetried | ev.StepFinished | ev.StepFailed, status: str, **values: Any
+) -> dict[str, Any]:
+    """A step can fail before it started: its arguments could not be made."""
+    lasted = 0.0 if isinstance(about, ev.StepRetried) else about.seconds
+    began = about.time - timedelta(seconds=lasted)
+    ended = {"status": status, "finished": about.time.isoformat(), **values}
+    was = {f"was_{name}": value for name, value in _place(about).items() if name in AT}
+    return {**_step(about, began, **ended), **was}
+
+
+def _called(called: ev.ToolCalled, arguments: str) -> dict[str, Any]:
+    return {
+        **_place(called),
+        "id": called.call,
+        "tool": called.tool,
+        "arguments": arguments,
+        "status": "running",
+        "started": called.time.isoformat(),
+    }
+
+
+def _returned(returned: ev.ToolReturned, outcome: str) -> dict[str, Any]:
+    return {
+        "was_run": returned.run,
+        "was_id": returned.call,
+        "status": returned.status,
+        "seconds": returned.seconds,
+        "size": returned.size,
+        "outcome": outcome,
+    }
+
+
 def _at(table: Table, place: Mapping[str, str]) -> ColumnElement[bool]:
     return and_(*(table.c[name] == value for name, value in place.items()))
 
@@ -498,7 +483,7 @@ def _dump(connection: Connection, value: Any) -> str:
         if isinstance(node, str) and len(node) > LONG and _plain(node) == node:
             digest = hashlib.sha256(node.encode()).hexdigest()
             row = {"sha256": digest, "text": node, "stored": time.time()}
-            connection.execute(insert(connection, t.texts).values(row).on_conflict_do_nothing())
+            connection.execute(statements(connection.dialect.name).text, row)
             return {MARK: digest}
         if isinstance(node, Mapping):
             return {_ESCAPED.sub(r"$\g<0>", str(key)): shrink(item) for key, item in node.items()}
@@ -567,7 +552,7 @@ def _run(connection: Connection, row: Row[Any]) -> RunRecord:
     )
 
 
-def _step(connection: Connection, row: Row[Any]) -> StepRecord:
+def _step_record(connection: Connection, row: Row[Any]) -> StepRecord:
     return StepRecord(
         step=row.step,
         key=row.key,

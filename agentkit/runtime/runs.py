@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from agentkit.journal import Journal
     from agentkit.journal.leases import Lease
     from agentkit.workflow.load import LoadedWorkflow
+    from agentkit.workflow.report import Publish
 
 Subscriber = Callable[[Event], None]
 
@@ -224,15 +225,22 @@ class Runs:
         subscribers: tuple[Subscriber, ...],
         lease: Lease | None = None,
         hidden: Iterable[str] = (),
-    ) -> Subscriber:
+    ) -> Publish:
         """Tells the journal first, then the others; nobody is told what is `hidden`."""
-        masks = Masks.of(hidden)
+        masks, waiting = Masks.of(hidden), list[Event]()
 
-        def publish(event: Event) -> None:
-            event = masks.event(event)
-            self.journal.record(event, lease)
-            for listener in subscribers:
-                listener(event)
+        def publish(event: Event, more: bool = False) -> None:
+            waiting.append(masks.event(event))
+            if more:
+                return
+            told, waiting[:] = list(waiting), []
+            if len(told) == 1:
+                self.journal.record(told[0], lease)
+            else:
+                self.journal.record_all(told, lease)
+            for one in told:
+                for listener in subscribers:
+                    listener(one)
 
         return publish
 

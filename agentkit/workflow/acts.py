@@ -68,7 +68,7 @@ class Acts:
     def _uses(self, step: Step, path: NodePath, frame: Frame, scope: Scope) -> Result:
         assert step.uses is not None
         arguments = frame.render(step.with_, (*path, "with"), secrets=True)
-        scope.report.started(f"uses {step.uses}", arguments)
+        scope.report.started(f"uses {step.uses}", arguments, more=step.workflow is None)
         if step.workflow is not None:
             return workflow_step.perform(step.workflow, arguments, self.services, scope)
         schema = frame.render(step.output_schema, (*path, "output_schema"))
@@ -81,7 +81,7 @@ class Acts:
         own = frame.render(step.env, (*path, "env"), secrets=True)
         variables = {name: as_text(value) for name, value in {**shared, **own}.items()}
         script = self._script(step.run, path, frame)
-        scope.report.started("run", script_step.record(script, own))
+        scope.report.started("run", script_step.record(script, own), more=True)
         schema = frame.render(step.output_schema, (*path, "output_schema"))
         chat = self._asker(frame)
         return script_step.perform(

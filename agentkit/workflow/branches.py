@@ -88,8 +88,8 @@ def _one_by_one(
         del waiting[name]
         try:
             do(name)
-        except (Cancelled, KeyboardInterrupt):
-            raise
+        except (Cancelled, Parked, KeyboardInterrupt):
+            raise  # what comes one after the other waits for a person, too
         except Exception as fault:
             faults[name] = fault
         else:

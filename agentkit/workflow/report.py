@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from agentkit import events as ev
 from agentkit.errors import ToolError
 from agentkit.messages import Usage
 
-Publish = Callable[[ev.Event], None]
+
+class Publish(Protocol):
+    """Tells an event; `more`: another one follows before anything is done."""
+
+    def __call__(self, event: ev.Event, more: bool = False) -> None:
+        """Returns when it is on record, or with `more` at once."""
 
 
 class StepReport:
@@ -41,9 +46,9 @@ class StepReport:
         """A `foreach` knows how many items it has."""
         self._tell(ev.ForeachStarted, count=count)
 
-    def started(self, action: str, inputs: Mapping[str, Any]) -> None:
-        """The arguments are there, the work begins."""
-        self._tell(ev.StepStarted, action=action, inputs=inputs)
+    def started(self, action: str, inputs: Mapping[str, Any], *, more: bool = False) -> None:
+        """The arguments are there, the work begins; `more`: with a call that is told next."""
+        self._tell(ev.StepStarted, more, action=action, inputs=inputs)
 
     def skipped(self, reason: str) -> None:
         """There was nothing to do."""
@@ -81,11 +86,14 @@ class StepReport:
         self._calls[call] = time.perf_counter()
         self._tell(ev.ToolCalled, call=call, tool=tool, arguments=arguments)
 
-    def returned(self, call: str, tool: str, status: str, size: int, outcome: Any) -> None:
-        """The call ended."""
+    def returned(
+        self, call: str, tool: str, status: str, size: int, outcome: Any, *, more: bool = False
+    ) -> None:
+        """The call ended; `more`: and the step with it, which is told next."""
         seconds = time.perf_counter() - self._calls.pop(call)
         self._tell(
             ev.ToolReturned,
+            more,
             call=call,
             tool=tool,
             status=status,
@@ -133,5 +141,5 @@ class StepReport:
     def _seconds(self) -> float:
         return time.perf_counter() - self._began
 
-    def _tell(self, kind: type[ev.StepEvent], **details: Any) -> None:
-        self._publish(kind(**self.place, **details))
+    def _tell(self, kind: type[ev.StepEvent], more: bool = False, **details: Any) -> None:
+        self._publish(kind(**self.place, **details), more)

@@ -71,9 +71,9 @@ class WorkflowRun:
         """
         began, one_at_a_time = time.perf_counter(), threading.Lock()
 
-        def publish(event: ev.Event) -> None:
+        def publish(event: ev.Event, more: bool = False) -> None:
             with one_at_a_time:
-                self.publish(event)
+                self.publish(event, more)
 
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

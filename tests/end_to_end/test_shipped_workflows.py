@@ -103,9 +103,8 @@ def test_hard_question_takes_a_vote() -> None:
 
 def test_ask_documents_answers_from_what_is_remembered() -> None:
     with Runtime() as runtime:
-        runtime.memories.collection().save(
-            "The rent is due on the third day of the month.", "lease"
-        )
+        due = "The rent is due on the third day of the month."
+        runtime.memories.collection().save(due, source="lease")
 
     outputs = run("ask-documents", question="When is the rent due?")
 

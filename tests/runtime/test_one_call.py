@@ -77,7 +77,7 @@ class Place:
         self.folder = folder / "runs" / "run-1"
         self.desk: Any = journal.desk
 
-    def publish(self, event: ev.Event) -> None:
+    def publish(self, event: ev.Event, more: bool = False) -> None:
         self.journal.record(event)
         self.events.append(event)
 

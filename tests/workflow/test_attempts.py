@@ -37,7 +37,10 @@ def attempts(faults: list[AgentkitError], retry: Retry | None) -> tuple[object, 
             raise left.pop(0)
         return Result("fine")
 
-    report = StepReport(told.append, "run", "step")
+    def publish(event: ev.Event, more: bool = False) -> None:
+        told.append(event)
+
+    report = StepReport(publish, "run", "step")
     try:
         return attempted(act, retry, None, report, CancelToken()).outputs, told
     except AgentkitError as error:

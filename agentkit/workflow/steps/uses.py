@@ -20,6 +20,7 @@ from agentkit.toolbox.answer import counter
 from agentkit.toolbox.caller import new_call_id
 from agentkit.toolbox.output import show
 from agentkit.workflow.quality import OUTPUTS, Check
+from agentkit.workflow.report import StepReport
 from agentkit.workflow.steps import quality
 from agentkit.workflow.steps.scope import Result, Scope
 
@@ -55,7 +56,8 @@ def performed(
     parse: Callable[[Any], Any] = lambda value: value,
 ) -> Result:
     """The same for a `tool` that is in no toolbox, whose value is to be read in some way first."""
-    match scope.caller.call(name, arguments, scope.report, scope.cancel, tool=tool):
+    report = _WithTheStep(scope.report)
+    match scope.caller.call(name, arguments, report, scope.cancel, tool=tool):
         case Returned(said):
             value = parse(said)
             _fits(value, schema)
@@ -69,6 +71,24 @@ def performed(
             raise cause or ToolError(reason)
         case NeedsApproval(request, reason):
             raise ApprovalNeeded(request, reason)
+
+
+class _WithTheStep:
+    """A report of a call with which its step ends: both ends are written at once.
+
+    Nothing is lost by that: a step of which the end is not on record is done again anyway.
+    """
+
+    def __init__(self, report: StepReport) -> None:
+        self.called = report.called
+        self.progress = report.progress
+        self.warned = report.warned
+        self.artifact = report.artifact
+        self._report = report
+
+    def returned(self, call: str, tool: str, status: str, size: int, outcome: Any) -> None:
+        """See `Report.returned`."""
+        self._report.returned(call, tool, status, size, outcome, more=True)
 
 
 def _fits(value: Any, schema: Mapping[str, Any] | None) -> None:
