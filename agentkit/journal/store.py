@@ -6,28 +6,24 @@ disk (WAL with `synchronous=FULL`).  A run of which the process died stays `runn
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, and_, func, select, update
+from sqlalchemy import Connection, func, select, update
 
 from agentkit import events as ev
 from agentkit.errors import UnknownName
+from agentkit.journal import rows
 from agentkit.journal import tables as t
 from agentkit.journal.database import Database
 from agentkit.journal.desk import JournalDesk
 from agentkit.journal.leases import SECONDS, Lease, Leases, check
 from agentkit.journal.mailbox import JournalMailbox
-from agentkit.journal.statements import AT, statements
-from agentkit.messages import Usage
+from agentkit.journal.statements import statements
+from agentkit.journal.texts import dump, forget_unnamed, parse, plain
 from agentkit.records import (
     ArtifactRecord,
     AttemptRecord,
@@ -39,12 +35,6 @@ from agentkit.records import (
     Settled,
     StepRecord,
 )
-
-FRESH = 3600.0
-"""Seconds for which a text is kept that nothing names."""
-
-LONG = 2000
-"""Strings of more characters are stored once, by digest."""
 
 _NEWEST = (
     select(t.runs)
@@ -100,7 +90,7 @@ class Journal:
             "run": happened.run,
             "time": happened.time.isoformat(),
             "kind": happened.kind,
-            "data": _dump(connection, _summary(happened)),
+            "data": dump(connection, rows.summary(happened)),
         }
         connection.execute(say.event, event)
         match happened:
@@ -111,36 +101,35 @@ class Journal:
             case ev.ArtifactMade():
                 self._insert_artifact(connection, happened)
             case ev.ForeachStarted():
-                connection.execute(say.begin_step, _began(happened, action="foreach"))
+                connection.execute(say.begin_step, rows.began(happened, action="foreach"))
             case ev.StepStarted():
-                inputs = _dump(connection, happened.inputs)
-                began = _began(happened, action=happened.action, inputs=inputs)
+                inputs = dump(connection, happened.inputs)
+                began = rows.began(happened, action=happened.action, inputs=inputs)
                 connection.execute(say.begin_step, began)
-                connection.execute(say.begin_attempt, {**began, "error": ""})
+                connection.execute(say.begin_attempt, rows.attempt_begun(happened))
             case ev.StepSkipped():
                 ended = happened.time.isoformat()
-                skipped = _began(happened, status="skipped", finished=ended)
+                skipped = rows.began(happened, status="skipped", finished=ended)
                 connection.execute(say.begin_step, skipped)
             case ev.StepRetried():
-                failed = _ended(happened, "failed", error=_plain(happened.error))
-                connection.execute(say.end_attempt, failed)
+                connection.execute(say.end_attempt, rows.attempt_ended(happened, "failed"))
             case ev.StepFinished():
                 self._keep_result(connection, happened)
-                outputs, usage = _dump(connection, happened.outputs), _usage_text(happened.usage)
-                done = _ended(happened, "succeeded", outputs=outputs, usage=usage)
-                connection.execute(say.end_attempt, done)
+                outputs, usage = dump(connection, happened.outputs), rows.usage_text(happened.usage)
+                done = rows.ended(happened, "succeeded", outputs=outputs, usage=usage)
+                connection.execute(say.end_attempt, rows.attempt_ended(happened, "succeeded"))
                 connection.execute(say.end_step, done)
             case ev.StepFailed():
-                error, detail = _plain(happened.error), _plain(happened.detail)
-                failed = _ended(happened, happened.status, error=error, detail=detail)
-                connection.execute(say.end_attempt, failed)
+                error, detail = plain(happened.error), plain(happened.detail)
+                failed = rows.ended(happened, happened.status, error=error, detail=detail)
+                connection.execute(say.end_attempt, rows.attempt_ended(happened, happened.status))
                 connection.execute(say.end_step, failed)
             case ev.ToolCalled():
-                arguments = _dump(connection, happened.arguments)
-                connection.execute(say.begin_call, _called(happened, arguments))
+                arguments = dump(connection, happened.arguments)
+                connection.execute(say.begin_call, rows.called(happened, arguments))
             case ev.ToolReturned():
-                outcome = _dump(connection, happened.outcome)
-                connection.execute(say.end_call, _returned(happened, outcome))
+                outcome = dump(connection, happened.outcome)
+                connection.execute(say.end_call, rows.returned(happened, outcome))
 
     def _insert_run(self, connection: Connection, started: ev.RunStarted) -> None:
         connection.execute(
@@ -148,13 +137,13 @@ class Journal:
             .values(
                 id=started.run,
                 workflow=started.workflow,
-                source=_plain(started.source),
+                source=plain(started.source),
                 parent=started.parent,
-                files=_dump(connection, started.files) if started.files else None,
-                definition=_plain(started.definition),
+                files=dump(connection, started.files) if started.files else None,
+                definition=plain(started.definition),
                 status="running",
                 started=started.time.isoformat(),
-                inputs=_dump(connection, started.inputs),
+                inputs=dump(connection, started.inputs),
             )
             .on_conflict_do_nothing()  # written before, and the answer was lost on its way
         )
@@ -166,11 +155,11 @@ class Journal:
             .values(status="running", finished=None, error="")
         )
         if resumed.definition:
-            files = _dump(connection, resumed.files) if resumed.files else None
+            files = dump(connection, resumed.files) if resumed.files else None
             connection.execute(
                 update(t.runs)
                 .where(t.runs.c.id == resumed.run)
-                .values(definition=_plain(resumed.definition), files=files)
+                .values(definition=plain(resumed.definition), files=files)
             )
         died = (t.attempts.c.run == resumed.run) & (t.attempts.c.status == "running")
         connection.execute(update(t.attempts).where(died).values(status="died"))
@@ -180,7 +169,7 @@ class Journal:
             return
         values = {
             "run": finished.run,
-            "outputs": _dump(connection, finished.outputs),
+            "outputs": dump(connection, finished.outputs),
             "stored": time.time(),
         }
         connection.execute(
@@ -196,9 +185,9 @@ class Journal:
             .values(
                 status=finished.status,
                 finished=finished.time.isoformat(),
-                outputs=_dump(connection, finished.outputs),
-                error=_plain(finished.error),
-                usage=_usage_text(finished.usage),
+                outputs=dump(connection, finished.outputs),
+                error=plain(finished.error),
+                usage=rows.usage_text(finished.usage),
             )
         )
         # A foreach that was cancelled has no end of its own.
@@ -224,7 +213,9 @@ class Journal:
         """The newest runs, newest first, without those that belong to others."""
         query = _NEWEST if status is None else _NEWEST.where(t.runs.c.status == status)
         with self._database.read() as connection:
-            return [_run(connection, row) for row in connection.execute(query.limit(limit))]
+            return [
+                rows.run_record(connection, row) for row in connection.execute(query.limit(limit))
+            ]
 
     def count(self) -> int:
         """How many runs there are."""
@@ -239,11 +230,11 @@ class Journal:
             else:
                 begins = t.runs.c.id.startswith(name, autoescape=True)
                 query = select(t.runs).where(begins).order_by(t.runs.c.id).limit(2)
-            rows = list(connection.execute(query))
-            if len(rows) == 1 or (rows and rows[0].id == name):
-                return _run(connection, rows[0])
+            found = list(connection.execute(query))
+            if len(found) == 1 or (found and found[0].id == name):
+                return rows.run_record(connection, found[0])
             known = list(connection.execute(select(t.runs.c.id)).scalars())
-        if rows:
+        if found:
             raise UnknownName(
                 "single run", name, [], hint="give more of the id: agentkit runs list"
             )
@@ -259,7 +250,7 @@ class Journal:
         """The files that the workflow named, as they were when the run started."""
         query = select(t.runs.c.files).where(t.runs.c.id == run)
         with self._database.read() as connection:
-            return _parse(connection, connection.execute(query).scalar_one()) or {}
+            return parse(connection, connection.execute(query).scalar_one()) or {}
 
     def past(self, run: str) -> Past:
         """What the run has finished, and where its process died."""
@@ -284,8 +275,8 @@ class Journal:
             gone = select(t.steps.c.step, t.steps.c.key).where(t.steps.c.run == run, chosen)
             for step, key in connection.execute(gone).all():
                 place = {"run": run, "step": step, "key": key}
-                connection.execute(t.steps.delete().where(_at(t.steps, place)))
-                past = _at(t.attempts, place) & (t.attempts.c.status.in_(("running", "died")))
+                connection.execute(t.steps.delete().where(rows.at(t.steps, place)))
+                past = rows.at(t.attempts, place) & (t.attempts.c.status.in_(("running", "died")))
                 connection.execute(update(t.attempts).where(past).values(status="forgotten"))
 
     def events(self, run: str, after: int = 0) -> list[EventRecord]:
@@ -301,7 +292,7 @@ class Journal:
                     row.number,
                     row.kind,
                     datetime.fromisoformat(row.time),
-                    _parse(connection, row.data) or {},
+                    parse(connection, row.data) or {},
                 )
                 for row in connection.execute(query)
             ]
@@ -320,20 +311,7 @@ class Journal:
         oldest = time.time() - age
         with self._database.write() as connection:
             connection.execute(t.results.delete().where(t.results.c.stored < oldest))
-            named = {
-                digest
-                for table, columns in _JSON
-                for row in connection.execute(select(*(table.c[name] for name in columns)))
-                for text in row
-                if text
-                for digest in _NAMED.findall(text)
-            }
-            fresh = time.time() - FRESH  # an event that names it may be on its way
-            for digest in connection.execute(
-                select(t.texts.c.sha256).where(t.texts.c.stored < fresh)
-            ).scalars():
-                if digest not in named:
-                    connection.execute(t.texts.delete().where(t.texts.c.sha256 == digest))
+            forget_unnamed(connection)
         self._database.vacuum()
 
     def cached(self, digest: str, age: float | None) -> Cached | None:
@@ -343,7 +321,7 @@ class Journal:
             query = query.where(t.results.c.stored >= time.time() - age)
         with self._database.read() as connection:
             row = connection.execute(query).first()
-            return None if row is None else Cached(_parse(connection, row.outputs), row.run)
+            return None if row is None else Cached(parse(connection, row.outputs), row.run)
 
     def attempts(self, run: str) -> list[AttemptRecord]:
         """The attempts at the steps of a run in the order in which they began."""
@@ -354,7 +332,7 @@ class Journal:
             return [
                 AttemptRecord(
                     row.step, row.key, row.number, row.status,
-                    datetime.fromisoformat(row.started), _time(row.finished), row.error,
+                    datetime.fromisoformat(row.started), rows.moment(row.finished), row.error,
                 )
                 for row in connection.execute(query)
             ]  # fmt: skip
@@ -367,13 +345,13 @@ class Journal:
             .order_by(t.steps.c.started, t.steps.c.position)
         )
         with self._database.read() as connection:
-            return [_step_record(connection, row) for row in connection.execute(query)]
+            return [rows.step_record(connection, row) for row in connection.execute(query)]
 
     def calls(self, run: str) -> list[CallRecord]:
         """The tool calls of a run in the order in which they began."""
         query = select(t.calls).where(t.calls.c.run == run).order_by(t.calls.c.started)
         with self._database.read() as connection:
-            return [_call(connection, row) for row in connection.execute(query)]
+            return [rows.call_record(connection, row) for row in connection.execute(query)]
 
     def told(self, run: str, step: str, key: str) -> list[ev.AgentEvent]:
         """All that the agent of a step has decided and learned so far, in order."""
@@ -388,10 +366,10 @@ class Journal:
             .order_by(t.events.c.number)
         )
         with self._database.read() as connection:
-            rows = [(row, _parse(connection, row.data) or {}) for row in connection.execute(query)]
+            told = [(row, parse(connection, row.data) or {}) for row in connection.execute(query)]
         return [
             ev.agent_event(row.kind, run, datetime.fromisoformat(row.time), details)
-            for row, details in rows
+            for row, details in told
         ]
 
     def artifacts(self, run: str) -> list[ArtifactRecord]:
@@ -402,181 +380,3 @@ class Journal:
                 ArtifactRecord(row.step, row.path, row.size, row.sha256)
                 for row in connection.execute(query)
             ]
-
-
-def _place(about: ev.StepEvent) -> dict[str, Any]:
-    """The columns that say which step, or which item of it."""
-    position = -1 if about.item is None else about.item
-    return {"run": about.run, "step": about.step, "key": about.key, "position": position}
-
-
-def _step(about: ev.StepEvent, started: datetime, **values: Any) -> dict[str, Any]:
-    """All columns of a step; one of a run that was resumed begins anew."""
-    anew = {"action": "", "inputs": None, "finished": None, "outputs": None, "error": "",
-            "detail": "", "usage": None}  # fmt: skip
-    return {**_place(about), **anew, "started": started.isoformat(), **values}
-
-
-def _began(about: ev.StepEvent, **values: Any) -> dict[str, Any]:
-    return _step(about, about.time, **{"status": "running", **values})
-
-
-def _ended(
-    about: ev.StepRetried | ev.StepFinished | ev.StepFailed, status: str, **values: Any
-) -> dict[str, Any]:
-    """A step can fail before it started: its arguments could not be made."""
-    lasted = 0.0 if isinstance(about, ev.StepRetried) else about.seconds
-    began = about.time - timedelta(seconds=lasted)
-    ended = {"status": status, "finished": about.time.isoformat(), **values}
-    was = {f"was_{name}": value for name, value in _place(about).items() if name in AT}
-    return {**_step(about, began, **ended), **was}
-
-
-def _called(called: ev.ToolCalled, arguments: str) -> dict[str, Any]:
-    return {
-        **_place(called),
-        "id": called.call,
-        "tool": called.tool,
-        "arguments": arguments,
-        "status": "running",
-        "started": called.time.isoformat(),
-    }
-
-
-def _returned(returned: ev.ToolReturned, outcome: str) -> dict[str, Any]:
-    return {
-        "was_run": returned.run,
-        "was_id": returned.call,
-        "status": returned.status,
-        "seconds": returned.seconds,
-        "size": returned.size,
-        "outcome": outcome,
-    }
-
-
-def _at(table: Table, place: Mapping[str, str]) -> ColumnElement[bool]:
-    return and_(*(table.c[name] == value for name, value in place.items()))
-
-
-def _summary(happened: ev.Event) -> dict[str, Any]:
-    """An event without what the other tables hold anyway."""
-    if isinstance(happened, ev.AgentEvent):
-        return happened.details()
-    bulky = {"definition", "files", "inputs", "outputs", "detail", "usage", "arguments", "outcome"}
-    return {name: value for name, value in happened.details().items() if name not in bulky}
-
-
-def _plain(text: str) -> str:
-    """Text as databases can store it: without halves of surrogate pairs, and without NUL."""
-    return (
-        text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\N{REPLACEMENT CHARACTER}")
-    )
-
-
-def _dump(connection: Connection, value: Any) -> str:
-    """JSON in which long strings are replaced by `{"$text": digest}` and stored once.
-
-    A key of the data that looks like that mark gets one more `$`.
-    """
-
-    def shrink(node: Any) -> Any:
-        if isinstance(node, str) and len(node) > LONG and _plain(node) == node:
-            digest = hashlib.sha256(node.encode()).hexdigest()
-            row = {"sha256": digest, "text": node, "stored": time.time()}
-            connection.execute(statements(connection.dialect.name).text, row)
-            return {MARK: digest}
-        if isinstance(node, Mapping):
-            return {_ESCAPED.sub(r"$\g<0>", str(key)): shrink(item) for key, item in node.items()}
-        if isinstance(node, list | tuple):
-            return [shrink(item) for item in node]
-        return node
-
-    return json.dumps(shrink(value), ensure_ascii=True)
-
-
-def _parse(connection: Connection, text: str | None) -> Any:
-    def grow(node: Any) -> Any:
-        if isinstance(node, dict):
-            if set(node) == {MARK}:
-                query = select(t.texts.c.text).where(t.texts.c.sha256 == node[MARK])
-                return connection.execute(query).scalar_one_or_none()
-            return {_UNESCAPED.sub("", key): grow(item) for key, item in node.items()}
-        if isinstance(node, list):
-            return [grow(item) for item in node]
-        return node
-
-    return None if text is None else grow(json.loads(text))
-
-
-MARK = "$text"
-
-_NAMED = re.compile(r'"\$text": "([0-9a-f]{64})"')
-
-_JSON = (
-    (t.runs, ("inputs", "outputs", "files")),
-    (t.steps, ("inputs", "outputs")),
-    (t.calls, ("arguments", "outcome")),
-    (t.events, ("data",)),
-    (t.results, ("outputs",)),
-)
-"""Columns that may name a text."""
-
-_ESCAPED, _UNESCAPED = re.compile(r"^\$+text$"), re.compile(r"^\$(?=\$+text$)")
-
-
-def _usage_text(usage: Usage | None) -> str | None:
-    return None if usage is None else json.dumps(asdict(usage))
-
-
-def _usage(text: str | None) -> Usage | None:
-    return None if text is None else Usage(**json.loads(text))
-
-
-def _time(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
-
-
-def _run(connection: Connection, row: Row[Any]) -> RunRecord:
-    return RunRecord(
-        id=row.id,
-        workflow=row.workflow,
-        source=row.source,
-        status=row.status,
-        started=datetime.fromisoformat(row.started),
-        finished=_time(row.finished),
-        inputs=_parse(connection, row.inputs),
-        outputs=_parse(connection, row.outputs),
-        error=row.error,
-        usage=_usage(row.usage),
-        parent=row.parent,
-    )
-
-
-def _step_record(connection: Connection, row: Row[Any]) -> StepRecord:
-    return StepRecord(
-        step=row.step,
-        key=row.key,
-        action=row.action,
-        status=row.status,
-        started=datetime.fromisoformat(row.started),
-        finished=_time(row.finished),
-        inputs=_parse(connection, row.inputs),
-        outputs=_parse(connection, row.outputs),
-        error=row.error,
-        usage=_usage(row.usage),
-    )
-
-
-def _call(connection: Connection, row: Row[Any]) -> CallRecord:
-    return CallRecord(
-        id=row.id,
-        step=row.step,
-        key=row.key,
-        tool=row.tool,
-        arguments=_parse(connection, row.arguments),
-        status=row.status,
-        started=datetime.fromisoformat(row.started),
-        seconds=row.seconds,
-        size=row.size,
-        outcome=_parse(connection, row.outcome),
-    )

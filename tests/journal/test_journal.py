@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from agentkit import events as ev
 from agentkit.errors import MachineError, UnknownName
-from agentkit.journal import Journal, store, tables
+from agentkit.journal import Journal, tables, texts
 from agentkit.messages import Usage
 from agentkit.records import ArtifactRecord
 
@@ -199,7 +199,7 @@ JSON = st.recursive(
 def test_any_plain_data_comes_back_as_it_was(journal: Journal, value: Any) -> None:
     """Also long strings, and data that looks like the mark that stands for a long string."""
     with journal._database.write() as connection:
-        assert store._parse(connection, store._dump(connection, value)) == value
+        assert texts.parse(connection, texts.dump(connection, value)) == value
 
 
 def test_long_strings_are_stored_once(journal: Journal, path: Path) -> None:

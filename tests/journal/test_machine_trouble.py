@@ -15,7 +15,7 @@ import pytest
 
 from agentkit.errors import MachineError
 from agentkit.events import RunStarted, StepFinished, StepStarted
-from agentkit.journal import Journal, database
+from agentkit.journal import Journal, database, rows
 
 
 def run_started(run: str = "run") -> RunStarted:
@@ -225,7 +225,7 @@ def test_a_failed_write_leaves_no_half_of_an_event(
     def broken(*arguments: object, **values: object) -> None:
         raise RuntimeError("cut")
 
-    monkeypatch.setattr(Journal, "_finish_step", broken)
+    monkeypatch.setattr(rows, "attempt_ended", broken)
     with pytest.raises(RuntimeError):
         journal.record(StepFinished(run="run", step="s", outputs="x" * 3000, seconds=0))
     monkeypatch.undo()

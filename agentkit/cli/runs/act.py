@@ -11,7 +11,7 @@ import click
 
 from agentkit.cli.live import say
 from agentkit.cli.run import pairs, watched
-from agentkit.cli.runs.look import _short
+from agentkit.cli.runs.look import short
 from agentkit.errors import UserError
 from agentkit.letters import LetterKind
 from agentkit.runtime import Runtime, settle
@@ -161,7 +161,7 @@ def tasks(run: str, add: tuple[str, ...], drop: str | None, order: str | None) -
     if not listed:
         click.echo("no agent worked in this run")
     for name, status, text in listed:
-        click.echo(f"{name:<4} {status:<8} {_short(text)}")
+        click.echo(f"{name:<4} {status:<8} {short(text)}")
 
 
 def _post(run: str, kind: LetterKind, text: str = "") -> None:

@@ -69,7 +69,7 @@ def show(run: str, full: bool, as_json: bool) -> None:
     click.echo(f"{found.workflow}  {found.id}  {status}  {_seconds(found.seconds)}")
     click.echo(f"from {found.source}, started {found.started.astimezone():%Y-%m-%d %H:%M:%S}")
     for name, value in found.inputs.items():
-        click.echo(f"  input   {name} = {_short(value)}")
+        click.echo(f"  input   {name} = {short(value)}")
     for step in steps:
         if step.key and not full and step.status != "failed":
             continue
@@ -77,9 +77,9 @@ def show(run: str, full: bool, as_json: bool) -> None:
         line = f"  {step.status:<10}{name:<18}{_seconds(step.seconds):>8}  {step.action}"
         click.echo(line + _tokens(step.usage))
         if full and step.inputs:
-            click.echo(f"      in   {_short(step.inputs, 400)}")
+            click.echo(f"      in   {short(step.inputs, 400)}")
         if full and step.outputs is not None:
-            click.echo(f"      out  {_short(step.outputs, 400)}")
+            click.echo(f"      out  {short(step.outputs, 400)}")
         if step.error:
             click.echo(f"      {step.error}")
         for attempt in attempts:
@@ -89,12 +89,12 @@ def show(run: str, full: bool, as_json: bool) -> None:
                 click.echo(f"      attempt {attempt.number}: {said}")
         for call in calls:
             if full and (call.step, call.key) == (step.step, step.key):
-                click.echo(f"      call {call.tool}({_short(call.arguments, 200)}): {call.status}, "
+                click.echo(f"      call {call.tool}({short(call.arguments, 200)}): {call.status}, "
                            f"{_seconds(call.seconds)}, {call.size} bytes")  # fmt: skip
     for artifact in artifacts:
         click.echo(f"  file    {folder / artifact.path}")
     for name, value in (found.outputs or {}).items():
-        click.echo(f"  output  {name} = {_short(value)}")
+        click.echo(f"  output  {name} = {short(value)}")
     if found.error:
         click.echo(f"  error   {found.error}")
 
@@ -143,7 +143,7 @@ def _logged(event: EventRecord, as_json: bool) -> str:
     step, item = about.pop("step", ""), about.pop("item", None)
     key = about.pop("name", "") or ("" if item is None else str(item))
     place = f"{step}[{key}]" if key else step
-    said = "  ".join(f"{name}={_short(value, 200)}" for name, value in about.items() if value)
+    said = "  ".join(f"{name}={short(value, 200)}" for name, value in about.items() if value)
     when = event.time.astimezone()
     return f"{when:%H:%M:%S}.{when.microsecond // 1000:03d}  {event.kind:<16} {place:<16} {said}"
 
@@ -159,7 +159,8 @@ def _tokens(usage: Usage | None) -> str:
     return f"  {read} read, {cached} cached, {written} written"
 
 
-def _short(value: Any, limit: int = 100) -> str:
+def short(value: Any, limit: int = 100) -> str:
+    """A value in one line."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     text = " ".join(text.split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
