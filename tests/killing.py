@@ -7,12 +7,16 @@ children are cheap.
 from __future__ import annotations
 
 import os
+import random
+import shutil
 import signal
 import sqlite3
+import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +25,11 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from agentkit.journal import database
 from agentkit.journal.database import Database
+
+ROOT = Path(__file__).parents[1]
+
+PAIRS = 12
+"""Runs that are killed twice."""
 
 LIMIT = 60
 """Seconds that a child may take, on a machine with other things to do."""
@@ -101,3 +110,90 @@ def child(work: Callable[[], None], what: str, said: Path) -> bool:
     if os.WEXITSTATUS(status):
         raise Failure(f"{what}: {said.read_text()[-1500:]}")
     return True
+
+
+# -- runs that are killed --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is played.
+
+    `warm_up` plays it undisturbed and keeps the outcome as expected.json; `begin` starts it, or
+    goes on with it; `compare` looks at what came of it.  Of the kills in pairs, each is at one of the
+    first `writes`.
+    """
+
+    warm_up: Callable[[Path], None]
+    begin: Callable[[Path], None]
+    compare: Callable[[Path, Path], None]
+    seed: int
+    writes: int
+
+
+def play(how: str, base: Path, scene: Scene) -> int:
+    """Kill it in all ways of a kind, and print how many kills there were, after what went wrong."""
+    scene.warm_up(base)
+    kills, faults = 0, list[str]()
+    for name, ways in plan(how, scene):
+        try:
+            done = disturbed(base, name, ways, scene)
+        except Failure as failure:
+            faults.append(str(failure))
+            continue
+        kills += done
+        if how != "twice" and not done:
+            break
+    print("\n".join([*faults, f"{kills} kills"]))
+    return len(faults)
+
+
+def plan(how: str, scene: Scene) -> Iterator[tuple[str, list[tuple[str, int]]]]:
+    """The kills of each run."""
+    if how == "twice":
+        chance = random.Random(scene.seed)
+        for _ in range(PAIRS):
+            ways = [
+                (chance.choice(("before", "after")), chance.randint(2, scene.writes))
+                for _ in range(2)
+            ]
+            yield f"{ways}", ways
+        return
+    for count in range(1, 1000):
+        yield f"{how} write {count}", [(how, count)]
+
+
+def disturbed(base: Path, name: str, kills: list[tuple[str, int]], scene: Scene) -> int:
+    """One run that is killed in these ways, one after the other; how many kills came to pass."""
+    here, done = base / "disturbed", 0
+
+    def killed() -> None:
+        Fuse(*kills[done]).light()
+        scene.begin(here)
+
+    def going_on() -> None:
+        scene.begin(here)
+        scene.compare(here, base / "expected.json")
+
+    shutil.rmtree(here, ignore_errors=True)
+    for _ in kills:
+        if child(killed, name, base / "said"):
+            break
+        done += 1
+    child(going_on, name, base / "said")
+    return done
+
+
+def said(module: str, places: Mapping[str, Path]) -> dict[str, str]:
+    """What came of each way to be killed; they work side by side."""
+    with ExitStack() as stack:
+        working = {
+            way: stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-m", module, way, str(place)],
+                    cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                )
+            )
+            for way, place in places.items()
+        }  # fmt: skip
+        return {way: process.communicate()[0] for way, process in working.items()}

@@ -13,11 +13,8 @@ from __future__ import annotations
 
 import gc
 import json
-import random
-import shutil
 import sys
 import threading
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,10 +26,9 @@ from agentkit.runtime import Runtime, Wish
 from agentkit.toolbox import Toolbox
 from agentkit.toolbox.sources import FolderSource, FunctionSource
 from tests.agent_runs.scripted import UNVERIFIED, Asked, Call, Play, ScriptedRuntime, diary
-from tests.killing import Failure, Fuse, child, hurry, share_statements
+from tests.killing import Scene, hurry, play, share_statements
 
 OBJECTIVE = "Write alpha.txt and what belongs to it"
-PAIRS = 12
 SEED = 4
 
 
@@ -208,54 +204,5 @@ def warm_up(base: Path) -> None:
     gc.freeze()  # what is shared with the children stays shared
 
 
-def disturbed(base: Path, name: str, kills: list[tuple[str, int]]) -> int:
-    """One run that is killed in these ways, one after the other; how many kills came to pass."""
-    here, done = base / "disturbed", 0
-
-    def killed() -> None:
-        Fuse(*kills[done]).light()
-        begin(here)
-
-    def going_on() -> None:
-        begin(here)
-        compare(here, base / "expected.json")
-
-    shutil.rmtree(here, ignore_errors=True)
-    for _ in kills:
-        if child(killed, name, base / "said"):
-            break
-        done += 1
-    child(going_on, name, base / "said")
-    return done
-
-
-def main(how: str, base: Path) -> int:
-    warm_up(base)
-    kills, faults = 0, list[str]()
-    for name, ways in plan(how):
-        try:
-            done = disturbed(base, name, ways)
-        except Failure as failure:
-            faults.append(str(failure))
-            continue
-        kills += done
-        if how != "twice" and not done:
-            break
-    print("\n".join([*faults, f"{kills} kills"]))
-    return len(faults)
-
-
-def plan(how: str) -> Iterator[tuple[str, list[tuple[str, int]]]]:
-    """The kills of each run."""
-    if how == "twice":
-        chance = random.Random(SEED)
-        for _ in range(PAIRS):
-            ways = [(chance.choice(("before", "after")), chance.randint(2, 60)) for _ in range(2)]
-            yield f"{ways}", ways
-        return
-    for count in range(1, 1000):
-        yield f"{how} write {count}", [(how, count)]
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], Path(sys.argv[2])))
+    sys.exit(play(sys.argv[1], Path(sys.argv[2]), Scene(warm_up, begin, compare, SEED, 60)))

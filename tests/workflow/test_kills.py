@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests import killing
+
 WAYS = ("before", "after", "twice")
 
 
 @pytest.fixture(scope="module")
-def said(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """What came of each way to be killed; they work side by side."""
-    with ExitStack() as stack:
-        working = {
-            way: stack.enter_context(
-                subprocess.Popen(
-                    [sys.executable, "-m", "tests.workflow.killed", way,
-                     str(tmp_path_factory.mktemp(way))],
-                    cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                )
-            )
-            for way in WAYS
-        }  # fmt: skip
-        yield {way: process.communicate()[0] for way, process in working.items()}
+def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What came of each way to be killed."""
+    return killing.said(
+        "tests.workflow.killed", {way: tmp_path_factory.mktemp(way) for way in WAYS}
+    )
 
 
 @pytest.mark.parametrize("way", ["before", "after"])
