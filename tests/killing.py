@@ -120,8 +120,8 @@ class Scene:
     """What is played.
 
     `warm_up` plays it undisturbed and keeps the outcome as expected.json; `begin` starts it, or
-    goes on with it; `compare` looks at what came of it.  Of the kills in pairs, each is at one of the
-    first `writes`.
+    goes on with it; `compare` looks at what came of it.  Of the kills in pairs, each is at one of
+    the first `writes`.
     """
 
     warm_up: Callable[[Path], None]

@@ -178,11 +178,12 @@ class Runtime:
         handed: Iterable[Path] = (),
         narrowings: Iterable[Narrowing] = (),
         work: Path | None = None,
+        hide: Callable[[Any], Any] = lambda value: value,
     ) -> Caller:
         """Makes the tool calls of one run, within what its profile grants.
 
         It works in its own folder, or in `work`.  Questions to a person are asked in the name of
-        the run, or of an `asker`.
+        the run, or of an `asker`, without what `hide` takes out of them.
         """
         own = self.settings.runs_folder / run
         folder = own if work is None else work.resolve()
@@ -190,7 +191,7 @@ class Runtime:
         return Caller(
             self.toolbox,
             permits.grants(self.settings, profile, folder, handed=handed, narrowings=narrowings),
-            Approvals(self.journal.desk, approver, asker or run),
+            Approvals(self.journal.desk, approver, asker or run, hide=hide),
             self._lent,
             folder,
             home=own,

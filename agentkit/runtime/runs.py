@@ -126,6 +126,8 @@ class Runs:
         elif how.get("handed", True):
             readable += tuple(permits.handed(workflow, inputs))
         held_secrets = resolved(workflow.spec.secrets, self.settings)
+        hidden = (*held_secrets.values(), *_secret_inputs(workflow, inputs))
+        hidden += () if within is None else within.hidden
         caller = self.caller(
             run,
             profile=how.get("profile", "interactive"),
@@ -133,8 +135,8 @@ class Runs:
             handed=readable,
             narrowings=narrowings,
             work=how.get("work"),
+            hide=Masks.of(hidden).hide,
         )
-        hidden = [*held_secrets.values(), *_secret_inputs(workflow, inputs)]
 
         def ask_to_end(other: str) -> None:
             self.journal.mailbox.post(other, Letter("cancel", ""))
@@ -151,7 +153,7 @@ class Runs:
                 inputs,
                 run,
                 folder,
-                RunServices(self, run, how, readable, narrowings),
+                RunServices(self, run, how, readable, narrowings, hidden),
                 caller,
                 self.publisher(how.get("subscribers", ()), lease, hidden),
                 cancel,
@@ -186,7 +188,8 @@ class Runs:
             return record.outputs or {}
         workflow = self.kept(record)
         past = self.past(record, workflow)
-        return self.execute(workflow, record.inputs, run, how, past, within)
+        inputs = bind(workflow.spec, given)  # those on record have no secrets
+        return self.execute(workflow, inputs, run, how, past, within)
 
     def kept(self, record: RunRecord) -> LoadedWorkflow:
         """The workflow that a run began with."""

@@ -27,13 +27,16 @@ DEEPEST = 8
 
 @dataclass(frozen=True)
 class RunServices:
-    """Those of one run; what it may read, and what was taken from it, its own runs inherit."""
+    """Those of one run; runs that belong to it inherit what it may read, what was taken from it and
+    what it hides.
+    """
 
     runs: Runs
     run: str
     how: How
     readable: tuple[Path, ...]
     narrowings: tuple[Narrowing, ...]
+    hidden: tuple[str, ...]
 
     def chat(self, name: str | None = None) -> ChatModel:
         """See `Services.chat`."""

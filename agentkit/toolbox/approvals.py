@@ -47,6 +47,8 @@ class Approvals:
     approver: Approver
     run: str
     turn: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+    hide: Callable[[Any], Any] = lambda value: value
+    """What must not be on record, or shown, is taken out of a value."""
 
     def rules(self) -> Sequence[Rule]:
         """The answers that are remembered."""
@@ -147,11 +149,11 @@ class Approvals:
             id="".join(secrets.choice(ALPHABET) for _ in range(6)),
             run=self.run,
             tool=tool,
-            arguments=arguments,
+            arguments=self.hide(arguments),
             key=hashlib.sha256(about.encode()).hexdigest(),
             accesses=accesses,
             asked=datetime.now(UTC),
-            question=question,
+            question=self.hide(question),
             choices=choices,
         )
 

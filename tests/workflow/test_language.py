@@ -444,6 +444,27 @@ outputs: {said: "${{ steps.use.outputs.text }}"}
     assert not any("it is hunter2" in str(event) for event in flow.events)
 
 
+def test_a_secret_is_hidden_from_questions_and_in_runs_within(flow: Played) -> None:
+    secret("TOKEN", "hunter2-hunter")
+    child = CHILD.replace(
+        "steps:\n", "steps:\n  - {id: ask, approve: 'With ${{ inputs.text }}?'}\n"
+    )
+    (flow.folder / "workflows" / "child.yaml").write_text(child)
+    text = """
+secrets: [TOKEN]
+steps:
+  - {id: sub, uses: "workflow:child", with: {text: "${{ secrets.TOKEN }}"}}
+"""
+    with pytest.raises(ApprovalNeeded, match=r"With \*\*\*\?"):
+        flow.run(text)
+    answer("approve")
+    flow.resume()
+
+    files = Path(os.environ["AGENTKIT_HOME"]).glob("journal.sqlite*")
+    assert not any(b"hunter2" in file.read_bytes() for file in files)
+    assert not any("hunter2" in str(event) for event in flow.events)
+
+
 def test_a_secret_that_settings_do_not_have_is_named_before_anything_runs(flow: Played) -> None:
     with pytest.raises(UserError, match="needs the secret TOKEN, and settings do not say") as no:
         flow.run("secrets: [TOKEN]\nsteps:\n  - {id: a, uses: echo, with: {text: x}}\n")
