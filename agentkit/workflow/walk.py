@@ -206,10 +206,9 @@ class Walk:
 
     def _attempts(self, step: Step, path: NodePath, frame: Frame, report: StepReport) -> Result:
         defaults, services = self.acts.workflow.spec.defaults, self.acts.services
-        queue = services.place(step.queue, frame.cancel) if step.queue else nullcontext()
 
         def act(cancel: CancelToken) -> Result:
-            with queue:
+            with services.place(step.queue, cancel) if step.queue else nullcontext():
                 return self.acts.perform(step, path, frame, report, cancel)
 
         if step.approve is not None:

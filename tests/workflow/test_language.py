@@ -190,6 +190,23 @@ outputs: {said: "${{ steps.try.outputs }}"}
     ]
 
 
+def test_each_attempt_waits_for_a_place_of_its_own(flow: Played) -> None:
+    retry = "queue: gpu, retry: {max_attempts: 2, delay: 1ms}"
+    outputs = flow.run(f"""
+steps:
+  - {{id: one, needs: [], uses: flaky, with: {{times: 1}}, {retry}}}
+  - {{id: two, needs: [], uses: echo, with: {{text: x}}, queue: gpu}}
+outputs: {{said: "${{{{ steps.one.outputs ~ steps.two.outputs }}}}"}}
+""")
+
+    assert outputs == {"said": "after 1x"}
+
+
+def test_a_queue_that_settings_do_not_have_is_found_before_a_run(flow: Played) -> None:
+    with pytest.raises(InvalidFile, match=r'there is no queue "cpu". did you mean "gpu"'):
+        flow.run("steps:\n  - {id: a, uses: echo, with: {text: x}, queue: cpu}\n")
+
+
 def test_on_error_continue_leaves_the_error_to_read(flow: Played) -> None:
     outputs = flow.run(
         """
