@@ -17,7 +17,13 @@ from agentkit.runtime.held import held
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Journal:
-    return Journal(tmp_path / "journal.sqlite", 1.0)
+    return Journal(tmp_path / "journal.sqlite", 60.0)
+
+
+@pytest.fixture
+def hasty(tmp_path: Path) -> Journal:
+    """One whose holders give a sign of life three times in a second."""
+    return Journal(tmp_path / "hasty.sqlite", 1.0)
 
 
 def test_one_holder_at_a_time(journal: Journal) -> None:
@@ -38,26 +44,26 @@ def test_it_is_free_after_the_block_also_when_that_failed(journal: Journal) -> N
     journal.close()
 
 
-def test_a_long_step_keeps_it_by_its_heartbeat(journal: Journal) -> None:
+def test_a_long_step_keeps_it_by_its_heartbeat(hasty: Journal) -> None:
     signs = set[float]()
-    with held(journal.leases, "run-1", CancelToken()):
+    with held(hasty.leases, "run-1", CancelToken()):
         while len(signs) < 4:
-            with journal._database.read() as connection:
+            with hasty._database.read() as connection:
                 signs.add(connection.execute(select(leases.c.renewed)).scalar_one())
-    journal.close()
+    hasty.close()
 
 
-def test_who_lost_it_is_told_to_stop(journal: Journal) -> None:
+def test_who_lost_it_is_told_to_stop(hasty: Journal) -> None:
     cancel = CancelToken()
-    with held(journal.leases, "run-1", cancel) as lease:
-        journal.leases.give_back(lease)
-        journal.leases.take("run-1")
+    with held(hasty.leases, "run-1", cancel) as lease:
+        hasty.leases.give_back(lease)
+        hasty.leases.take("run-1")
         for _ in range(300):
             if cancel.cancelled:
                 break
             threading.Event().wait(0.1)
     assert cancel.reason == "the run run-1 was taken over by another process"
-    journal.close()
+    hasty.close()
 
 
 def test_two_runs_do_not_wait_for_each_other(journal: Journal) -> None:
