@@ -12,7 +12,7 @@ from agentkit.records import Settled
 from agentkit.workflow.expressions import ExpressionError, render
 from agentkit.yamlfile import NodePath
 
-MOST_WORDS = 200
+LONGEST_KEY = 200
 """Characters of what an item is called."""
 
 
@@ -70,9 +70,9 @@ class Frame:
 
 
 def _escaped(name: str) -> str:
-    if not name or len(name) > MOST_WORDS:
+    if not name or len(name) > LONGEST_KEY:
         raise UserError(
-            f"the key of an item has 1 to {MOST_WORDS} characters, not {len(name)}",
+            f"the key of an item has 1 to {LONGEST_KEY} characters, not {len(name)}",
             hint="`${{ item | hash }}` is short for anything",
         )
     return name.replace("%", "%25").replace("/", "%2F")

@@ -4,6 +4,7 @@ what waits for it.
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable
 
@@ -118,10 +119,10 @@ def test_a_cancel_ends_it() -> None:
 @given(st.integers(1, 12), st.integers(1, 5), st.randoms(use_true_random=False))
 @settings(max_examples=40, deadline=None)
 def test_everything_is_done_once_after_what_it_waits_for(
-    count: int, limit: int, chance: st.DataObject
+    count: int, limit: int, chance: random.Random
 ) -> None:
     needs = {
-        str(at): tuple(str(one) for one in range(at) if chance.random() < 0.4)  # type: ignore[attr-defined]
+        str(at): tuple(str(one) for one in range(at) if chance.random() < 0.4)
         for at in range(count)
     }
 

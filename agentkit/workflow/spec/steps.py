@@ -127,6 +127,9 @@ def _short_agent(value: Any) -> Any:
 
 
 def _short_script(value: Any) -> Any:
+    if isinstance(value, bool | int | float):  # `run: true` is no text in YAML
+        shown = str(value).lower()
+        raise problem("wrong-type", f"{shown} is no script, but a value", "put it in quotes")
     return {"bash": value} if isinstance(value, str) else value
 
 

@@ -58,7 +58,7 @@ def perform(
         "seconds": timeout or LONGEST,
     }
     parse = _text if schema is None else _json
-    return uses.performed(_TOOL.name, arguments, checks, schema, chat, scope, _TOOL, parse)
+    return uses.perform(_TOOL.name, arguments, checks, schema, chat, scope, own=_TOOL, parse=parse)
 
 
 def _text(printed: Any) -> Any:

@@ -35,33 +35,24 @@ def perform(
     schema: Mapping[str, Any] | None,
     chat: Callable[[], ChatModel],
     scope: Scope,
+    *,
+    own: Tool | None = None,
+    parse: Callable[[Any], Any] = lambda value: value,
 ) -> Result:
     """Call it, and check the result; `chat` gives the model that answers questions about it.
+
+    `own` is a tool that is in no toolbox; `parse` reads its value first.
 
     Raises `ApprovalNeeded` where a person has to allow it first, `ToolError` (or the error behind
     it) for any outcome that is not a value, and for a value that does not fit the schema or fails a
     check: a workflow has nobody who could make a better call.
     """
-    return performed(tool, arguments, checks, schema, chat, scope)
-
-
-def performed(
-    name: str,
-    arguments: Mapping[str, Any],
-    checks: Sequence[Check],
-    schema: Mapping[str, Any] | None,
-    chat: Callable[[], ChatModel],
-    scope: Scope,
-    tool: Tool | None = None,
-    parse: Callable[[Any], Any] = lambda value: value,
-) -> Result:
-    """The same for a `tool` that is in no toolbox, whose value is to be read in some way first."""
     report = _WithTheStep(scope.report)
-    match scope.caller.call(name, arguments, report, scope.cancel, tool=tool):
+    match scope.caller.call(tool, arguments, report, scope.cancel, tool=own):
         case Returned(said):
             value = parse(said)
             _fits(value, schema)
-            asked = _Asked(name, value, chat, scope)
+            asked = _Asked(tool, value, chat, scope)
             made = [*quality.checks(checks, scope, OUTPUTS, asked.likely)]
             quality.accept(first_fault(made, value), value, ToolError)
             return Result(value, asked.usage)
