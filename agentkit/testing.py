@@ -550,6 +550,12 @@ class ScriptedServices:
         """None: tasks are compared by their words."""
         raise ModelMissing(name or "scripted")
 
+    def beginning(self, text: str, tokens: int, model: str | None = None) -> str:
+        """So many words, which are what `ScriptedModel` counts, too."""
+        del model
+        words = list(re.finditer(r"\S+\s*", text))[:tokens]
+        return text[: words[-1].end()].rstrip() if words else ""
+
     def past(self, run: str, step: str, key: str) -> AgentRecord:
         """Nothing: each run begins."""
         del run, step, key

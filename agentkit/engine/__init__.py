@@ -8,6 +8,7 @@ whole list of modules, in the order in which a request meets them.
 
 from agentkit.engine.chat import LlamaChatModel
 from agentkit.engine.embed import LlamaEmbedder
+from agentkit.engine.tokenizer import LlamaTokenizer
 from agentkit.engine.weights import build_info
 
-__all__ = ["LlamaChatModel", "LlamaEmbedder", "build_info"]
+__all__ = ["LlamaChatModel", "LlamaEmbedder", "LlamaTokenizer", "build_info"]

@@ -15,6 +15,9 @@ from typing import Any
 
 from agentkit.errors import ModelError
 
+PIECE = 16
+"""Characters of a token, rather too many than too few."""
+
 
 class Vocabulary:
     """The vocabulary of a loaded model.  `handle` is llama.cpp's `llama_vocab*`."""
@@ -45,6 +48,26 @@ class Vocabulary:
             else:
                 tokens += self._tokenize(part, special=special)
         return tokens
+
+    def beginning(self, text: str, count: int) -> str:
+        """The beginning of a text that has at most `count` tokens; all of it if it has no more.
+
+        Of a long text no more is read than so many tokens may have.
+        """
+        size = (count + 1) * PIECE
+        tokens = self.tokenize(text[:size], special=False)
+        while len(tokens) <= count and size < len(text):  # blanks: many of them are one token
+            size *= 4
+            tokens = self.tokenize(text[:size], special=False)
+        if len(tokens) <= count:
+            return text
+        written = b"".join(self.piece(token) for token in tokens[:count])
+        if self._puts_space and not text.startswith(" "):
+            written = written.removeprefix(b" ")
+        end = len(written.decode("utf-8", "ignore"))
+        while end and (found := len(self.tokenize(text[:end], special=False))) > count:
+            end = min(end - 1, end * count // found)  # a word that is cut may have more tokens
+        return text[:end]
 
     def piece(self, token: int) -> bytes:
         """The bytes of a token as they appear in text; a control token has none."""

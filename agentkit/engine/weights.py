@@ -24,7 +24,9 @@ class Weights:
     AMX here, at some cost in speed (docs/decisions/0001-no-amx.md; `make` builds without AMX).
     """
 
-    def __init__(self, path: Path, name: str, *, gpu_layers: int = -1) -> None:
+    def __init__(
+        self, path: Path, name: str, *, gpu_layers: int = -1, only_vocabulary: bool = False
+    ) -> None:
         import llama_cpp
 
         self._lib = llama_cpp
@@ -37,6 +39,7 @@ class Weights:
         log.clear()
         params = llama_cpp.llama_model_default_params()
         params.n_gpu_layers = gpu_layers
+        params.vocab_only = only_vocabulary
         params.use_extra_bufts = b"AMX_INT8 = 1" not in llama_cpp.llama_print_system_info()
         self.handle = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
         if not self.handle:

@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentkit import machine
@@ -19,8 +20,11 @@ from agentkit.errors import UserError
 from agentkit.pool import Pool, PooledChat, PooledEmbedder, PooledTranscriber
 from agentkit.ports import ChatModel, Embedder, ModelRole, Transcriber
 from agentkit.runtime.offers import Notice, Offers, room_now
+from agentkit.toolbox.answer import counter
+from agentkit.toolbox.output import beginning
 
 if TYPE_CHECKING:
+    from agentkit.engine import LlamaTokenizer
     from agentkit.models import ModelStore, Plan
     from agentkit.runtime.bench import Speed
 
@@ -45,6 +49,7 @@ class Models:
         self._compute = compute
         self._notice = notice
         self._remotes: dict[str, ChatModel] = {}
+        self._tokenizers: dict[Path, LlamaTokenizer] = {}
         self._connecting = threading.Lock()
 
     def names(self) -> list[str]:
@@ -73,6 +78,19 @@ class Models:
         name = name or self._settings.roles.embed
         self._store().resolve(name, role="embed")
         return PooledEmbedder(self._pool, name, partial(self._offers.embedder, name))
+
+    def beginning(self, text: str, tokens: int, name: str | None = None) -> str:
+        """The beginning of a text that has at most so many tokens of a chat model.
+
+        A model of this machine is not loaded for that, only its vocabulary is.  A remote counts
+        itself where its server can; elsewhere it is an estimate, rather too short than too long.
+        Raises what `chat` raises.
+        """
+        name = name or self._settings.roles.chat
+        if name in self._settings.remotes:
+            return beginning(text, tokens, counter(self._remote(name)))
+        path = self._store().resolve(name, role="chat")
+        return self._tokenizer(name, path).beginning(text, tokens)
 
     def plan(self, name: str) -> Plan:
         """How a chat model of this machine would be loaded into the memory that is free now.
@@ -114,6 +132,9 @@ class Models:
 
     def close(self) -> None:
         """Leave the remotes.  Idempotent.  The pool belongs to who made it."""
+        for tokenizer in self._tokenizers.values():
+            tokenizer.close()
+        self._tokenizers.clear()
         for remote in self._remotes.values():
             remote.close()
         self._remotes.clear()
@@ -121,6 +142,14 @@ class Models:
     @cached_property
     def _offers(self) -> Offers:
         return Offers(self._settings, self._store(), self._compute, self._notice)
+
+    def _tokenizer(self, name: str, path: Path) -> LlamaTokenizer:
+        from agentkit.engine import LlamaTokenizer
+
+        with self._connecting:
+            if path not in self._tokenizers:
+                self._tokenizers[path] = LlamaTokenizer(path, name)
+            return self._tokenizers[path]
 
     def _remote(self, name: str) -> ChatModel:
         from agentkit.remote import RemoteChatModel

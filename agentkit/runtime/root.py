@@ -104,6 +104,7 @@ class Runtime:
             self.caller,
             self.chat,
             self.embedder,
+            self._models.beginning,
             self._loaded,
             self._kept,
         )
@@ -321,7 +322,7 @@ class Runtime:
         from agentkit.workflow.inputs import bind
         from agentkit.workflow.rehearsal import rehearsal
 
-        return rehearsal(workflow, bind(workflow.spec, given))
+        return rehearsal(workflow, bind(workflow.spec, given), self._models.beginning)
 
     def resume(
         self, name: str, given: Mapping[str, str] | None = None, **how: Unpack[How]

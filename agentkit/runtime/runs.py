@@ -80,6 +80,7 @@ class Runs:
     caller: Callable[..., Caller]
     chat: Callable[..., ChatModel]
     embedder: Callable[..., Embedder]
+    beginning: Callable[[str, int, str | None], str]
     load: Callable[[str], LoadedWorkflow]
     reload: Callable[[str, str, Mapping[str, str]], LoadedWorkflow]
 

@@ -46,6 +46,10 @@ class RunServices:
         """See `Services.embedder`."""
         return self.runs.embedder(name)
 
+    def beginning(self, text: str, tokens: int, model: str | None = None) -> str:
+        """See `Services.beginning`."""
+        return self.runs.beginning(text, tokens, model)
+
     def past(self, run: str, step: str, key: str) -> AgentRecord:
         """See `Services.past`."""
         journal = self.runs.journal

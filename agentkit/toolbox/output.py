@@ -100,9 +100,9 @@ def head_and_tail(text: str, budget: int, count: Count, gap: str) -> str:
     """A text in `budget` tokens: its beginning and its end, with `gap` between them."""
     if not too_long(text, budget, count):
         return text
-    head = _fitting(text, int(budget * HEAD), count)
+    head = beginning(text, int(budget * HEAD), count)
     rest = text[max(len(head), len(text) - budget * TOKEN) :][::-1]
-    tail = _fitting(rest, budget - int(budget * HEAD), lambda backwards: count(backwards[::-1]))
+    tail = beginning(rest, budget - int(budget * HEAD), lambda backwards: count(backwards[::-1]))
     return head + gap + tail[::-1]
 
 
@@ -111,7 +111,7 @@ def too_long(text: str, budget: int, count: Count) -> bool:
     return len(text) > budget * TOKEN or count(text) > budget
 
 
-def _fitting(text: str, budget: int, count: Count) -> str:
+def beginning(text: str, budget: int, count: Count) -> str:
     """The longest beginning of a text that has so many tokens."""
     low, high = 0, min(len(text), budget * TOKEN)
     guess = budget * 4  # characters of a token, in English

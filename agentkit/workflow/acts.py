@@ -41,7 +41,8 @@ class Acts:
         self, step: Step, path: NodePath, frame: Frame, report: StepReport, cancel: CancelToken
     ) -> Result:
         """Do it once.  Raises what the work raises."""
-        scope = Scope(self.caller, cancel, report, frame.readable(), self.without)
+        facts = frame.readable()
+        scope = Scope(self.caller, cancel, report, facts, frame.beginning, self.without)
         match step.action:
             case "uses":
                 return self._uses(step, path, frame, scope)

@@ -26,7 +26,7 @@ from jinja2.runtime import Context, Undefined
 from jinja2.sandbox import SandboxedEnvironment
 from jinja2.utils import pass_environment
 
-from agentkit.errors import UserError
+from agentkit.errors import AgentkitError, UserError
 
 MAX_RESULT = 5_000_000
 """Characters that a text may have."""
@@ -105,11 +105,16 @@ def plain(value: Any) -> Any:
 # -- the work it may do ----------------------------------------------------------------------------
 
 
-class _Meter:
-    """Counts what one evaluation spends, and knows the names that it can read."""
+Beginning = Callable[[str, int, str | None], str]
+"""`beginning(text, tokens, model)`: so much of a text; model None is the one of the role."""
 
-    def __init__(self, roots: tuple[str, ...] = ()) -> None:
+
+class _Meter:
+    """Counts what one evaluation spends, and knows what it can read and who counts tokens."""
+
+    def __init__(self, roots: tuple[str, ...] = (), beginning: Beginning | None = None) -> None:
         self.roots = roots
+        self.beginning = beginning
         self.left = WORK
 
     def spend(self, amount: int) -> None:
@@ -122,9 +127,9 @@ _METER: ContextVar[_Meter] = ContextVar("_METER")
 
 
 @contextmanager
-def metered(names: Iterable[str]) -> Iterator[None]:
+def metered(names: Iterable[str], beginning: Beginning | None = None) -> Iterator[None]:
     """A budget of work for one evaluation that can read these names."""
-    token = _METER.set(_Meter(tuple(names)))
+    token = _METER.set(_Meter(tuple(names), beginning))
     try:
         yield
     finally:
@@ -222,12 +227,14 @@ def _join(environment: _Environment, value: Any, d: str = "", attribute: Any = N
 
 
 def _tojson(value: Any, indent: int | None = None) -> str:
+    """Data as JSON; `indent` spaces for each level."""
     if indent is not None and not 0 <= indent <= 8:
         raise ExpressionError("indent may be 0 to 8")
     return json.dumps(plain(value), ensure_ascii=False, indent=indent)
 
 
 def _fromjson(value: Any) -> Any:
+    """The data that a text of JSON stands for."""
     try:
         return json.loads(as_text(value))
     except ValueError as error:
@@ -235,10 +242,12 @@ def _fromjson(value: Any) -> Any:
 
 
 def _lines(value: Any) -> list[str]:
+    """The lines of a text as a list."""
     return as_text(value).splitlines()
 
 
 def _slug(value: Any) -> str:
+    """A text as lower-case letters, digits and `-`: for the name of a file."""
     return re.sub(r"[^a-z0-9]+", "-", as_text(value).lower()).strip("-")
 
 
@@ -255,6 +264,21 @@ def _shell_quote(value: Any) -> str:
     return shlex.quote(as_text(value))
 
 
+def _truncate_tokens(value: Any, count: int, model: str | None = None) -> str:
+    """The beginning of a text, with at most `count` tokens of the chat model that the file names
+    for all prompts, or else of the role `chat`; or of another model by its name.
+    """
+    meter = _METER.get(None)
+    if meter is None or meter.beginning is None:
+        raise ExpressionError("truncate_tokens cannot be used here: there is no model to ask")
+    if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+        raise ExpressionError(f"a number of tokens is 0 or more, not {as_text(count)}")
+    try:
+        return meter.beginning(as_text(value), count, model)
+    except AgentkitError as fault:
+        raise ExpressionError(fault.message, hint=fault.hint) from None
+
+
 def _date(value: Any, form: str = "%Y-%m-%d") -> str:
     """A date or time as ISO 8601, or in seconds since 1970 (UTC), in a form of `strftime`."""
     try:
@@ -268,6 +292,7 @@ def _date(value: Any, form: str = "%Y-%m-%d") -> str:
 
 
 def _escape(value: Any) -> str:
+    """A text for HTML: `&`, `<`, `>` and quotes as entities."""
     return html.escape(as_text(value))
 
 
@@ -412,17 +437,21 @@ def in_our_words(error: Exception) -> str:
     return re.sub(r"'(\w+)'", lambda found: _KINDS.get(found[1], found[0]), str(error))
 
 
+OURS: Mapping[str, Callable[..., Any]] = {
+    "date": _date, "escape": _escape, "fromjson": _fromjson, "hash": _hash, "lines": _lines,
+    "shell_quote": _shell_quote, "slug": _slug, "string": as_text, "tojson": _tojson,
+    "truncate_tokens": _truncate_tokens,
+}  # fmt: skip
+"""Filters that Jinja does not have, or not so; their docstrings are on the reference page."""
+
+
 def _environment() -> _Environment:
     environment = _Environment(undefined=_Missing, optimized=False)  # folding is work unmetered
     theirs = {name: environment.filters[name] for name in FILTERS}
     for name, limit in (("batch", 10_000), ("slice", 10_000), ("indent", 1_000), ("round", 20)):
         theirs[name] = _at_most(theirs[name], limit)
-    ours = {
-        "date": _date, "e": _escape, "escape": _escape, "format": _format, "fromjson": _fromjson,
-        "hash": _hash, "join": _join, "lines": _lines, "replace": _replace,
-        "shell_quote": _shell_quote, "slug": _slug, "string": as_text, "tojson": _tojson,
-    }  # fmt: skip
-    every = {**theirs, **ours}
+    bounded = {"e": _escape, "format": _format, "join": _join, "replace": _replace}
+    every = {**theirs, **bounded, **OURS}
     environment.filters = {name: _metered(every[name]) for name in sorted(every)}
     environment.globals = {"range": _range}
     return environment

@@ -21,6 +21,7 @@ from jinja2.parser import Parser
 from agentkit.workflow.environment import (
     ENVIRONMENT,
     MAX_RESULT,
+    Beginning,
     ExpressionError,
     as_text,
     in_our_words,
@@ -31,6 +32,7 @@ from agentkit.workflow.environment import (
 __all__ = [
     "CLOSE",
     "OPEN",
+    "Beginning",
     "ExpressionError",
     "Reference",
     "Word",
@@ -196,13 +198,14 @@ def _words(tokens: Sequence[_Token], base: int) -> Iterator[Word]:
 # -- evaluating ------------------------------------------------------------------------------------
 
 
-def render(value: Any, context: Mapping[str, Any]) -> Any:
+def render(value: Any, context: Mapping[str, Any], beginning: Beginning | None = None) -> Any:
     """A value with every expression in it evaluated, at any depth.
 
-    Raises `ExpressionError`, with `path` set to where in the value it struck.
+    `beginning` counts tokens for those that want to know.  Raises `ExpressionError`, with `path`
+    set to where in the value it struck.
     """
     if isinstance(value, str):
-        return _evaluate(value, context)
+        return _evaluate(value, context, beginning)
     entries: Iterable[tuple[Any, Any]]
     if isinstance(value, Mapping):
         entries = value.items()
@@ -213,18 +216,18 @@ def render(value: Any, context: Mapping[str, Any]) -> Any:
     rendered = {}
     for key, item in entries:
         try:
-            rendered[key] = render(item, context)
+            rendered[key] = render(item, context, beginning)
         except ExpressionError as error:
             error.path = (key, *error.path)
             raise
     return rendered if isinstance(value, Mapping) else list(rendered.values())
 
 
-def _evaluate(text: str, context: Mapping[str, Any]) -> Any:
+def _evaluate(text: str, context: Mapping[str, Any], beginning: Beginning | None) -> Any:
     if OPEN not in text:
         return text
     pieces = _split(text)
-    values = [_value(source, start, context) for start, _, source in pieces]
+    values = [_value(source, start, context, beginning) for start, _, source in pieces]
     if is_whole(text):
         return values[0]
     parts, at = [], 0
@@ -237,11 +240,11 @@ def _evaluate(text: str, context: Mapping[str, Any]) -> Any:
     return result
 
 
-def _value(source: str, start: int, context: Mapping[str, Any]) -> Any:
+def _value(source: str, start: int, context: Mapping[str, Any], beginning: Beginning | None) -> Any:
     """One expression as plain data."""
     shown = f" in {OPEN}{source if len(source) <= 200 else source[:197] + '...'}{CLOSE}"
     try:
-        with metered(context):
+        with metered(context, beginning):
             return plain(_compiled(source)(**context))
     except ExpressionError as error:
         raise ExpressionError(error.message + shown, hint=error.hint, offset=start) from None

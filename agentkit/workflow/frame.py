@@ -9,7 +9,7 @@ from typing import Any
 from agentkit.cancel import CancelToken
 from agentkit.errors import UserError
 from agentkit.records import Settled
-from agentkit.workflow.expressions import ExpressionError, render
+from agentkit.workflow.expressions import Beginning, ExpressionError, render
 from agentkit.yamlfile import NodePath
 
 LONGEST_KEY = 200
@@ -35,6 +35,8 @@ class Frame:
     """The steps that they can read."""
     secrets: Mapping[str, str] = field(default_factory=dict)
     """For `with` and `env` alone."""
+    beginning: Beginning | None = None
+    """Who counts tokens."""
     item: int | None = None
     name: str = ""
 
@@ -57,7 +59,7 @@ class Frame:
         if secrets:
             facts["secrets"] = self.secrets
         try:
-            return render(value, facts)
+            return render(value, facts, self.beginning)
         except ExpressionError as error:
             raise BadExpression(str(error), (*path, *error.path), error.hint) from None
 

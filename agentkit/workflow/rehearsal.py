@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from agentkit.cancel import CancelToken
-from agentkit.workflow.expressions import is_expression, references
+from agentkit.workflow.expressions import Beginning, is_expression, references
 from agentkit.workflow.frame import BadExpression, Frame
 from agentkit.workflow.load import LoadedWorkflow
 from agentkit.workflow.picture import does
@@ -19,14 +19,16 @@ SHOWN = 300
 """Characters of a value."""
 
 
-def rehearsal(workflow: LoadedWorkflow, inputs: Mapping[str, Any]) -> Iterator[str]:
+def rehearsal(
+    workflow: LoadedWorkflow, inputs: Mapping[str, Any], beginning: Beginning
+) -> Iterator[str]:
     """The plan, line by line.  Nothing is done, and no secret is looked up."""
     spec = workflow.spec
     shown = {
         name: "***" if spec.inputs[name].type == "secret" else value
         for name, value in inputs.items()
     }
-    frame = Frame(CancelToken(), {"inputs": shown})
+    frame = Frame(CancelToken(), {"inputs": shown}, beginning=beginning)
     for name, value in shown.items():
         yield f"input {name} = {_short(value)}"
     for title, steps in (

@@ -31,6 +31,7 @@ from agentkit.errors import (
 from agentkit.records import Past, Settled
 from agentkit.toolbox.caller import Caller
 from agentkit.workflow.acts import Acts
+from agentkit.workflow.expressions import is_expression
 from agentkit.workflow.frame import BadExpression, Frame
 from agentkit.workflow.load import LoadedWorkflow
 from agentkit.workflow.report import Publish
@@ -133,7 +134,9 @@ class WorkflowRun:
     def _all(self, walk: Walk) -> dict[str, Any]:
         """Steps, what follows a failure, what always follows, outputs."""
         spec = self.workflow.spec
-        frame = Frame(self.cancel, self._facts(), secrets=self.secrets or {})
+        frame = Frame(
+            self.cancel, self._facts(), secrets=self.secrets or {}, beginning=self._beginning_of
+        )
         reached: dict[str, Settled] = {}
         try:
             self._main(walk, frame, reached)
@@ -188,6 +191,11 @@ class WorkflowRun:
                 "folder": str(self.folder),
             },
         }
+
+    def _beginning_of(self, text: str, tokens: int, model: str | None) -> str:
+        shared = self.workflow.spec.defaults.prompt.model
+        named = model or (None if is_expression(shared) else shared)
+        return self.services.beginning(text, tokens, named)
 
     def _outputs(self, frame: Frame) -> dict[str, Any]:
         outputs = {}

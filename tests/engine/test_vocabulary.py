@@ -107,6 +107,24 @@ def test_what_comes_before_makes_no_difference_where_no_space_is_put(
     assert vocabulary.tokenize("Hi there", special=False, after=alone) == alone
 
 
+@given(text=TEXTS | st.text("a \n1", max_size=2000), count=st.integers(0, 12))
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.differing_executors])
+def test_a_beginning_has_no_more_tokens_than_it_may(
+    vocabulary: Vocabulary, text: str, count: int
+) -> None:
+    found = vocabulary.beginning(text, count)
+
+    assert text.startswith(found)
+    assert len(vocabulary.tokenize(found, special=False)) <= count
+    if len(vocabulary.tokenize(text, special=False)) <= count:
+        assert found == text
+
+
+def test_a_beginning_is_as_long_as_it_may_be(vocabulary: Vocabulary) -> None:
+    assert vocabulary.beginning("one two three four", 3) == "one two three"
+    assert vocabulary.beginning(" " * 3000 + "end", 100).endswith("end")
+
+
 # -- vocabularies that put a space before each text ------------------------------------------------
 
 CONTROL = ["<unk>", "<s>", "</s>", "<|user|>"]
@@ -167,3 +185,8 @@ def test_a_text_in_pieces_is_the_text(
 def test_user_defined_markers_in_brackets_are_cut_too(spaced: Vocabulary) -> None:
     assert texts(spaced, spaced.tokenize("[TOOL]", special=True)) == ["[TOOL]"]
     assert "[TOOL]" not in texts(spaced, spaced.tokenize("the [TOOL][TOOL]", special=False))
+
+
+def test_a_beginning_does_not_begin_with_the_space(spaced: Vocabulary) -> None:
+    assert spaced.beginning("Hi the", 1) == "Hi"
+    assert spaced.beginning(" the", 1) == ""

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentkit.errors import ModelMissing
 from agentkit.workflow.expressions import ExpressionError, Reference, is_whole, references, render
 
 FACTS: dict[str, Any] = {
@@ -255,6 +256,29 @@ def test_references_say_where_each_part_stands() -> None:
 )  # fmt: skip
 def test_whole(text: str, whole: bool) -> None:
     assert is_whole(text) is whole
+
+
+def test_a_text_ends_after_so_many_tokens_of_a_model() -> None:
+    asked: list[tuple[str, int, str | None]] = []
+
+    def beginning(text: str, tokens: int, model: str | None) -> str:
+        asked.append((text, tokens, model))
+        if model == "gone":
+            raise ModelMissing("gone")
+        return text[:tokens]
+
+    facts = {"text": "abcdef", "n": 3}
+    assert render("<${{ text | truncate_tokens(n) }}>", facts, beginning) == "<abc>"
+    assert render(["${{ [1, 2] | truncate_tokens(2, 'small') }}"], facts, beginning) == ["[1"]
+    assert asked == [("abcdef", 3, None), ("[1, 2]", 2, "small")]
+    with pytest.raises(ExpressionError, match="the model 'gone' is not on this machine") as missing:
+        render("${{ text | truncate_tokens(1, 'gone') }}", facts, beginning)
+    assert missing.value.hint == "agentkit models pull gone"
+    for number in ("-1", "true", "'3'", "1.5"):
+        with pytest.raises(ExpressionError, match="a number of tokens is 0 or more"):
+            render(f"${{{{ text | truncate_tokens({number}) }}}}", facts, beginning)
+    with pytest.raises(ExpressionError, match="there is no model to ask"):
+        render("${{ text | truncate_tokens(1) }}", facts)
 
 
 SOUP = st.text(st.sampled_from(list("abis.[](){}|'\"\\ ,:=+-*%&!~0123456789\n$#é")), max_size=40)

@@ -545,3 +545,19 @@ def test_a_prompt_in_a_file_of_its_own_is_kept_with_the_run(flow: Played) -> Non
         pytest.raises(InvalidFile, match=r"ask.md:1:19: .*no input \"whom\""),
     ):
         runtime.workflow(str(path))
+
+
+@pytest.mark.model
+def test_tokens_are_counted_without_the_model(flow: Played, real_models: Path) -> None:
+    text = """
+inputs: {text: {}}
+defaults: {prompt: {model: smollm2-135m}}
+steps:
+  - {id: a, uses: echo, with: {text: "${{ inputs.text | truncate_tokens(3) }}"}}
+outputs: {short: "${{ steps.a.outputs }}"}
+"""
+    path = flow.write(text)
+    with Runtime() as runtime:
+        given = {"text": "one two three four"}
+        assert runtime.run(runtime.workflow(str(path)), given) == {"short": "one two three"}
+        assert not runtime.pool.holdings()

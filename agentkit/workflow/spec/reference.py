@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from inspect import getdoc, signature
 from typing import Any
 
 from agentkit.workflow.durations import DURATION
+from agentkit.workflow.environment import FILTERS, OURS
 from agentkit.workflow.spec.json_schema import json_schema
 
 ORDER = (
@@ -25,6 +27,9 @@ TITLES = {
 }  # fmt: skip
 
 
+JINJA = "https://jinja.palletsprojects.com/en/stable/templates/#list-of-builtin-filters"
+
+
 def reference() -> str:
     """Markdown: one table for each kind of mapping."""
     kinds = json_schema()["$defs"]
@@ -36,7 +41,25 @@ def reference() -> str:
     ]
     for kind in ORDER:
         lines += ["", f"## {TITLES[kind]}", "", *_kind(kinds[kind])]
+    lines += ["", "## Filters", "", *_filters()]
     return "\n".join(lines) + "\n"
+
+
+def _filters() -> Iterator[str]:
+    """Ours, from the functions themselves."""
+    yield "What stands behind `|` in an expression.  Ours:"
+    yield ""
+    yield "| filter | what it gives |"
+    yield "|---|---|"
+    for name, function in OURS.items():
+        said = signature(function)
+        given = [str(one.replace(annotation=one.empty)) for one in said.parameters.values()][1:]
+        call = f"{name}({', '.join(given)})" if given else name
+        about = " ".join((getdoc(function) or "").split()).replace("|", "\\|")
+        yield f"| `{call}` | {about} |"
+    yield ""
+    theirs = ", ".join(f"`{name}`" for name in FILTERS)
+    yield f"And those of [Jinja]({JINJA}) that compute on plain data: {theirs}."
 
 
 def _kind(schema: Mapping[str, Any]) -> Iterator[str]:

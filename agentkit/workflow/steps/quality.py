@@ -25,7 +25,12 @@ def check(said: Check, scope: Scope, word: str = ANSWER) -> agent.Check | str:
         return agent.FitsSchema(said.schema_)
     if said.expression is not None:
         return agent.Holds(
-            said.expression, _evaluated, folder, scope.facts, word, said.reason or ""
+            said.expression,
+            partial(_evaluated, scope.beginning),
+            folder,
+            scope.facts,
+            word,
+            said.reason or "",
         )
     if said.script is not None:
         return agent.Succeeds(
@@ -74,5 +79,8 @@ def strategy(said: Strategy, fault: strategies.Check = lambda answer: "") -> str
             return partial(strategies.reflect, check=fault, attempts=said.attempts)
 
 
-def _evaluated(expression: str, facts: Mapping[str, Any]) -> Any:
-    return expressions.render(f"{expressions.OPEN} {expression} {expressions.CLOSE}", facts)
+def _evaluated(
+    beginning: expressions.Beginning | None, expression: str, facts: Mapping[str, Any]
+) -> Any:
+    whole = f"{expressions.OPEN} {expression} {expressions.CLOSE}"
+    return expressions.render(whole, facts, beginning)

@@ -14,6 +14,7 @@ from agentkit.messages import Usage
 from agentkit.ports import ChatModel, Embedder
 from agentkit.records import AgentRecord, Cached
 from agentkit.toolbox.caller import Caller
+from agentkit.workflow.expressions import Beginning
 from agentkit.workflow.report import StepReport
 
 
@@ -25,6 +26,9 @@ class Services(Protocol):
 
     def embedder(self, name: str | None = None) -> Embedder:
         """An embedder by name; None: the one of the role."""
+
+    def beginning(self, text: str, tokens: int, model: str | None = None) -> str:
+        """The beginning of a text that has at most so many tokens of a chat model."""
 
     def past(self, run: str, step: str, key: str) -> AgentRecord:
         """What is on record of a step of a run that goes on; nothing of one that begins."""
@@ -64,5 +68,7 @@ class Scope:
     report: StepReport
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What expressions can read."""
+    beginning: Beginning | None = None
+    """Who counts tokens for them."""
     without: frozenset[Part] = frozenset()
     """Parts of agents that are left out, for comparison."""
