@@ -17,6 +17,7 @@ from agentkit.workflow import prompt_files
 from agentkit.workflow.agents import as_workflow
 from agentkit.workflow.check import Surroundings, check
 from agentkit.workflow.check.around import Others
+from agentkit.workflow.check.yaml11 import leftovers
 from agentkit.workflow.expressions import is_expression
 from agentkit.workflow.spec import Workflow
 from agentkit.workflow.spec.foreign import KEYS, VALUES
@@ -141,6 +142,7 @@ def checked(document: Document, path: Path, around: Surroundings) -> LoadedWorkf
         structural = problems_from(error, document, Workflow, hints={**VALUES, **KEYS})
         places = {(problem.line, problem.column) for problem in problems}
         problems += [one for one in structural if (one.line, one.column) not in places]
+    problems = list(leftovers(document, problems))
     if problems or spec is None:
         raise InvalidFile(_in_order(problems))
     prompts = [step.prompt for step in spec.every_step() if step.prompt is not None]

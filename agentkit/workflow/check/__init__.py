@@ -12,6 +12,7 @@ uses     tools, other workflows, models
 prompts  files of prompts
 scripts  text from elsewhere that would become a program
 answers  schemas, examples, checks
+yaml11   what YAML 1.1 read otherwise
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from typing import Any
 
 from agentkit.errors import Problem
 from agentkit.workflow import expressions
+from agentkit.workflow.check.yaml11 import BOOLEANS, RULE
 from agentkit.workflow.expressions import ExpressionError, is_expression, is_whole
 from agentkit.yamlfile import Document, NodePath
 
@@ -34,10 +35,9 @@ def condition(document: Document, path: NodePath, step: Mapping[str, Any]) -> It
         yield document.problem(path, "not-an-expression", message, at_key=True)
     if isinstance(value, str):
         message = f'"if" is text here, and text is always true: {json.dumps(value)}'
-        boolean = {"yes": "true", "on": "true", "no": "false", "off": "false"}.get(value.lower())
+        boolean = BOOLEANS.get(value.lower())
         if boolean:
-            hint = f"did you mean {boolean}?"
-            yield document.problem(path, "not-an-expression", message, hint)
+            yield document.problem(path, RULE, message, f"did you mean {boolean}?")
         else:
             yield from _not_whole(document, path, value, message)
 
