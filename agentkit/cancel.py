@@ -21,11 +21,13 @@ class CancelToken:
     def __init__(self) -> None:
         self._event = threading.Event()
         self._reason = "cancelled"
+        self._parks = False
 
-    def cancel(self, reason: str = "cancelled") -> None:
-        """Ask the work to stop.  Returns at once."""
+    def cancel(self, reason: str = "cancelled", *, parks: bool = False) -> None:
+        """Ask the work to stop; with `parks` it is to go on later.  Returns at once."""
         if not self._event.is_set():
             self._reason = reason
+            self._parks = parks
             self._event.set()
 
     @property
@@ -42,6 +44,11 @@ class CancelToken:
     def reason(self) -> str:
         """Why, in words."""
         return self._reason
+
+    @property
+    def parks(self) -> bool:
+        """Whether the work that was asked to stop is to go on later."""
+        return self._parks
 
     def wait(self, seconds: float) -> None:
         """Let time pass.  Raises `Cancelled` as soon as somebody asks."""
@@ -77,3 +84,8 @@ class Deadline(CancelToken):
         if self._parent.cancelled:
             return self._parent.reason
         return super().reason if super().cancelled else self._what
+
+    @property
+    def parks(self) -> bool:
+        """See `CancelToken.parks`."""
+        return self._parent.parks if self._parent.cancelled else super().parks

@@ -7,6 +7,7 @@ and workflows are that ship with agentkit.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -238,6 +239,33 @@ class ServerSettings(BaseModel):
         return self
 
 
+class ServiceSettings(BaseModel):
+    """`agentkit serve`: where it listens, and how much it takes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    host: str = "127.0.0.1"
+    """The address to listen on; another than that of this machine lets others on the network in,
+    with a token."""
+    port: int = Field(8374, ge=0, le=65535)
+    names: list[str] = Field(default_factory=list)
+    """Names under which others reach it, such as `box.local`: no other is answered."""
+    origins: list[str] = Field(default_factory=list)
+    """Web pages that may ask from a browser (CORS), such as `https://chat.example.org`."""
+    runs: int = Field(64, ge=1)
+    """Runs at the same time."""
+    requests: int = Field(256, ge=1)
+    """Requests that are answered at the same time."""
+    rate: float = Field(100.0, gt=0)
+    """Requests in a second that one token may make, on average."""
+    body: int = Field(8_000_000, ge=1000)
+    """Bytes of a request."""
+    upload: int = Field(1_000_000_000, ge=1000)
+    """Bytes of a recording."""
+    patience: float = Field(20.0, ge=0)
+    """Seconds that runs have to come to a place where they can go on later, when it stops."""
+
+
 class SecretSource(BaseModel):
     """Where a secret is; settings hold none themselves."""
 
@@ -276,6 +304,7 @@ class Settings(BaseSettings):
     tools: ToolSettings = ToolSettings()
     memory: MemorySettings = MemorySettings()
     mcp: dict[ServerName, ServerSettings] = Field(default_factory=dict)
+    service: ServiceSettings = ServiceSettings()
     journal: str | None = None
     """The URL of a database of PostgreSQL; None: a file of SQLite in the home."""
     lease: float = Field(30.0, gt=0)
@@ -288,6 +317,12 @@ class Settings(BaseSettings):
     """How many steps of all runs may be in a queue's places at a time."""
 
     @property
+    def digest(self) -> str:
+        """The same for the same settings, but for the service's own."""
+        text = self.model_dump_json(exclude={"service"})
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
     def models_folder(self) -> Path:
         """Where the store keeps models."""
         return self.models_dir or self.home / "models"
@@ -296,6 +331,16 @@ class Settings(BaseSettings):
     def journal_file(self) -> Path:
         """The SQLite file that holds all runs."""
         return self.home / "journal.sqlite"
+
+    @property
+    def service_token(self) -> Path:
+        """The file with the token that may do everything."""
+        return self.home / "service-token"
+
+    @property
+    def service_file(self) -> Path:
+        """Where the service says that it is up, and where."""
+        return self.home / "service.json"
 
     @property
     def runs_folder(self) -> Path:

@@ -10,8 +10,10 @@
     ├── Parked           a run waits for a person: nothing went wrong
     │   ├── ApprovalNeeded   for an answer, and nobody is there
     │   └── Paused           for a word to go on
+    │       └── Interrupted  for the service, which stopped
     ├── StepFailed       one of the above, with the place in the workflow where it struck
     ├── Fenced           a run that another process has taken over in the meantime
+    ├── Busy             the service has as much to do as it may: the same again, later
     ├── Skipped          a run was not to happen beside another one: nothing went wrong
     └── Cancelled        somebody asked to stop: nobody's fault
 
@@ -259,6 +261,14 @@ class Paused(Parked):
         super().__init__("paused", hint=f"agentkit runs resume {run}")
 
 
+class Interrupted(Paused):
+    """The process that worked on a run was told to stop; the service goes on with it."""
+
+    def __init__(self, run: str, reason: str) -> None:
+        super().__init__(run)
+        self.message = reason
+
+
 class ApprovalNeeded(Parked):
     """Something that only a person can answer; the question is on record under `request`."""
 
@@ -271,6 +281,14 @@ class Skipped(AgentkitError):
     """A run that did not happen, because another one of its group does: nothing went wrong."""
 
     exit_code = 0
+
+
+class Busy(AgentkitError):
+    """As much is under way as may be; the same may succeed in so many `seconds`."""
+
+    def __init__(self, message: str, *, seconds: int) -> None:
+        super().__init__(message, hint=f"try again in {seconds} seconds")
+        self.seconds = seconds
 
 
 class Fenced(AgentkitError):

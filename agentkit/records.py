@@ -115,6 +115,7 @@ class EventRecord:
     """What happened, with its number in the journal; see `events` for the details of each kind."""
 
     number: int
+    run: str
     kind: str
     time: datetime
     details: Mapping[str, Any]

@@ -14,6 +14,7 @@ from agentkit.errors import (
     AgentkitError,
     Attempt,
     BadAudio,
+    Busy,
     Cancelled,
     DiskFull,
     Fenced,
@@ -41,7 +42,7 @@ from agentkit.errors import (
 def test_the_tree_is_the_one_in_the_docstring() -> None:
     branches = {
         UserError, MachineError, ModelError, ToolError, TimedOut, Parked, StepFailed, Fenced,
-        Skipped, Cancelled,
+        Busy, Skipped, Cancelled,
     }  # fmt: skip
     assert set(AgentkitError.__subclasses__()) == branches
     for branch in branches:

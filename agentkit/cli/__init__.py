@@ -23,6 +23,7 @@ COMMANDS = {
     "run": ("agentkit.cli.run:run", "Run a workflow."),
     "check": ("agentkit.cli.check:check", "Find everything that is wrong with workflows."),
     "agent": ("agentkit.cli.agent:agent", "Let an agent work towards an objective."),
+    "serve": ("agentkit.cli.serve:serve", "Be there: runs, schedule, and an API for models."),
     "runs": ("agentkit.cli.runs:runs", "What ran, and what came of it."),
     "transcribe": ("agentkit.cli.transcribe:transcribe", "Write down what is said in recordings."),
     "models": ("agentkit.cli.models:models", "The models on this machine."),

@@ -9,8 +9,10 @@ import click
 from agentkit.cli.live import say
 from agentkit.mcp import serve_pipes
 from agentkit.runtime import Runtime
+from agentkit.secret_file import secret_in
 
 PORT = 8377
+TOKEN_FILE = "mcp-token"
 
 
 @click.command()
@@ -38,10 +40,10 @@ def mcp(patterns: tuple[str, ...], over_http: bool, port: int) -> None:
                 say("waiting for a client on stdin: clients start this themselves (Ctrl-C ends it)")
             serve_pipes(runtime, patterns)
             return
-        from agentkit.mcp.token import token_in
         from agentkit.mcp.web import PATH, serve_web
 
-        token, file = token_in(runtime.settings.home)
+        file = runtime.settings.home / TOKEN_FILE
+        token = secret_in(file)
 
         def ready(actual: int) -> None:
             click.echo(f"serving on http://127.0.0.1:{actual}{PATH}; token in {file}", err=True)

@@ -90,6 +90,13 @@ class JournalDesk:
         with self._database.read() as connection:
             return [_request(row) for row in connection.execute(query)]
 
+    def answered(self) -> list[Request]:
+        """Questions with an answer that nobody has acted upon yet, the oldest answer first."""
+        open_ = t.requests.c.answer.is_not(None) & t.requests.c.used.is_(False)
+        query = select(t.requests).where(open_).order_by(t.requests.c.answered)
+        with self._database.read() as connection:
+            return [_request(row) for row in connection.execute(query)]
+
     def _find(self, connection: Connection, name: str) -> Request:
         row = connection.execute(select(t.requests).where(t.requests.c.id == name)).first()
         if row is None:

@@ -57,6 +57,13 @@ class Leases:
                 connection.execute(update(t.leases).where(t.leases.c.run == run).values(values))
         return lease
 
+    def held(self, run: str) -> bool:
+        """Whether a process that lives has a run."""
+        query = select(t.leases).where(t.leases.c.run == run)
+        with self._database.read() as connection:
+            row = connection.execute(query).first()
+        return row is not None and bool(row.owner) and self._alive(row)
+
     def renew(self, lease: Lease) -> None:
         """Give a sign of life.  Raises `Fenced` if somebody else has the run by now."""
         with self._database.write() as connection:

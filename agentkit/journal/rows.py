@@ -94,8 +94,9 @@ def summary(happened: ev.Event) -> dict[str, Any]:
     """An event without what the other tables hold anyway."""
     if isinstance(happened, ev.AgentEvent):
         return happened.details()
-    bulky = {"definition", "files", "inputs", "outputs", "detail", "usage", "arguments", "outcome"}
-    return {name: value for name, value in happened.details().items() if name not in bulky}
+    bulky = {"definition", "files", "inputs", "outputs", "detail", "arguments", "outcome"}
+    about = {name: value for name, value in happened.details().items() if name not in bulky}
+    return {name: value for name, value in about.items() if name != "usage" or value is not None}
 
 
 def usage_text(usage: Usage | None) -> str | None:

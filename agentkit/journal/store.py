@@ -279,17 +279,22 @@ class Journal:
                 past = rows.at(t.attempts, place) & (t.attempts.c.status.in_(("running", "died")))
                 connection.execute(update(t.attempts).where(past).values(status="forgotten"))
 
-    def events(self, run: str, after: int = 0) -> list[EventRecord]:
-        """What happened in a run, in order, from a number on; without what other tables hold."""
+    def events(self, run: str, after: int = 0, *, within: bool = False) -> list[EventRecord]:
+        """What happened in a run, in order, from a number on; without what other tables hold.
+
+        `within`: also in the runs that belong to it.
+        """
+        chosen = t.events.c.run == run
+        if within:
+            chosen |= t.events.c.run.startswith(f"{run}.", autoescape=True)
         query = (
-            select(t.events)
-            .where(t.events.c.run == run, t.events.c.number > after)
-            .order_by(t.events.c.number)
+            select(t.events).where(chosen, t.events.c.number > after).order_by(t.events.c.number)
         )
         with self._database.read() as connection:
             return [
                 EventRecord(
                     row.number,
+                    row.run,
                     row.kind,
                     datetime.fromisoformat(row.time),
                     parse(connection, row.data) or {},

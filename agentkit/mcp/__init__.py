@@ -8,7 +8,6 @@ server   offers and calls in the words of the SDK
 pipes    served over stdin and stdout, which then carry nothing else
 web      served over HTTP on this machine
 gate     who may come in over HTTP
-token    the secret that lets one in, kept in the home
 """
 
 from agentkit.mcp.pipes import serve_pipes

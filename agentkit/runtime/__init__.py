@@ -13,6 +13,9 @@ places    places in queues and groups, shared by all processes
 groups    how many runs of a group there are at a time
 secrets   where secrets are, and where they must not appear
 one_call  a run of a single tool call
+background runs that nobody waits for
+keeper    runs that could go on, and nobody tells them to
+tokens    what other people and programs may do
 held      a run is held by one process at a time
 listening a run hears that it is to stop
 memories  what is remembered
@@ -21,14 +24,22 @@ root      everything a face needs, opened when it is first asked for
 """
 
 from agentkit.runtime.agents import Wish
+from agentkit.runtime.background import Background
+from agentkit.runtime.keeper import Keeper
 from agentkit.runtime.root import Runtime, starter, workflow_reference, workflow_schema
-from agentkit.runtime.runs import Subscriber, new_run_id
+from agentkit.runtime.runs import How, Subscriber, new_run_id
+from agentkit.runtime.tokens import Scope, Tokens
 from agentkit.toolbox.approvals import Approver, nobody, settle, standing_answer
 
 __all__ = [
     "Approver",
+    "Background",
+    "How",
+    "Keeper",
     "Runtime",
+    "Scope",
     "Subscriber",
+    "Tokens",
     "Wish",
     "new_run_id",
     "nobody",

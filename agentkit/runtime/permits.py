@@ -23,17 +23,19 @@ def grants(
     *,
     handed: Iterable[Path] = (),
     narrowings: Iterable[Narrowing] = (),
+    here: Path | None = None,
 ) -> Grants:
     """What tools may touch in a run.
 
-    The folder of the run is its own; `handed` are files that a person gave to it, and what is given
+    The folder of the run is its own; a person in front of it is in the folder `here`, None: that of
+    this process.  `handed` are files that a person gave to it, and what is given
     may be read.  Code in a sandbox can touch nothing else, so it needs no question.
     """
     allowed = getattr(settings.permissions, profile)
     safe: dict[Effect, Verdict] = {"executes": "allow"} if settings.sandbox != "none" else {}
     read = allowed.read
     if read is None:
-        read = _here() if profile == "interactive" else []
+        read = _looked_into(here) if profile == "interactive" else []
     return Grants(
         tools=allowed.tools,
         read=tuple(path.resolve() for path in read),
@@ -47,15 +49,16 @@ def grants(
     )
 
 
-def _here() -> list[Path]:
+def _looked_into(here: Path | None) -> list[Path]:
     """The current folder; not the whole machine, and nothing where it was removed."""
     try:
-        return [Path.cwd()] if Path.cwd() != Path("/") else []
+        folder = here or Path.cwd()
+        return [folder] if folder != Path("/") else []
     except FileNotFoundError:
         return []
 
 
-def narrowing(workflow: LoadedWorkflow) -> Narrowing:
+def narrowing(workflow: LoadedWorkflow, here: Path | None = None) -> Narrowing:
     """What a workflow file leaves of the grants; its folders are relative to where it is run.
 
     Raises `UserError` for what cannot be a folder.
@@ -64,7 +67,7 @@ def narrowing(workflow: LoadedWorkflow) -> Narrowing:
     source = f"`permissions` in {workflow.path}"
 
     def folders(given: list[str] | None) -> tuple[Path, ...] | None:
-        return None if given is None else tuple(_folder(path, source) for path in given)
+        return None if given is None else tuple(_folder(path, here, source) for path in given)
 
     return Narrowing(
         source,
@@ -75,25 +78,29 @@ def narrowing(workflow: LoadedWorkflow) -> Narrowing:
     )
 
 
-def _folder(path: str, source: str) -> Path:
+def _folder(path: str, here: Path | None, source: str) -> Path:
     try:
-        return real_path(full_path(Path.cwd(), path))
+        return real_path(full_path(here or Path.cwd(), path))
     except ToolRetry as error:
         raise UserError(f"{source}: {error}") from None
 
 
-def handed(workflow: LoadedWorkflow, inputs: Mapping[str, Any]) -> Iterator[Path]:
+def handed(
+    workflow: LoadedWorkflow, inputs: Mapping[str, Any], here: Path | None = None
+) -> Iterator[Path]:
     """The files and folders among the inputs of a run that a person gave.
 
     What a workflow file brings as a default nobody has handed over.
     """
     for name, declared in workflow.spec.inputs.items():
         value = inputs.get(name)
-        if declared.type in ("file", "folder") and value and not _leads_to(declared.default, value):
+        if declared.type not in ("file", "folder") or not value:
+            continue
+        if not _leads_to(declared.default, value, here or Path.cwd()):
             yield Path(value)
 
 
-def _leads_to(default: object, value: str) -> bool:
+def _leads_to(default: object, value: str, here: Path) -> bool:
     """Whether a full path has come of a default.
 
     A run may be resumed in another folder than the one that a relative default began in; then one
@@ -104,4 +111,4 @@ def _leads_to(default: object, value: str) -> bool:
     path = Path(default).expanduser()
     if not path.is_absolute() and any(part.startswith(".") for part in path.parts):
         return Path(value).parts[-len(path.parts) :] == path.parts
-    return Path(value) == path.absolute()
+    return Path(value) == here / path

@@ -179,6 +179,7 @@ class Runtime:
         handed: Iterable[Path] = (),
         narrowings: Iterable[Narrowing] = (),
         work: Path | None = None,
+        here: Path | None = None,
         hide: Callable[[Any], Any] = lambda value: value,
     ) -> Caller:
         """Makes the tool calls of one run, within what its profile grants.
@@ -191,7 +192,9 @@ class Runtime:
         handed = [*handed, own]
         return Caller(
             self.toolbox,
-            permits.grants(self.settings, profile, folder, handed=handed, narrowings=narrowings),
+            permits.grants(
+                self.settings, profile, folder, handed=handed, narrowings=narrowings, here=here
+            ),
             Approvals(self.journal.desk, approver, asker or run, hide=hide),
             self._lent,
             folder,
@@ -303,7 +306,11 @@ class Runtime:
         return self.run(agent, given(objective, folder), **how)
 
     def run(
-        self, workflow: LoadedWorkflow, given: Mapping[str, Any], **how: Unpack[How]
+        self,
+        workflow: LoadedWorkflow,
+        given: Mapping[str, Any],
+        id: str | None = None,
+        **how: Unpack[How],
     ) -> dict[str, Any]:
         """Run a workflow to its end and return its outputs.
 
@@ -313,9 +320,9 @@ class Runtime:
         """
         from agentkit.workflow.inputs import bind
 
-        inputs = bind(workflow.spec, given)
+        inputs = bind(workflow.spec, given, how.get("here"))
         self._check_models(workflow)
-        return self._runs.execute(workflow, inputs, new_run_id(), how)
+        return self._runs.execute(workflow, inputs, id or new_run_id(), how)
 
     def rehearse(self, workflow: LoadedWorkflow, given: Mapping[str, Any]) -> Iterator[str]:
         """What a run would do, line by line.  Raises `InvalidInput`."""

@@ -47,13 +47,15 @@ class How(TypedDict, total=False):
     """How a run is carried out.
 
     `handed` False: the inputs were chosen by a program, not by a person, and the files among them
-    are not readable for that.  `work` is a folder of a person's in which the run works: it may read
+    are not readable for that.  `here` is the folder in which the person is, if that is not the one
+    of this process.  `work` is a folder of a person's in which the run works: it may read
     and change what is there.  `without` leaves parts of agents out, for comparison.
     """
 
     profile: Profile
     approver: Approver
     handed: bool
+    here: Path
     work: Path | None
     without: frozenset[Part]
     cancel: CancelToken | None
@@ -120,12 +122,12 @@ class Runs:
 
         folder, cancel = self.folder / run, how.get("cancel") or CancelToken()
         readable: tuple[Path, ...] = ()
-        narrowings: tuple[Narrowing, ...] = (permits.narrowing(workflow),)
+        narrowings: tuple[Narrowing, ...] = (permits.narrowing(workflow, how.get("here")),)
         if within is not None:
             readable += (*within.readable, self.folder / within.run)
             narrowings += within.narrowings
         elif how.get("handed", True):
-            readable += tuple(permits.handed(workflow, inputs))
+            readable += tuple(permits.handed(workflow, inputs, how.get("here")))
         held_secrets = resolved(workflow.spec.secrets, self.settings)
         hidden = (*held_secrets.values(), *_secret_inputs(workflow, inputs))
         hidden += () if within is None else within.hidden
@@ -136,6 +138,7 @@ class Runs:
             handed=readable,
             narrowings=narrowings,
             work=how.get("work"),
+            here=how.get("here"),
             hide=Masks.of(hidden).hide,
         )
 
@@ -144,11 +147,7 @@ class Runs:
 
         heard = nullcontext() if within else cancelled_by_letter(self.journal.mailbox, run, cancel)
         facts: dict[str, object] = {"inputs": dict(inputs)}
-        with (
-            held(self.journal.leases, run, cancel) as lease,
-            heard,
-            admitted(workflow, facts, run, self.places, cancel, ask_to_end),
-        ):
+        with held(self.journal.leases, run, cancel) as lease, heard:
             execution = WorkflowRun(
                 workflow,
                 inputs,
@@ -162,6 +161,7 @@ class Runs:
                 how.get("without", frozenset()),
                 "" if within is None else within.run,
                 held_secrets,
+                admitted(workflow, facts, run, self.places, cancel, ask_to_end),
                 edited,
             )
             return execution.execute()

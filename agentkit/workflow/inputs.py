@@ -29,10 +29,11 @@ A_KIND: Mapping[str, str] = {
 TRUE, FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 
 
-def bind(workflow: Workflow, given: Mapping[str, Any]) -> dict[str, Any]:
+def bind(workflow: Workflow, given: Mapping[str, Any], here: Path | None = None) -> dict[str, Any]:
     """The inputs of a run: given values, defaults, and None for what is optional.
 
-    Strings, as they come from a command line, are converted.  Raises `InvalidInput` with every
+    Strings, as they come from a command line, are converted; paths are in the folder where the
+    caller is, None: where this process is.  Raises `InvalidInput` with every
     fault at once.
     """
     faults = [
@@ -52,12 +53,21 @@ def bind(workflow: Workflow, given: Mapping[str, Any]) -> dict[str, Any]:
             faults.append(f'the input "{name}"{about} is missing: -i {name}=...')
         else:
             try:
-                bound[name] = convert(declared, value)
+                bound[name] = convert(declared, _from(here, declared, value))
             except ValueError as error:
                 faults.append(f'input "{name}": {error}')
     if faults:
         raise InvalidInput("\n".join(faults))
     return bound
+
+
+def _from(here: Path | None, declared: Input, value: Any) -> Any:
+    if here is None or declared.type not in ("file", "folder"):
+        return value
+    if not isinstance(value, str | os.PathLike) or not os.fspath(value).strip():
+        return value
+    path = os.fspath(value)
+    return path if path.startswith("~") else str(here / path)
 
 
 def secret_again(

@@ -10,7 +10,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,10 @@ from agentkit.durations import shown
 from agentkit.errors import (
     AgentkitError,
     Cancelled,
+    Interrupted,
     MachineError,
     Parked,
+    Skipped,
     StepFailed,
     TimedOut,
     UserError,
@@ -60,6 +63,8 @@ class WorkflowRun:
     without: frozenset[Part] = frozenset()
     parent: str = ""
     secrets: Mapping[str, str] | None = None
+    admission: AbstractContextManager[None] = field(default_factory=nullcontext)
+    """Entered when the run is on record: it may wait there for others, or not happen."""
     edited: bool = False
     """It goes on with another definition than the one that it began with."""
 
@@ -67,8 +72,8 @@ class WorkflowRun:
         """Run to the end and return the workflow's outputs.
 
         Raises `StepFailed` with the place in the file, `TimedOut`, `Parked` when the run waits for
-        a person, or `Cancelled`; the outcome is published in every case, also when the run dies of
-        a bug.
+        a person or the service, `Skipped` or `Cancelled`; the outcome is published in every case,
+        also when the run dies of a bug.
         """
         began, one_at_a_time = time.perf_counter(), threading.Lock()
 
@@ -87,10 +92,17 @@ class WorkflowRun:
         outputs: dict[str, Any] = {}
         error = ""
         try:
-            outputs = self._all(walk)
+            with self.admission:
+                outputs = self._all(walk)
             status = "succeeded"
         except (Cancelled, KeyboardInterrupt) as stop:
             status, error = "cancelled", str(stop) or "interrupted"
+            if self.cancel.parks:
+                status = "parked"
+                raise Interrupted(self.id, error) from None
+            raise
+        except Skipped as why:
+            status, error = "skipped", str(why)
             raise
         except Parked as need:
             status, error = "parked", str(need)
@@ -143,6 +155,8 @@ class WorkflowRun:
         except Parked:
             raise
         except BaseException as fault:
+            if self.cancel.parks:
+                raise
             about = _about(fault)
             after = self._after(frame, reached, about)
             try:

@@ -1,4 +1,4 @@
-"""The secret that lets a program in over HTTP: made once, kept in the home, for its owner alone."""
+"""A secret that lets a program in over HTTP: made once, kept in a file, for its owner alone."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from pathlib import Path
 
 from agentkit.errors import MachineError, UserError
 
-FILE = "mcp-token"
 SHORTEST = 32
 
 
-def token_in(home: Path) -> tuple[str, Path]:
-    """The token and the file that it is in, which is made if there is none.
+def secret_in(path: Path) -> str:
+    """The secret in a file, which is made if there is none.
 
-    Raises `UserError` for a file that others may read, or that holds something else.
+    Raises `UserError` for a file that others may read, or that holds something else, and
+    `MachineError` for one that cannot be used.
     """
-    path = home / FILE
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         _make(path)
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         with os.fdopen(descriptor, encoding="utf-8", errors="replace") as file:
@@ -37,14 +36,14 @@ def token_in(home: Path) -> tuple[str, Path]:
             f"{path} holds no token of {SHORTEST} characters or more",
             hint=f"make a new one: rm {path}, and start again",
         )
-    return text, path
+    return text
 
 
 def _make(path: Path) -> None:
-    """Write a new token, whole or not at all; one that is there already stays."""
+    """Write a new secret, whole or not at all; one that is there already stays."""
     if path.exists():
         return
-    new = path.with_name(f".{FILE}-{secrets.token_hex(8)}")
+    new = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
     try:
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(secrets.token_urlsafe(32) + "\n")

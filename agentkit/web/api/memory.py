@@ -1,0 +1,75 @@
+"""Texts that are remembered: looked for, kept, forgotten."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from fastapi import APIRouter
+from pydantic import Field
+
+from agentkit.ports import Condition, Recollection, Scalar
+from agentkit.web.api.bodies import Body
+from agentkit.web.service import Here
+
+router = APIRouter(prefix="/api/memory", tags=["memory"])
+
+
+class Where(Body):
+    """Something that has to hold of an entry."""
+
+    key: str
+    operator: Literal["=", "!=", "<", "<=", ">", ">=", "~"] = "="
+    value: Scalar
+
+
+class Query(Body):
+    """What is looked for."""
+
+    query: str = Field(min_length=1)
+    limit: int = Field(5, ge=1, le=100)
+    where: list[Where] = Field(default_factory=list)
+
+
+class Note(Body):
+    """A text to be kept."""
+
+    text: str = Field(min_length=1)
+    source: str = "api"
+    metadata: dict[str, Scalar] = Field(default_factory=dict)
+
+
+class Kept(Body):
+    """An entry by its id."""
+
+    id: str
+
+
+@router.get("")
+def names(here: Here) -> list[str]:
+    """The collections in which something was kept."""
+    return here.runtime.memories.names()
+
+
+@router.post("/{collection}/search")
+def search(collection: str, wanted: Query, here: Here) -> list[Recollection]:
+    """The entries that fit a query, best first."""
+    found = here.runtime.memories.collection(collection, must_exist=True)
+    return found.search(wanted.query, limit=wanted.limit, where=_conditions(wanted.where))
+
+
+@router.post("/{collection}", status_code=201)
+def keep(collection: str, note: Note, here: Here) -> Kept:
+    """Keep a text; the id of an old entry, if that says the same."""
+    found = here.runtime.memories.collection(collection)
+    return Kept(id=found.save(note.text, source=note.source, metadata=note.metadata))
+
+
+@router.post("/{collection}/forget")
+def forget(collection: str, where: list[Where], here: Here) -> int:
+    """Forget the entries of which all conditions hold; how many.  No condition forgets none."""
+    found = here.runtime.memories.collection(collection, must_exist=True)
+    return found.forget(_conditions(where))
+
+
+def _conditions(where: list[Where]) -> list[Condition]:
+    return [Condition(one.key, one.operator, one.value) for one in where]

@@ -1,0 +1,210 @@
+"""Runs: begun, looked at, spoken to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from agentkit.config import Settings
+from agentkit.errors import InvalidInput, UserError
+from agentkit.events import RunStatus
+from agentkit.records import ArtifactRecord, AttemptRecord, CallRecord, RunRecord, StepRecord
+from agentkit.runtime import How, Wish
+from agentkit.web.api.bodies import Body
+from agentkit.web.api.workflows import known
+from agentkit.web.gate import Caller
+from agentkit.web.service import Here, Who
+
+router = APIRouter(prefix="/api", tags=["runs"])
+
+
+class Attended(Body):
+    """For the owner alone: a person stands in a folder of this machine, and can be asked."""
+
+    folder: str
+    """The current one: what is in it may be read."""
+
+
+class RunRequest(Body):
+    """A workflow to be run."""
+
+    workflow: str
+    """Its name; for the owner, also the path of a file."""
+    inputs: dict[str, Any] = Field(default_factory=dict)
+    attended: Attended | None = None
+
+
+class AgentRequest(Body):
+    """An objective for an agent."""
+
+    objective: str = Field(min_length=1)
+    folder: str | None = None
+    """For the owner alone: a folder in which it works."""
+    tools: list[str] | None = None
+    model: str | None = None
+    budget: dict[str, int] = Field(default_factory=dict)
+    checks: list[dict[str, Any]] = Field(default_factory=list)
+    strategy: str | None = None
+    reflection: bool = True
+    memory: bool = True
+    attended: Attended | None = None
+
+
+class GoOn(Body):
+    """What a run needs to go on: its secret inputs, which are on no record."""
+
+    inputs: dict[str, str] = Field(default_factory=dict)
+    attended: Attended | None = None
+
+
+class Again(GoOn):
+    """What of a run is done again: what failed, or a step and all that follows it."""
+
+    step: str | None = None
+    edited: bool = False
+    """With the workflow as its file says now."""
+
+
+class Word(Body):
+    """Something to be said to a run that is at work."""
+
+    kind: Literal["note", "add", "drop", "order", "pause"]
+    text: str = ""
+
+
+class Begun(BaseModel):
+    """A run that is on record."""
+
+    id: str
+
+
+class RunDetails(BaseModel):
+    """A run with all that is known of it."""
+
+    run: RunRecord
+    steps: list[StepRecord]
+    attempts: list[AttemptRecord]
+    calls: list[CallRecord]
+    artifacts: list[ArtifactRecord]
+    tasks: list[tuple[str, str, str]]
+    """Those of its agents: id, status, text."""
+
+
+@router.post("/runs", status_code=201)
+def begin(wanted: RunRequest, here: Here, who: Who) -> Begun:
+    """Begin a run."""
+    how = _how(wanted.attended, who)
+    name = wanted.workflow if who.owner else known(wanted.workflow, here.runtime)
+    workflow = here.runtime.workflow(name)
+    if not who.owner:
+        how["handed"] = False
+        _check_files(workflow.spec.inputs, wanted.inputs, here.runtime.settings)
+    return Begun(id=here.background.begin(workflow, wanted.inputs, **how))
+
+
+@router.post("/agents", status_code=201)
+def begin_agent(wanted: AgentRequest, here: Here, who: Who) -> Begun:
+    """Let an agent work towards an objective."""
+    how = _how(wanted.attended, who)
+    if wanted.folder is not None and not who.owner:
+        raise UserError("this token may not name a folder")
+    folder = None if wanted.folder is None else Path(wanted.folder)
+    about = {"tools": tuple(wanted.tools)} if wanted.tools is not None else {}
+    wish = Wish(
+        model=wanted.model,
+        budget=wanted.budget,
+        checks=wanted.checks,
+        strategy=wanted.strategy,
+        reflection=wanted.reflection,
+        memory=wanted.memory,
+        **about,
+    )
+    agent = here.runtime.agent(wish)
+    return Begun(id=here.background.pursue(agent, wanted.objective, folder, **how))
+
+
+@router.get("/runs")
+def newest(
+    here: Here,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 20,
+    status: RunStatus | None = None,
+) -> list[RunRecord]:
+    """The newest runs, newest first."""
+    return here.runtime.journal.runs(limit=limit, status=status)
+
+
+@router.get("/runs/{run}")
+def details(run: str, here: Here) -> RunDetails:
+    """One run: by its id, a unique beginning of it, or `last`."""
+    journal = here.runtime.journal
+    found = journal.run(run)
+    return RunDetails(
+        run=found,
+        steps=journal.steps(found.id),
+        attempts=journal.attempts(found.id),
+        calls=journal.calls(found.id),
+        artifacts=journal.artifacts(found.id),
+        tasks=here.runtime.tasks(found.id),
+    )
+
+
+@router.post("/runs/{run}/cancel", status_code=202)
+def cancel(run: str, here: Here) -> Begun:
+    """Ask a run to stop."""
+    found = here.runtime.journal.run(run).id
+    if not here.background.cancel(found):
+        here.runtime.post(found, "cancel")
+    return Begun(id=found)
+
+
+@router.post("/runs/{run}/words", status_code=202)
+def say(run: str, word: Word, here: Here) -> Begun:
+    """Say something to the agents of a run."""
+    found = here.runtime.journal.run(run).id
+    here.runtime.post(found, word.kind, word.text)
+    return Begun(id=found)
+
+
+@router.post("/runs/{run}/resume", status_code=202)
+def resume(run: str, wanted: GoOn, here: Here, who: Who) -> Begun:
+    """Go on with a run that was parked, failed or cancelled, or whose process died."""
+    how = _how(wanted.attended, who)
+    return Begun(id=here.background.go_on(run, wanted.inputs, **how))
+
+
+@router.post("/runs/{run}/retry", status_code=202)
+def retry(run: str, wanted: Again, here: Here, who: Who) -> Begun:
+    """Do what failed again, or a step and all that follows it."""
+    how = _how(wanted.attended, who)
+    again = here.background.again(run, wanted.step, wanted.edited, wanted.inputs, **how)
+    return Begun(id=again)
+
+
+@router.delete("/runs/{run}", status_code=204)
+def remove(run: str, here: Here) -> None:
+    """Forget a run, and remove what it made."""
+    here.runtime.remove(here.runtime.journal.run(run).id)
+
+
+def _check_files(declared: Mapping[str, Any], given: Mapping[str, Any], settings: Settings) -> None:
+    """Other tokens than the owner's name files only where settings let runs read anyway."""
+    readable = [folder.resolve() for folder in settings.permissions.unattended.read or ()]
+    for name, one in declared.items():
+        if one.type in ("file", "folder") and isinstance(given.get(name), str):
+            path = Path(given[name]).expanduser().resolve()
+            if not any(path.is_relative_to(folder) for folder in readable):
+                said = f'input "{name}": this token may name no files but those that runs may read'
+                raise InvalidInput(said, hint="permissions.unattended.read in settings")
+
+
+def _how(attended: Attended | None, who: Caller) -> How:
+    """What a token grants: only the owner is a person in front of the run."""
+    if attended is None:
+        return {"profile": "unattended"}
+    if not who.owner:
+        raise UserError("this token is nobody's who could be asked: leave `attended` out")
+    return {"profile": "interactive", "here": Path(attended.folder)}

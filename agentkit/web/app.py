@@ -1,0 +1,62 @@
+"""All of it put together: a request passes gate, limits and counters, and comes to its handler."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+
+from agentkit import __version__
+from agentkit.config import ServiceSettings
+from agentkit.web import api
+from agentkit.web.gate import App, Gate
+from agentkit.web.limits import Limits
+from agentkit.web.problems import explain_errors
+from agentkit.web.service import Service
+
+ABOUT = (
+    "Runs of workflows and agents on the models of this machine. All but `/health`, `/ready` and "
+    "`/hooks/` takes `Authorization: Bearer TOKEN`."
+)
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def handlers(service: Service) -> FastAPI:
+    """What answers requests that were let in."""
+    app = FastAPI(
+        title="agentkit",
+        version=__version__,
+        description=ABOUT,
+        max_body_size=service.runtime.settings.service.body,
+        docs_url=None,  # its pages load scripts from elsewhere
+        redoc_url=None,
+    )
+    app.state.service = service
+    explain_errors(app)
+    for router in api.ROUTERS:
+        app.include_router(router)
+    return app
+
+
+def application(service: Service, *, secret: str, port: int) -> App:
+    """The whole ASGI application, as it listens on a port."""
+    settings: ServiceSettings = service.runtime.settings.service
+    limited = Limits(
+        service.metrics.counted(handlers(service)), requests=settings.requests, rate=settings.rate
+    )
+    gate = Gate(
+        limited,
+        secret=secret,
+        tokens=service.tokens,
+        port=port,
+        names=settings.names,
+        origins=settings.origins,
+        loopback=settings.host in LOOPBACK,
+    )
+    if not settings.origins:
+        return gate
+    return CORSMiddleware(
+        gate,
+        allow_origins=settings.origins,
+        allow_methods=["GET", "POST", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "Last-Event-ID"],
+    )

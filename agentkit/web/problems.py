@@ -1,0 +1,131 @@
+"""Errors as a client gets them: one shape, that of OpenAI's API, with a hint where there is one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from agentkit.errors import (
+    AgentkitError,
+    Busy,
+    Cancelled,
+    Fenced,
+    InvalidFile,
+    MachineError,
+    ModelBusy,
+    ModelMissing,
+    Parked,
+    Skipped,
+    UnknownName,
+    UserError,
+)
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+SOON = 1
+"""Seconds after which it is worth to try again."""
+
+STATUS: Sequence[tuple[type[AgentkitError], int]] = (
+    (UnknownName, 404),
+    (UserError, 400),
+    (Busy, 429),
+    (ModelBusy, 429),
+    (ModelMissing, 409),
+    (Parked, 409),
+    (Skipped, 409),
+    (Fenced, 409),
+    (Cancelled, 409),
+    (MachineError, 503),
+    (AgentkitError, 422),
+)
+"""The first that fits counts."""
+
+
+def body(kind: str, message: str, hint: str | None = None, **more: Any) -> dict[str, Any]:
+    """What stands in an answer that is an error."""
+    return {
+        "error": {
+            "message": message,
+            "type": kind,
+            "param": None,
+            "code": kind,
+            "hint": hint,
+            **more,
+        }
+    }
+
+
+def status(error: AgentkitError) -> int:
+    """The HTTP status of an error of ours."""
+    return next(code for kind, code in STATUS if isinstance(error, kind))
+
+
+def answer(error: AgentkitError) -> JSONResponse:
+    """An error of ours as an answer."""
+    more: dict[str, Any] = {}
+    if isinstance(error, InvalidFile):
+        more["problems"] = [asdict(problem) for problem in error.problems]
+    headers = {}
+    if status(error) == 429:
+        headers["Retry-After"] = str(error.seconds if isinstance(error, Busy) else SOON)
+    content = body(_name(error), str(error), error.hint, **more)
+    return JSONResponse(content, status(error), headers)
+
+
+def _name(error: AgentkitError) -> str:
+    """`UnknownName` as `unknown_name`."""
+    name = type(error).__name__
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+
+
+async def refuse(
+    send: Send,
+    code: int,
+    kind: str,
+    message: str,
+    headers: Sequence[tuple[bytes, bytes]] = (),
+) -> None:
+    """The same before there is a request to answer."""
+    content = json.dumps(body(kind, message)).encode()
+    length = (b"content-length", str(len(content)).encode())
+    head = [(b"content-type", b"application/json"), length, *headers]
+    await send({"type": "http.response.start", "status": code, "headers": head})
+    await send({"type": "http.response.body", "body": content})
+
+
+def explain_errors(app: FastAPI) -> None:
+    """Let an application answer all errors in this shape."""
+
+    async def ours(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, AgentkitError)
+        return answer(error)
+
+    async def invalid(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        said = "; ".join(map(_fault, error.errors()[:20]))
+        return JSONResponse(body("invalid_request", said), 400)
+
+    async def other(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        said = {404: "there is nothing here", 405: "not in this way"}.get(error.status_code)
+        kind = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "refused")
+        return JSONResponse(
+            body(kind, said or str(error.detail)), error.status_code, dict(error.headers or {})
+        )
+
+    app.add_exception_handler(AgentkitError, ours)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, other)
+
+
+def _fault(fault: dict[str, Any]) -> str:
+    place = ".".join(str(part) for part in fault["loc"] if part != "body")
+    said = str(fault["msg"])
+    return f"{place}: {said}" if place else said

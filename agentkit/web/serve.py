@@ -1,0 +1,164 @@
+"""From settings to a listening process, and to its orderly end.
+
+While it is up it says so in a file in the home, which the command line looks for.  One service for
+a home: a lock of the kernel, which ends with the process however it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+import uvicorn
+from filelock import FileLock, Timeout
+
+from agentkit import __version__
+from agentkit.errors import MachineError, UserError
+from agentkit.runtime import Runtime
+from agentkit.secret_file import secret_in
+from agentkit.web.app import LOOPBACK, application
+from agentkit.web.connections import Connection
+from agentkit.web.notify import notify
+from agentkit.web.service import Service
+
+log = logging.getLogger(__name__)
+
+GRACE = 3
+"""Seconds that answers have to end when the server does."""
+BACKLOG = 512
+"""Connections that wait to be taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What a person wants to know when it is up."""
+
+    url: str
+    token: str
+    """The file that it is in."""
+    warning: str = ""
+
+
+def serve(runtime: Runtime, ready: Callable[[Ready], None]) -> list[str]:
+    """Serve until SIGINT or SIGTERM; the runs that were parked at the end.
+
+    Raises `UserError` if a service is up in this home, `MachineError` for a port that cannot be
+    had.
+    """
+    settings = runtime.settings
+    secret = secret_in(settings.service_token)
+    with _alone(runtime), _listening(settings.service.host, settings.service.port) as listening:
+        port: int = listening.getsockname()[1]
+        service = Service.of(runtime)
+        config = uvicorn.Config(
+            application(service, secret=secret, port=port),
+            http=Connection,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=15,
+            timeout_graceful_shutdown=GRACE,
+        )
+        url = f"http://{_shown(settings.service.host)}:{port}"
+        with _said(runtime, url):
+            service.start()
+            asyncio.run(_serve(uvicorn.Server(config), listening, service, ready, url))
+            return service.stop()
+
+
+async def _serve(
+    server: uvicorn.Server,
+    listening: socket.socket,
+    service: Service,
+    ready: Callable[[Ready], None],
+    url: str,
+) -> None:
+    settings = service.runtime.settings
+    warning = ""
+    if settings.service.host not in LOOPBACK:
+        warning = f"it listens on {settings.service.host}: whoever has a token gets in, unencrypted"
+    with _signals(server, service):
+        ready(Ready(url, str(settings.service_token), warning))
+        notify("READY=1")
+        await server.serve([listening])
+        notify("STOPPING=1")
+
+
+@contextmanager
+def _signals(server: uvicorn.Server, service: Service) -> Iterator[None]:
+    """A signal ends the server, and nothing else: uvicorn sends it once more when it has ended."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        service.stopping = True
+        server.force_exit = server.should_exit  # a second one does not wait for answers
+        server.should_exit = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _alone(runtime: Runtime) -> Iterator[None]:
+    file = runtime.settings.service_file
+    lock = FileLock(file.with_suffix(".lock"))
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        hint = "agentkit service status"
+        raise UserError(f"a service is up in {file.parent}", hint=hint) from None
+    except OSError as error:
+        raise MachineError(f"{file.parent} cannot be written: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _said(runtime: Runtime, url: str) -> Iterator[None]:
+    """Say in the home where the service is while the block lasts."""
+    file = runtime.settings.service_file
+    about = {
+        "url": url,
+        "pid": os.getpid(),
+        "version": __version__,
+        "settings": runtime.settings.digest,
+    }
+    new = file.with_suffix(".new")
+    new.write_text(json.dumps(about), encoding="utf-8")
+    new.replace(file)
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise MachineError(
+            f"{_shown(host)}:{port} cannot be had: {why}",
+            hint="take another port: agentkit serve --port N (0: any that is free)",
+        ) from None
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
