@@ -12,7 +12,7 @@ from agentkit.runtime import Runtime
 from agentkit.secret_file import secret_in
 
 PORT = 8377
-TOKEN_FILE = "mcp-token"
+FILE = "mcp-token"
 
 
 @click.command()
@@ -42,7 +42,7 @@ def mcp(patterns: tuple[str, ...], over_http: bool, port: int) -> None:
             return
         from agentkit.mcp.web import PATH, serve_web
 
-        file = runtime.settings.home / TOKEN_FILE
+        file = runtime.settings.home / FILE
         token = secret_in(file)
 
         def ready(actual: int) -> None:

@@ -1,7 +1,7 @@
 """Who may come in: somebody who knows a token, by a name that is ours, for what the token is for.
 
 A page in a browser can be made to send requests here, under a name of its own that it points to
-this machine (DNS rebinding).  They carry that name as `Host`, or the page's own address as `Origin`.
+this machine (DNS rebinding).  They carry that name as `Host`, or the page's own as `Origin`.
 """
 
 from __future__ import annotations

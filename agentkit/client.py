@@ -1,0 +1,290 @@
+"""The service from Python: `Client.here()` finds the one of this machine.
+
+Values are those of `records` and `events`; errors are ours, as the service meant them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import TypeAdapter, ValidationError
+
+from agentkit import events as ev
+from agentkit.config import Settings
+from agentkit.errors import AgentkitError, Busy, MachineError, UserError
+from agentkit.messages import Usage
+from agentkit.permissions import Request
+from agentkit.records import ArtifactRecord, AttemptRecord, CallRecord, RunRecord, StepRecord
+from agentkit.secret_file import secret_in
+
+T = TypeVar("T")
+
+PATIENCE = 30.0
+"""Seconds for an answer."""
+SILENCE = 60.0
+"""Seconds without a sign of a stream, which has one every 15."""
+TRIES = 5
+"""Times that a stream is asked for again after it broke."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunDetails:
+    """A run with all that is known of it; `tasks` are those of its agents: id, status, text."""
+
+    run: RunRecord
+    steps: list[StepRecord]
+    attempts: list[AttemptRecord]
+    calls: list[CallRecord]
+    artifacts: list[ArtifactRecord]
+    tasks: list[tuple[str, str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What a service says in the home: where it is, and with which settings."""
+
+    url: str
+    pid: int
+    version: str
+    settings: str
+
+
+class Client:
+    """May be used from any thread.  Every method raises what the service answers, and
+    `MachineError` if it cannot be reached.
+    """
+
+    def __init__(self, url: str, token: str) -> None:
+        self.url = url
+        headers = {"Authorization": f"Bearer {token}"}
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=PATIENCE, trust_env=False)
+
+    @classmethod
+    def here(cls, settings: Settings | None = None) -> Client | None:
+        """That of this home; None: none is up."""
+        settings = settings or Settings.load()
+        found = announced(settings)
+        if found is None:
+            return None
+        client = cls(found.url, secret_in(settings.service_token))
+        if client.up():
+            return client
+        client.close()
+        return None
+
+    # -- runs --------------------------------------------------------------------------------
+
+    def up(self) -> bool:
+        """Whether it answers."""
+        try:
+            return self._http.get("/health", timeout=2.0).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def workflows(self) -> list[str]:
+        """The names of all workflows."""
+        return _parsed(list[str], self._get("/api/workflows"))
+
+    def run(
+        self, workflow: str, inputs: Mapping[str, Any] | None = None, *, folder: Path | None = None
+    ) -> str:
+        """Begin a run; its id.  `folder`: a person is there, and what is in it may be read."""
+        body = {"workflow": workflow, "inputs": dict(inputs or {}), "attended": _attended(folder)}
+        return str(self._post("/api/runs", body)["id"])
+
+    def agent(self, objective: str, *, folder: Path | None = None, **wish: Any) -> str:
+        """Let an agent work towards an objective; the id of its run.
+
+        `folder` as in `run`; `wish` has the fields of `AgentRequest` in the API's description.
+        """
+        body = {"objective": objective, "attended": _attended(folder), **wish}
+        return str(self._post("/api/agents", body)["id"])
+
+    def runs(self, *, limit: int = 20, status: str | None = None) -> list[RunRecord]:
+        """The newest runs, newest first."""
+        asked = {"limit": limit, **({"status": status} if status else {})}
+        return _parsed(list[RunRecord], self._get("/api/runs", asked))
+
+    def details(self, run: str) -> RunDetails:
+        """One run."""
+        return _parsed(RunDetails, self._get(f"/api/runs/{quote(run, safe='')}"))
+
+    def events(self, run: str, after: int = 0) -> Iterator[ev.Event]:
+        """What happens in a run and in those that belong to it, until it ends.
+
+        A stream that breaks is asked for again, from where it was; what other tables hold (inputs,
+        outputs) is empty in these.
+        """
+        tries = TRIES
+        while True:
+            try:
+                for number, event in self._stream(run, after):
+                    after, tries = number or after, TRIES
+                    yield event
+            except httpx.HTTPError as error:
+                tries -= 1
+                if not tries:
+                    raise MachineError(f"the service at {self.url} is gone: {error}") from None
+                continue
+            return
+
+    def cancel(self, run: str) -> None:
+        """Ask a run to stop."""
+        self._post(f"/api/runs/{quote(run, safe='')}/cancel", None)
+
+    def say(self, run: str, kind: str, text: str = "") -> None:
+        """Say something to the agents of a run."""
+        self._post(f"/api/runs/{quote(run, safe='')}/words", {"kind": kind, "text": text})
+
+    def resume(
+        self, run: str, inputs: Mapping[str, str] | None = None, *, folder: Path | None = None
+    ) -> str:
+        """Go on with a run; `inputs` are those that are secret."""
+        body = {"inputs": dict(inputs or {}), "attended": _attended(folder)}
+        return str(self._post(f"/api/runs/{quote(run, safe='')}/resume", body)["id"])
+
+    def retry(
+        self, run: str, step: str | None = None, *, edited: bool = False, folder: Path | None = None
+    ) -> str:
+        """Do what failed again, or a step and all that follows it."""
+        body = {"step": step, "edited": edited, "attended": _attended(folder)}
+        return str(self._post(f"/api/runs/{quote(run, safe='')}/retry", body)["id"])
+
+    def remove(self, run: str) -> None:
+        """Forget a run, and remove what it made."""
+        self._send("DELETE", f"/api/runs/{quote(run, safe='')}")
+
+    def artifact(self, run: str, path: str) -> bytes:
+        """A file that a run made."""
+        place = f"/api/runs/{quote(run, safe='')}/artifacts/{quote(path)}"
+        return self._send("GET", place).content
+
+    # -- questions ---------------------------------------------------------------------------
+
+    def approvals(self, *, everything: bool = False) -> list[Request]:
+        """Questions to a person, the newest first."""
+        return _parsed(list[Request], self._get("/api/approvals", {"everything": everything}))
+
+    def answer(self, request: str, answer: str) -> None:
+        """Answer one; the run that waits for it goes on."""
+        self._post(f"/api/approvals/{quote(request, safe='')}", {"answer": answer})
+
+    # -- the wire ----------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close connections.  Idempotent."""
+        self._http.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _get(self, path: str, asked: Mapping[str, Any] | None = None) -> Any:
+        return self._send("GET", path, params=asked).json()
+
+    def _post(self, path: str, body: Mapping[str, Any] | None) -> Any:
+        return self._send("POST", path, json=body).json()
+
+    def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
+        try:
+            answer = self._http.request(method, path, **more)
+        except httpx.HTTPError as error:
+            hint = "agentkit service status"
+            raise MachineError(f"no answer from {self.url}: {error}", hint=hint) from None
+        _check(answer)
+        return answer
+
+    def _stream(self, run: str, after: int) -> Iterator[tuple[int, ev.Event]]:
+        """Events with their numbers; progress has 0."""
+        place = f"/api/runs/{quote(run, safe='')}/events"
+        asked, pause = {"after": after}, httpx.Timeout(PATIENCE, read=SILENCE)
+        with self._http.stream("GET", place, params=asked, timeout=pause) as answer:
+            if answer.is_error:
+                answer.read()
+            _check(answer)
+            about: dict[str, str] = {}
+            for line in answer.iter_lines():
+                name, colon, value = line.partition(": ")
+                if colon and name:
+                    about[name] = value
+                elif not line and "data" in about:
+                    event = _event(about.get("event", ""), json.loads(about["data"]))
+                    if event is not None:
+                        yield int(about.get("id", 0)), event
+                    about = {}
+
+
+def announced(settings: Settings) -> Announced | None:
+    """What a service says in the home; None: there is none, or it died and could not say so."""
+    try:
+        return Announced(**json.loads(settings.service_file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _attended(folder: Path | None) -> Mapping[str, str] | None:
+    return None if folder is None else {"folder": str(folder)}
+
+
+def _parsed(kind: type[T], data: Any) -> T:
+    try:
+        return TypeAdapter(kind).validate_python(data)
+    except ValidationError as error:
+        hint = "let both have the same version: agentkit --version"
+        raise MachineError(f"the service answers in another way: {error}", hint=hint) from None
+
+
+def _check(answer: httpx.Response) -> None:
+    """Raise what an answer that is an error means."""
+    if not answer.is_error:
+        return
+    try:
+        about: Mapping[str, Any] = answer.json()["error"]
+    except (ValueError, KeyError, TypeError):
+        about = {"message": f"the service answered {answer.status_code}"}
+    said, hint = str(about.get("message")), about.get("hint")
+    if answer.status_code == 429:
+        raise Busy(said, seconds=int(answer.headers.get("Retry-After", "1")))
+    kind = MachineError if answer.status_code >= 500 else _KINDS.get(about.get("code"), UserError)
+    raise kind(said, hint=hint)
+
+
+_KINDS: Mapping[Any, type[AgentkitError]] = {"model_missing": MachineError}
+
+_EVENTS: Mapping[str, type[ev.Event]] = {
+    kind.__name__: kind
+    for kind in vars(ev).values()
+    if isinstance(kind, type) and issubclass(kind, ev.Event)
+}
+
+_EMPTY: Mapping[str, Any] = {"usage": Usage(), "definition": "", "inputs": {}, "outputs": {}}
+
+
+def _event(kind: str, about: Mapping[str, Any]) -> ev.Event | None:
+    """An event again; None: one of a newer service."""
+    if kind not in _EVENTS:
+        return None
+    cls, values = _EVENTS[kind], dict(about)
+    values["time"] = datetime.fromisoformat(values["time"])
+    if values.get("usage"):
+        values["usage"] = Usage(**values["usage"])
+    known = {one.name: one for one in fields(cls)}
+    for name, one in known.items():
+        if name not in values and one.default is MISSING and one.default_factory is MISSING:
+            values[name] = _EMPTY.get(name)
+    return cls(**{name: value for name, value in values.items() if name in known})
