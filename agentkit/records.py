@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
+from agentkit.errors import human_bytes
 from agentkit.events import AgentEvent, CallStatus, RunStatus, StepStatus
 from agentkit.messages import Usage
 
@@ -55,13 +57,37 @@ class StepRecord:
         return (self.finished - self.started).total_seconds() if self.finished else None
 
 
+class Stored(dict[str, Any]):
+    """A large value that is a file of its run: `file` (its path there), `size` and `sha256`."""
+
+    def __str__(self) -> str:
+        return f"{human_bytes(self['size'])} in {self['file']}"
+
+
+@dataclass(frozen=True)
+class Later:
+    """A value that is read when somebody asks for it."""
+
+    read: Callable[[], Any]
+
+    @cached_property
+    def value(self) -> Any:
+        """It; raises what reading raises."""
+        return self.read()
+
+
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What came of a step, for those that come after it."""
+    """What came of a step, for those that come after it; large `outputs` may come `Later`."""
 
     status: StepStatus
     outputs: Any
     error: str = ""
+
+    @property
+    def given(self) -> Any:
+        """The outputs, now."""
+        return self.outputs.value if isinstance(self.outputs, Later) else self.outputs
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, select
 
 from agentkit.journal import tables as t
 from agentkit.journal.statements import statements
+from agentkit.records import Stored
 
 LONG = 2000
 """Strings of more characters are stored once, by digest."""
@@ -24,6 +25,8 @@ FRESH = 3600.0
 """Seconds for which a text is kept that nothing names."""
 
 MARK = "$text"
+FILE = "$file"
+"""What stands for a long text, and for a value that is a file of its run."""
 
 _NAMED = re.compile(r'"\$text": "([0-9a-f]{64})"')
 
@@ -36,7 +39,8 @@ _JSON = (
 )
 """Columns that may name a text."""
 
-_ESCAPED, _UNESCAPED = re.compile(r"^\$+text$"), re.compile(r"^\$(?=\$+text$)")
+_ESCAPED = re.compile(r"^\$+(?:text|file)$")
+_UNESCAPED = re.compile(r"^\$(?=\$+(?:text|file)$)")
 
 
 def plain(text: str) -> str:
@@ -49,7 +53,7 @@ def plain(text: str) -> str:
 def dump(connection: Connection, value: Any) -> str:
     """JSON in which long strings are replaced by `{"$text": digest}` and stored once.
 
-    A key of the data that looks like that mark gets one more `$`.
+    A key of the data that looks like such a mark gets one more `$`.
     """
 
     def shrink(node: Any) -> Any:
@@ -58,6 +62,8 @@ def dump(connection: Connection, value: Any) -> str:
             row = {"sha256": digest, "text": node, "stored": time.time()}
             connection.execute(statements(connection.dialect.name).text, row)
             return {MARK: digest}
+        if isinstance(node, Stored):
+            return {FILE: dict(node)}
         if isinstance(node, Mapping):
             return {_ESCAPED.sub(r"$\g<0>", str(key)): shrink(item) for key, item in node.items()}
         if isinstance(node, list | tuple):
@@ -75,6 +81,8 @@ def parse(connection: Connection, text: str | None) -> Any:
             if set(node) == {MARK}:
                 query = select(t.texts.c.text).where(t.texts.c.sha256 == node[MARK])
                 return connection.execute(query).scalar_one_or_none()
+            if set(node) == {FILE}:
+                return Stored(node[FILE])
             return {_UNESCAPED.sub("", key): grow(item) for key, item in node.items()}
         if isinstance(node, list):
             return [grow(item) for item in node]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -22,13 +23,14 @@ from agentkit.events import Event
 from agentkit.letters import Letter, LetterKind
 from agentkit.permissions import Profile
 from agentkit.ports import ChatModel, Embedder
-from agentkit.records import Past, RunRecord
+from agentkit.records import Later, Past, RunRecord, Settled, Stored
 from agentkit.runtime import permits
 from agentkit.runtime.held import held
 from agentkit.runtime.listening import cancelled_by_letter
 from agentkit.runtime.places import Places
 from agentkit.runtime.secrets import Masks, resolved
 from agentkit.runtime.services import RunServices
+from agentkit.runtime.spilled import Spill
 from agentkit.toolbox.approvals import Approver, nobody
 from agentkit.toolbox.caller import Caller
 from agentkit.toolbox.grants import Narrowing
@@ -90,6 +92,11 @@ class Runs:
     def folder(self) -> Path:
         """Where each run has its own."""
         return self.settings.runs_folder
+
+    @property
+    def spill(self) -> Spill:
+        """What is too large for the journal."""
+        return Spill(self.folder)
 
     @property
     def places(self) -> Places:
@@ -186,7 +193,8 @@ class Runs:
             workflow = self.load(name)
             return self.execute(workflow, bind(workflow.spec, given), run, how, within=within)
         if record.status == "succeeded":
-            return record.outputs or {}
+            outputs = record.outputs or {}
+            return {name: self.spill.restored(one, run) for name, one in outputs.items()}
         workflow = self.kept(record)
         past = self.past(record, workflow)
         inputs = bind(workflow.spec, given)  # those on record have no secrets
@@ -202,12 +210,21 @@ class Runs:
         from agentkit.workflow.spec.workflow import with_inner
 
         past = self.journal.past(record.id)
+        settled = {
+            place: self._later(record.id, place[0], done) for place, done in past.settled.items()
+        }
+        past = replace(past, settled=settled)
         if record.status not in ("failed", "cancelled"):
             return past
         spec = workflow.spec
         again = {one.id for step in (*spec.on_failure, *spec.finally_) for one in with_inner(step)}
         kept = {place: done for place, done in past.settled.items() if place[0] not in again}
         return replace(past, settled=kept)
+
+    def _later(self, run: str, step: str, done: Settled) -> Settled:
+        if not isinstance(done.outputs, Stored):
+            return done
+        return replace(done, outputs=Later(partial(self.spill.restored, done.outputs, run, step)))
 
     def begun(self, name: str) -> RunRecord:
         """A run that can be done again, or gone on with.
@@ -237,14 +254,16 @@ class Runs:
             waiting.append(masks.event(event))
             if more:
                 return
-            told, waiting[:] = list(waiting), []
-            if len(told) == 1:
-                self.journal.record(told[0], lease)
+            told, waiting[:] = [(one, self.spill.kept(one)) for one in waiting], []
+            recorded = [one for _, kept in told for one in kept]
+            if len(recorded) == 1:
+                self.journal.record(recorded[0], lease)
             else:
-                self.journal.record_all(told, lease)
-            for one in told:
-                for listener in subscribers:
-                    listener(one)
+                self.journal.record_all(recorded, lease)
+            for whole, (*files, _) in told:
+                for one in (*files, whole):
+                    for listener in subscribers:
+                        listener(one)
 
         return publish
 

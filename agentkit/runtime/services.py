@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentkit.cancel import CancelToken
-from agentkit.errors import UnknownName, UserError
+from agentkit.errors import MachineError, UnknownName, UserError
 from agentkit.letters import Letter
 from agentkit.ports import ChatModel, Embedder
 from agentkit.records import AgentRecord, Cached
@@ -55,7 +55,9 @@ class RunServices:
         journal = self.runs.journal
         told = journal.told(run, step, key)
         calls = journal.calls(run) if told else []
-        return AgentRecord(told, {call.id: (call.status, call.outcome) for call in calls})
+        restored = self.runs.spill.restored
+        ends = {one.id: (one.status, restored(one.outcome, run, step)) for one in calls}
+        return AgentRecord(told, ends)
 
     def letters(self, run: str) -> Iterable[Letter]:
         """See `Services.letters`."""
@@ -63,7 +65,13 @@ class RunServices:
 
     def cached(self, digest: str, age: float | None) -> Cached | None:
         """See `Services.cached`."""
-        return self.runs.journal.cached(digest, age)
+        found = self.runs.journal.cached(digest, age)
+        if found is None:
+            return None
+        try:
+            return replace(found, outputs=self.runs.spill.restored(found.outputs, found.run))
+        except MachineError:  # it went with its run
+            return None
 
     def place(self, queue: str, cancel: CancelToken) -> AbstractContextManager[None]:
         """See `Services.place`."""

@@ -26,7 +26,7 @@ from jinja2.runtime import Context, Undefined
 from jinja2.sandbox import SandboxedEnvironment
 from jinja2.utils import pass_environment
 
-from agentkit.errors import AgentkitError, UserError
+from agentkit.errors import UserError
 
 MAX_RESULT = 5_000_000
 """Characters that a text may have."""
@@ -273,10 +273,7 @@ def _truncate_tokens(value: Any, count: int, model: str | None = None) -> str:
         raise ExpressionError("truncate_tokens cannot be used here: there is no model to ask")
     if isinstance(count, bool) or not isinstance(count, int) or count < 0:
         raise ExpressionError(f"a number of tokens is 0 or more, not {as_text(count)}")
-    try:
-        return meter.beginning(as_text(value), count, model)
-    except AgentkitError as fault:
-        raise ExpressionError(fault.message, hint=fault.hint) from None
+    return meter.beginning(as_text(value), count, model)
 
 
 def _date(value: Any, form: str = "%Y-%m-%d") -> str:

@@ -18,6 +18,7 @@ from typing import Any
 from jinja2 import TemplateSyntaxError, nodes
 from jinja2.parser import Parser
 
+from agentkit.errors import AgentkitError
 from agentkit.workflow.environment import (
     ENVIRONMENT,
     MAX_RESULT,
@@ -246,7 +247,7 @@ def _value(source: str, start: int, context: Mapping[str, Any], beginning: Begin
     try:
         with metered(context, beginning):
             return plain(_compiled(source)(**context))
-    except ExpressionError as error:
+    except AgentkitError as error:  # also of a value that could not be fetched
         raise ExpressionError(error.message + shown, hint=error.hint, offset=start) from None
     except MemoryError:
         raise ExpressionError("the result is too large" + shown, offset=start) from None

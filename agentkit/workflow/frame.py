@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,6 +22,26 @@ class BadExpression(ExpressionError):
     def __init__(self, message: str, path: NodePath, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.path = path
+
+
+class _Facts(Mapping[str, Any]):
+    """What can be read of a step; its outputs are fetched when an expression names them."""
+
+    def __init__(self, settled: Settled) -> None:
+        self._settled = settled
+
+    def __getitem__(self, name: str) -> Any:
+        return getattr(self._settled, _READ[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_READ)
+
+    def __len__(self) -> int:
+        return len(_READ)
+
+
+_READ = {"outputs": "given", "status": "status", "error": "error"}
+"""What `steps.ID.…` offers, and what it is of `Settled`."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +67,7 @@ class Frame:
 
     def readable(self) -> dict[str, Any]:
         """What an expression can read here."""
-        steps = {
-            name: {"outputs": one.outputs, "status": one.status, "error": one.error}
-            for name, one in self.steps.items()
-        }
+        steps = {name: _Facts(one) for name, one in self.steps.items()}
         return {**self.facts, "steps": steps}
 
     def render(self, value: Any, path: NodePath, *, secrets: bool = False) -> Any:

@@ -161,7 +161,7 @@ class Walk:
         frame.cancel.check()
         finished = self._finished(step, frame, loop.on_error)
         if finished is not None:
-            return finished.outputs
+            return finished.given
         try:
             return self._perform(step, path, frame).outputs
         except (Cancelled, Parked):
@@ -228,7 +228,7 @@ class Walk:
 
         def act(cancel: CancelToken) -> Result:
             done = self.block(inner, (*path, "steps"), replace(frame, cancel=cancel))
-            return Result({name: one.outputs for name, one in done.items()})
+            return Result({name: one.given for name, one in done.items()})
 
         return within(step.timeout, frame.cancel, act)
 

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from agentkit.messages import Usage
-from agentkit.records import EventRecord, RunRecord
+from agentkit.records import EventRecord, RunRecord, Stored
 from agentkit.runtime import Runtime
 
 LOOK = 0.3
@@ -161,6 +161,8 @@ def _tokens(usage: Usage | None) -> str:
 
 def short(value: Any, limit: int = 100) -> str:
     """A value in one line."""
+    if isinstance(value, Stored):
+        return str(value)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     text = " ".join(text.split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
