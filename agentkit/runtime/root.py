@@ -235,13 +235,14 @@ class Runtime:
 
     def workflow_names(self) -> list[str]:
         """The workflows that can be run by name."""
-        from agentkit.workflow.load import known
+        from agentkit.workflow.others import known
 
         return sorted(known(self.workflow_folders))
 
     def workflow(self, name: str) -> LoadedWorkflow:
         """A checked workflow, by path or name.  Raises `UnknownName` or `InvalidFile`."""
-        from agentkit.workflow.load import Folders, find, load
+        from agentkit.workflow.load import load
+        from agentkit.workflow.others import Folders, find
 
         self.toolbox.refresh()
         path = find(name, self.workflow_folders)
@@ -277,11 +278,12 @@ class Runtime:
     def _reloaded(self, text: str, source: str, files: Mapping[str, str]) -> LoadedWorkflow:
         """The same for one that is in no file any more, or never was."""
         from agentkit.workflow.check import Surroundings
-        from agentkit.workflow.load import Folders, checked
+        from agentkit.workflow.load import checked
+        from agentkit.workflow.others import Folders
         from agentkit.yamlfile import load
 
         path, models = Path(source), frozenset(self.model_names())
-        others, queues = Folders(self.workflow_folders), frozenset(self.settings.queues)
+        others, queues = Folders(self.workflow_folders, files), frozenset(self.settings.queues)
         around = Surroundings(self.toolbox, models, others, queues, path.parent, files)
         return checked(load(text, source), path, around)
 

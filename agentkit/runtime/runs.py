@@ -160,7 +160,7 @@ class Runs:
                 inputs,
                 run,
                 folder,
-                RunServices(self, run, how, readable, narrowings, hidden),
+                RunServices(self, run, how, workflow.files, readable, narrowings, hidden),
                 caller,
                 self.publisher(how.get("subscribers", ()), lease, hidden),
                 cancel,
@@ -190,7 +190,7 @@ class Runs:
         except UnknownName:
             record = None
         if record is None or record.id != run:
-            workflow = self.load(name)
+            workflow = self._used(name, within.files)
             return self.execute(workflow, bind(workflow.spec, given), run, how, within=within)
         if record.status == "succeeded":
             outputs = record.outputs or {}
@@ -199,6 +199,15 @@ class Runs:
         past = self.past(record, workflow)
         inputs = bind(workflow.spec, given)  # those on record have no secrets
         return self.execute(workflow, inputs, run, how, past, within)
+
+    def _used(self, name: str, files: Mapping[str, str]) -> LoadedWorkflow:
+        """A workflow as a run keeps it that uses it."""
+        from agentkit.workflow.others import Kept
+
+        kept = Kept.among(files, name)
+        if kept is None:  # the run is of an older agentkit
+            return self.load(name)
+        return self.reload(kept.text, kept.source, {**files, **kept.files})
 
     def kept(self, record: RunRecord) -> LoadedWorkflow:
         """The workflow that a run began with."""

@@ -34,6 +34,7 @@ class RunServices:
     runs: Runs
     run: str
     how: How
+    files: Mapping[str, str]
     readable: tuple[Path, ...]
     narrowings: tuple[Narrowing, ...]
     hidden: tuple[str, ...]

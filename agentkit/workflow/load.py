@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from agentkit.errors import InvalidFile, Problem, UnknownName, UserError, closest
+from agentkit.errors import InvalidFile, Problem, closest
 from agentkit.ports import ModelRole
 from agentkit.toolbox import Tool
 from agentkit.validation import problems_from
@@ -19,16 +18,16 @@ from agentkit.workflow.check import Surroundings, check
 from agentkit.workflow.check.around import Others
 from agentkit.workflow.check.yaml11 import leftovers
 from agentkit.workflow.expressions import is_expression
+from agentkit.workflow.others import Folders
 from agentkit.workflow.spec import Workflow
 from agentkit.workflow.spec.foreign import KEYS, VALUES
 from agentkit.yamlfile import Document, load_file
 
-SUFFIXES = (".yaml", ".yml")
-
 
 @dataclass(frozen=True, slots=True)
 class LoadedWorkflow:
-    """A checked workflow and the file it came from; `files` are those that it names, by name."""
+    """A checked workflow and the file it came from; `files` are those that it
+    names, by name, and the workflows that it uses."""
 
     spec: Workflow
     document: Document
@@ -59,59 +58,6 @@ class LoadedWorkflow:
             needed |= {("chat", name) for name in asked if not is_expression(name)}
             needed |= {(role, None) for tool in called for role in self.tools[tool].roles}
         return needed
-
-
-def find(name: str, folders: Iterable[Path]) -> Path:
-    """A workflow by path, or by name in the folders.  Raises `UnknownName`."""
-    path = Path(name).expanduser()
-    if path.suffix in SUFFIXES or path.is_file():
-        return path
-    found = known(folders)
-    if name not in found:
-        here = ", ".join(sorted(found)) or "none"
-        raise UnknownName("workflow", name, found, hint=f"the ones here: {here}")
-    return found[name]
-
-
-def known(folders: Iterable[Path]) -> dict[str, Path]:
-    """The workflows in some folders by name; where two have one name, the first folder wins."""
-    found: dict[str, Path] = {}
-    for folder in folders:
-        for path in sorted(folder.glob("*")):
-            if path.suffix in SUFFIXES:
-                found.setdefault(path.stem, path)
-    return found
-
-
-@dataclass
-class Folders(Mapping[str, "Workflow | None"]):
-    """The workflows of some folders, each read when it is first asked for; see `Others`."""
-
-    folders: Iterable[Path]
-    _read: dict[str, Workflow | None] = field(default_factory=dict)
-
-    @cached_property
-    def _paths(self) -> Mapping[str, Path]:
-        return known(self.folders)
-
-    def __getitem__(self, name: str) -> Workflow | None:
-        """Its words; None where it cannot be read."""
-        path = self._paths[name]
-        if name not in self._read:
-            try:
-                data = as_workflow(load_file(path)).data
-                self._read[name] = Workflow.model_validate(data)
-            except (UserError, ValidationError):
-                self._read[name] = None
-        return self._read[name]
-
-    def __iter__(self) -> Iterator[str]:
-        """Their names."""
-        return iter(self._paths)
-
-    def __len__(self) -> int:
-        """How many there are."""
-        return len(self._paths)
 
 
 def load(
@@ -145,9 +91,9 @@ def checked(document: Document, path: Path, around: Surroundings) -> LoadedWorkf
     problems = list(leftovers(document, problems))
     if problems or spec is None:
         raise InvalidFile(_in_order(problems))
-    prompts = [step.prompt for step in spec.every_step() if step.prompt is not None]
-    named = [prompt.file for prompt in prompts if prompt.file is not None]
-    files = {name: prompt_files.read(name, around.folder, around.files).text for name in named}
+    files = prompt_files.named(spec, around.folder, around.files)
+    if isinstance(around.others, Folders):
+        files |= around.others.used(spec)
     return LoadedWorkflow(spec, document, path, around.tools, around.others, files)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from agentkit.errors import UserError
+from agentkit.workflow.spec import Workflow
 from agentkit.yamlfile import Document, NodePath, Place, Span
 
 MAX_BYTES = 1_000_000
@@ -43,6 +45,19 @@ def read(name: str, folder: Path, kept: Mapping[str, str] | None = None) -> Plai
     if len(raw) > MAX_BYTES:
         raise UserError(f"{path} is too large for a prompt")
     return _document(path, text)
+
+
+def named(spec: Workflow, folder: Path, kept: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What the files of prompts say that a workflow names; those that cannot be read are left out.
+
+    The checker has told of them, or will when that workflow is run.
+    """
+    found: dict[str, str] = {}
+    for step in spec.every_step():
+        if step.prompt is not None and step.prompt.file is not None:
+            with suppress(UserError):
+                found[step.prompt.file] = read(step.prompt.file, folder, kept).text
+    return found
 
 
 def _document(path: Path, text: str) -> PlainText:

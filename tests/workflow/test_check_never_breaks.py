@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from agentkit.config import shipped
 from agentkit.errors import InvalidFile, UserError
 from agentkit.toolbox import Toolbox
-from agentkit.workflow.load import Folders, load
+from agentkit.workflow.load import load
+from agentkit.workflow.others import Folders
 from agentkit.yamlfile import MAX_BYTES
 
 from .mutations import mutants

@@ -11,7 +11,8 @@ from jsonschema import Draft202012Validator
 
 from agentkit.config import shipped
 from agentkit.toolbox import Toolbox
-from agentkit.workflow.load import Folders, load
+from agentkit.workflow.load import load
+from agentkit.workflow.others import Folders
 from agentkit.workflow.spec.json_schema import json_schema
 from agentkit.workflow.spec.reference import ORDER, reference
 from agentkit.yamlfile import load_file

@@ -394,6 +394,42 @@ def test_a_failure_within_another_workflow_tells_both_places(flow: Played) -> No
         flow.run("\nsteps:\n  - {id: sub, uses: 'workflow:child', with: {text: bad}}\n")
 
 
+def test_workflows_that_a_run_uses_stay_as_they_were_when_it_began(flow: Played) -> None:
+    folder = flow.folder / "workflows"
+    (folder / "child.yaml").write_text("""\
+name: child
+steps:
+  - {id: grand, uses: "workflow:grand"}
+outputs: {said: "${{ steps.grand.outputs.said }}"}
+""")
+    (folder / "grand.yaml").write_text("""\
+name: grand
+steps:
+  - {id: ask, approve: {text: "Grand?"}}
+  - {id: say, uses: echo, with: {text: old}}
+outputs: {said: "${{ steps.say.outputs }}"}
+""")
+    text = """
+steps:
+  - {id: ask, approve: Go on?}
+  - {id: sub, uses: "workflow:child"}
+outputs: {said: "${{ steps.sub.outputs.said }}"}
+"""
+    with pytest.raises(ApprovalNeeded):
+        flow.run(text)
+    (folder / "child.yaml").write_text("name: child\nsteps: []\n")
+    (folder / "grand.yaml").unlink()
+    answer("approve")
+    with pytest.raises(ApprovalNeeded):
+        flow.resume()
+    answer("approve")
+
+    assert flow.resume() == {"said": "old"}
+    with Runtime() as runtime:
+        source = runtime.journal.run(runtime.journal.run("last").id + ".sub.grand").source
+    assert Path(source).resolve() == folder / "grand.yaml"
+
+
 def test_a_workflow_that_uses_itself_ends(flow: Played) -> None:
     text = "name: again\nsteps:\n  - {id: again, uses: 'workflow:again'}\n"
     (flow.folder / "workflows" / "again.yaml").write_text(text)
