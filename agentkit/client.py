@@ -94,18 +94,30 @@ class Client:
         return _parsed(list[str], self._get("/api/workflows"))
 
     def run(
-        self, workflow: str, inputs: Mapping[str, Any] | None = None, *, folder: Path | None = None
+        self,
+        workflow: str,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        folder: Path | None = None,
+        attended: bool = False,
     ) -> str:
-        """Begin a run; its id.  `folder`: a person is there, and what is in it may be read."""
-        body = {"workflow": workflow, "inputs": dict(inputs or {}), "attended": _attended(folder)}
+        """Begin a run; its id.
+
+        `folder` is where the caller is: paths are relative to it.  `attended`: a person is there
+        and can be asked, and what is in the folder may be read.
+        """
+        body = {"workflow": workflow, "inputs": dict(inputs or {}), **_from(folder, attended)}
         return str(self._post("/api/runs", body)["id"])
 
-    def agent(self, objective: str, *, folder: Path | None = None, **wish: Any) -> str:
+    def agent(
+        self, objective: str, *, folder: Path | None = None, attended: bool = False, **wish: Any
+    ) -> str:
         """Let an agent work towards an objective; the id of its run.
 
-        `folder` as in `run`; `wish` has the fields of `AgentRequest` in the API's description.
+        `folder` and `attended` as in `run`; `wish` has the fields of `AgentRequest` in the API's
+        description.
         """
-        body = {"objective": objective, "attended": _attended(folder), **wish}
+        body = {"objective": objective, **_from(folder, attended), **wish}
         return str(self._post("/api/agents", body)["id"])
 
     def runs(self, *, limit: int = 20, status: str | None = None) -> list[RunRecord]:
@@ -117,18 +129,19 @@ class Client:
         """One run."""
         return _parsed(RunDetails, self._get(f"/api/runs/{quote(run, safe='')}"))
 
-    def events(self, run: str, after: int = 0) -> Iterator[ev.Event]:
+    def events(self, run: str, after: int = 0) -> Iterator[tuple[int, ev.Event]]:
         """What happens in a run and in those that belong to it, until it ends.
 
-        A stream that breaks is asked for again, from where it was; what other tables hold (inputs,
-        outputs) is empty in these.
+        Each with its number, from which on one can ask again; progress has 0.  A stream that breaks
+        is asked for again, from where it was; what other tables hold (inputs, outputs) is empty in
+        these.
         """
         tries = TRIES
         while True:
             try:
                 for number, event in self._stream(run, after):
                     after, tries = number or after, TRIES
-                    yield event
+                    yield number, event
             except httpx.HTTPError as error:
                 tries -= 1
                 if not tries:
@@ -145,17 +158,30 @@ class Client:
         self._post(f"/api/runs/{quote(run, safe='')}/words", {"kind": kind, "text": text})
 
     def resume(
-        self, run: str, inputs: Mapping[str, str] | None = None, *, folder: Path | None = None
+        self,
+        run: str,
+        inputs: Mapping[str, str] | None = None,
+        *,
+        folder: Path | None = None,
+        attended: bool = False,
     ) -> str:
         """Go on with a run; `inputs` are those that are secret."""
-        body = {"inputs": dict(inputs or {}), "attended": _attended(folder)}
+        body = {"inputs": dict(inputs or {}), **_from(folder, attended)}
         return str(self._post(f"/api/runs/{quote(run, safe='')}/resume", body)["id"])
 
     def retry(
-        self, run: str, step: str | None = None, *, edited: bool = False, folder: Path | None = None
+        self,
+        run: str,
+        step: str | None = None,
+        inputs: Mapping[str, str] | None = None,
+        *,
+        edited: bool = False,
+        folder: Path | None = None,
+        attended: bool = False,
     ) -> str:
         """Do what failed again, or a step and all that follows it."""
-        body = {"step": step, "edited": edited, "attended": _attended(folder)}
+        about = {"step": step, "edited": edited, "inputs": dict(inputs or {})}
+        body = {**about, **_from(folder, attended)}
         return str(self._post(f"/api/runs/{quote(run, safe='')}/retry", body)["id"])
 
     def remove(self, run: str) -> None:
@@ -237,8 +263,8 @@ def announced(settings: Settings) -> Announced | None:
         return None
 
 
-def _attended(folder: Path | None) -> Mapping[str, str] | None:
-    return None if folder is None else {"folder": str(folder)}
+def _from(folder: Path | None, attended: bool) -> Mapping[str, Any]:
+    return {"here": None if folder is None else str(folder), "attended": attended}
 
 
 def _parsed(kind: type[T], data: Any) -> T:

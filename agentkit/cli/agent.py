@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import click
@@ -11,8 +13,10 @@ import click
 from agentkit import events as ev
 from agentkit.cli.agent_view import watch
 from agentkit.cli.approver import approver
+from agentkit.cli.handover import carried_out, detached, service, where
 from agentkit.cli.interrupt import interruptible
 from agentkit.cli.live import Screen, follow, say
+from agentkit.client import Client
 from agentkit.errors import InvalidInput
 from agentkit.runtime import Runtime, Wish
 
@@ -40,6 +44,7 @@ STRATEGIES = ("chain_of_thought", "self_consistency", "tree_of_thought")
 @click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines, nothing else.")
 @click.option("--unattended", is_flag=True,
               help="Ask nobody: a call that needs approval parks the run.")  # fmt: skip
+@where
 def agent(
     objective: str,
     folder: Path | None,
@@ -53,6 +58,8 @@ def agent(
     no_memory: bool,
     as_json: bool,
     unattended: bool,
+    local: bool,
+    detach: bool,
 ) -> None:
     """Work towards OBJECTIVE with tools, and say what was found and how.
 
@@ -60,7 +67,8 @@ def agent(
     itself: when it is done, or at a limit, and then it tells what there is so far.
 
     While it works, from another terminal: `agentkit runs note ID "..."`, `agentkit runs pause ID`,
-    `agentkit runs cancel ID`.  After a power cut: `agentkit runs resume ID`.
+    `agentkit runs cancel ID`.  After a power cut: `agentkit runs resume ID`.  With --detach it
+    works in the background, in the service: `agentkit runs watch ID`.
     """
     wish = Wish(
         model=model,
@@ -75,11 +83,29 @@ def agent(
         raise InvalidInput("an agent needs an objective, and this one is empty")
     with Runtime() if as_json else Runtime(notice=say) as runtime:
         loaded = runtime.agent(wish)
-        with interruptible() as cancel, _screen(as_json) as screen:
-            outputs = runtime.pursue(
-                loaded,
+        work = None if folder is None else folder.absolute()
+
+        def begin(client: Client, attended: bool) -> str:
+            return client.agent(
                 objective,
-                None if folder is None else folder.absolute(),
+                folder=Path.cwd(),
+                attended=attended,
+                work=work and str(work),
+                **asdict(wish),
+            )
+
+        with (
+            service(runtime, local=local, detach=detach) as client,
+            interruptible() as cancel,
+            _screen(as_json) as screen,
+        ):
+            if client is not None and detach:
+                detached(client, begin)
+                return
+            pursue = partial(runtime.pursue, loaded, objective, work)
+            if client is not None:
+                pursue = partial(carried_out, client, begin, runtime)
+            outputs = pursue(
                 profile="unattended" if unattended else "interactive",
                 approver=approver(screen.paused, unattended=unattended or as_json),
                 cancel=cancel,

@@ -13,8 +13,10 @@ import click
 
 from agentkit import events as ev
 from agentkit.cli.approver import approver
+from agentkit.cli.handover import Begin, carried_out, detached, service, where
 from agentkit.cli.interrupt import interruptible
 from agentkit.cli.live import follow, say
+from agentkit.client import Client
 from agentkit.errors import InvalidInput, MachineError, UserError
 from agentkit.runtime import Runtime
 
@@ -29,6 +31,7 @@ from agentkit.runtime import Runtime
 @click.option("--dry-run", is_flag=True, help="Show what it would do, and do nothing.")
 @click.option("--unattended", is_flag=True,
               help="Ask nobody: a call that needs approval parks the run.")  # fmt: skip
+@where
 def run(
     workflow: str,
     inputs: tuple[str, ...],
@@ -36,10 +39,13 @@ def run(
     as_json: bool,
     dry_run: bool,
     unattended: bool,
+    local: bool,
+    detach: bool,
 ) -> None:
     """Run a WORKFLOW: a file, or the name of one that ships with agentkit.
 
-    Ctrl-C ends the run within a moment; what it had finished stays in the journal.
+    Ctrl-C ends the run within a moment; what it had finished stays in the journal.  Where a service
+    is up (agentkit serve), the run is handed to it.
     """
     with Runtime() if as_json else Runtime(notice=say) as runtime:
         loaded = runtime.workflow(workflow)
@@ -47,11 +53,40 @@ def run(
             for line in runtime.rehearse(loaded, pairs(inputs)):
                 click.echo(line)
             return
-        start = partial(runtime.run, loaded, pairs(inputs))
-        watched(runtime, start, output=output, as_json=as_json, unattended=unattended)
+        given = pairs(inputs)
+
+        def begin(client: Client, attended: bool) -> str:
+            path = str(loaded.path.absolute())
+            return client.run(path, given, folder=Path.cwd(), attended=attended)
+
+        here = partial(runtime.run, loaded, given)
+        watched(runtime, here, begin, output=output, as_json=as_json, unattended=unattended,
+                local=local, detach=detach)  # fmt: skip
 
 
 def watched(
+    runtime: Runtime,
+    here: Callable[..., dict[str, Any]],
+    there: Begin,
+    *,
+    output: Path | None,
+    as_json: bool,
+    unattended: bool,
+    local: bool,
+    detach: bool,
+) -> None:
+    """Start or go on with a run, here or in the service; show what happens, and what it made."""
+    with service(runtime, local=local, detach=detach) as client:
+        if client is not None and detach:
+            detached(client, there)
+            return
+        if output is not None:
+            _make(output)
+        start = here if client is None else partial(carried_out, client, there, runtime)
+        _watched(runtime, start, output=output, as_json=as_json, unattended=unattended)
+
+
+def _watched(
     runtime: Runtime,
     start: Callable[..., dict[str, Any]],
     *,
@@ -59,9 +94,6 @@ def watched(
     as_json: bool,
     unattended: bool,
 ) -> None:
-    """Start or resume a run, show what happens, and tell what it made."""
-    if output is not None:
-        _make(output)
     made: list[ev.ArtifactMade] = []
 
     def remember(event: ev.Event) -> None:

@@ -28,10 +28,11 @@ from agentkit.runtime.background import Background
 from agentkit.runtime.keeper import Keeper
 from agentkit.runtime.root import Runtime, starter, workflow_reference, workflow_schema
 from agentkit.runtime.runs import How, Subscriber, new_run_id
-from agentkit.runtime.tokens import Scope, Tokens
+from agentkit.runtime.tokens import SCOPES, Scope, Tokens
 from agentkit.toolbox.approvals import Approver, nobody, settle, standing_answer
 
 __all__ = [
+    "SCOPES",
     "Approver",
     "Background",
     "How",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 from agentkit.errors import AgentkitError, Busy
 from agentkit.records import RunRecord
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 
 EVERY = 2.0
 """Seconds between two looks."""
+HIMSELF = timedelta(seconds=3)
+"""What whoever has answered is given to go on with the run himself, as the person he is."""
 
 
 class Keeper:
@@ -64,6 +67,8 @@ class Keeper:
                 yield run, "its process died"
         answered: dict[str, str] = {}
         for request in journal.desk.answered():
+            if request.answered and datetime.now(UTC) - request.answered < HIMSELF:
+                continue
             answered[request.run.split(".")[0]] = request.id
         for run in journal.runs(limit=1000, status="parked"):
             if not run.source or run.id in busy:

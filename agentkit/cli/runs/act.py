@@ -9,9 +9,11 @@ from typing import Any
 
 import click
 
+from agentkit.cli.handover import where
 from agentkit.cli.live import say
 from agentkit.cli.run import pairs, watched
 from agentkit.cli.runs.look import short
+from agentkit.client import Client
 from agentkit.errors import UserError
 from agentkit.letters import LetterKind
 from agentkit.runtime import Runtime, settle
@@ -31,7 +33,7 @@ def _watchable(command: Command) -> Command:
     )  # fmt: skip
     for option in reversed(options):
         command = option(command)
-    return command
+    return where(command)
 
 
 @click.command()
@@ -40,15 +42,27 @@ def _watchable(command: Command) -> Command:
               help="A secret input again: no record has it.")  # fmt: skip
 @_watchable
 def resume(
-    run: str, inputs: tuple[str, ...], output: Path | None, as_json: bool, unattended: bool
+    run: str,
+    inputs: tuple[str, ...],
+    output: Path | None,
+    as_json: bool,
+    unattended: bool,
+    local: bool,
+    detach: bool,
 ) -> None:
     """Go on with a run that was parked, failed or cancelled, or whose process died.
 
     What it had finished is not done again; the workflow is the one that it began with.
     """
+    given = pairs(inputs)
+
+    def begin(client: Client, attended: bool) -> str:
+        return client.resume(run, given, folder=Path.cwd(), attended=attended)
+
     with Runtime() if as_json else Runtime(notice=say) as runtime:
-        start = partial(runtime.resume, run, pairs(inputs))
-        watched(runtime, start, output=output, as_json=as_json, unattended=unattended)
+        here = partial(runtime.resume, run, given)
+        watched(runtime, here, begin, output=output, as_json=as_json, unattended=unattended,
+                local=local, detach=detach)  # fmt: skip
 
 
 @click.command()
@@ -69,13 +83,22 @@ def retry(
     output: Path | None,
     as_json: bool,
     unattended: bool,
+    local: bool,
+    detach: bool,
 ) -> None:
     """Do parts of a run again; what else it has finished stays as it is."""
     if step and failed:
         raise UserError("--from and --failed are two ways: take one of them")
+    given = pairs(inputs)
+
+    def begin(client: Client, attended: bool) -> str:
+        here = Path.cwd()
+        return client.retry(run, step, given, edited=edited, folder=here, attended=attended)
+
     with Runtime() if as_json else Runtime(notice=say) as runtime:
-        start = partial(runtime.retry, run, step, edited, pairs(inputs))
-        watched(runtime, start, output=output, as_json=as_json, unattended=unattended)
+        here = partial(runtime.retry, run, step, edited, given)
+        watched(runtime, here, begin, output=output, as_json=as_json, unattended=unattended,
+                local=local, detach=detach)  # fmt: skip
 
 
 @click.command()

@@ -22,43 +22,42 @@ from agentkit.web.service import Here, Who
 router = APIRouter(prefix="/api", tags=["runs"])
 
 
-class Attended(Body):
-    """For the owner alone: a person stands in a folder of this machine, and can be asked."""
+class From(Body):
+    """Where a request comes from; for the owner alone."""
 
-    folder: str
-    """The current one: what is in it may be read."""
+    here: str | None = None
+    """The folder of this machine in which the caller is: paths are relative to it."""
+    attended: bool = False
+    """A person is there and can be asked, and what is in the folder may be read."""
 
 
-class RunRequest(Body):
+class RunRequest(From):
     """A workflow to be run."""
 
     workflow: str
     """Its name; for the owner, also the path of a file."""
     inputs: dict[str, Any] = Field(default_factory=dict)
-    attended: Attended | None = None
 
 
-class AgentRequest(Body):
+class AgentRequest(From):
     """An objective for an agent."""
 
     objective: str = Field(min_length=1)
-    folder: str | None = None
-    """For the owner alone: a folder in which it works."""
+    work: str | None = None
+    """For the owner alone: a folder in which it works, and of which it may change what is there."""
     tools: list[str] | None = None
     model: str | None = None
     budget: dict[str, int] = Field(default_factory=dict)
     checks: list[dict[str, Any]] = Field(default_factory=list)
-    strategy: str | None = None
+    strategy: str | dict[str, Any] | None = None
     reflection: bool = True
     memory: bool = True
-    attended: Attended | None = None
 
 
-class GoOn(Body):
+class GoOn(From):
     """What a run needs to go on: its secret inputs, which are on no record."""
 
     inputs: dict[str, str] = Field(default_factory=dict)
-    attended: Attended | None = None
 
 
 class Again(GoOn):
@@ -97,7 +96,7 @@ class RunDetails(BaseModel):
 @router.post("/runs", status_code=201)
 def begin(wanted: RunRequest, here: Here, who: Who) -> Begun:
     """Begin a run."""
-    how = _how(wanted.attended, who)
+    how = _how(wanted, who)
     name = wanted.workflow if who.owner else known(wanted.workflow, here.runtime)
     workflow = here.runtime.workflow(name)
     if not who.owner:
@@ -109,10 +108,10 @@ def begin(wanted: RunRequest, here: Here, who: Who) -> Begun:
 @router.post("/agents", status_code=201)
 def begin_agent(wanted: AgentRequest, here: Here, who: Who) -> Begun:
     """Let an agent work towards an objective."""
-    how = _how(wanted.attended, who)
-    if wanted.folder is not None and not who.owner:
-        raise UserError("this token may not name a folder")
-    folder = None if wanted.folder is None else Path(wanted.folder)
+    how = _how(wanted, who)
+    if wanted.work is not None and not who.owner:
+        raise UserError("this token is no person's: leave `work` out")
+    folder = None if wanted.work is None else Path(wanted.work)
     about = {"tools": tuple(wanted.tools)} if wanted.tools is not None else {}
     wish = Wish(
         model=wanted.model,
@@ -172,14 +171,14 @@ def say(run: str, word: Word, here: Here) -> Begun:
 @router.post("/runs/{run}/resume", status_code=202)
 def resume(run: str, wanted: GoOn, here: Here, who: Who) -> Begun:
     """Go on with a run that was parked, failed or cancelled, or whose process died."""
-    how = _how(wanted.attended, who)
+    how = _how(wanted, who)
     return Begun(id=here.background.go_on(run, wanted.inputs, **how))
 
 
 @router.post("/runs/{run}/retry", status_code=202)
 def retry(run: str, wanted: Again, here: Here, who: Who) -> Begun:
     """Do what failed again, or a step and all that follows it."""
-    how = _how(wanted.attended, who)
+    how = _how(wanted, who)
     again = here.background.again(run, wanted.step, wanted.edited, wanted.inputs, **how)
     return Begun(id=again)
 
@@ -201,10 +200,11 @@ def _check_files(declared: Mapping[str, Any], given: Mapping[str, Any], settings
                 raise InvalidInput(said, hint="permissions.unattended.read in settings")
 
 
-def _how(attended: Attended | None, who: Caller) -> How:
+def _how(wanted: From, who: Caller) -> How:
     """What a token grants: only the owner is a person in front of the run."""
-    if attended is None:
-        return {"profile": "unattended"}
-    if not who.owner:
-        raise UserError("this token is nobody's who could be asked: leave `attended` out")
-    return {"profile": "interactive", "here": Path(attended.folder)}
+    if (wanted.attended or wanted.here is not None) and not who.owner:
+        raise UserError("this token is no person's: leave `here` and `attended` out")
+    how: How = {"profile": "interactive" if wanted.attended else "unattended"}
+    if wanted.here is not None:
+        how["here"] = Path(wanted.here)
+    return how

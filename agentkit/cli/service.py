@@ -1,0 +1,120 @@
+"""`agentkit service`: `agentkit serve` as a unit of systemd, started when you log in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from agentkit.cli.unit import NAME, unit
+from agentkit.client import Client, announced
+from agentkit.config import Settings
+from agentkit.errors import MachineError
+
+LINGER = "to have it up without anybody logged in: loginctl enable-linger"
+
+
+@click.group()
+def service() -> None:
+    """`agentkit serve` as a unit of systemd, started when you log in."""
+
+
+@service.command()
+@click.option("--print", "show", is_flag=True, help="Print the unit, and change nothing.")
+def install(show: bool) -> None:
+    """Write the unit, and start it now and whenever you log in.
+
+    Variables that workflows need as secrets go into ~/.agentkit/service.env, as NAME=value lines.
+    """
+    text = _unit(Settings.load())
+    if show:
+        click.echo(text, nl=False)
+        return
+    file = _file()
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise MachineError(f"{file} cannot be written: {error.strerror}") from None
+    click.echo(f"wrote {file}")
+    _systemctl("daemon-reload")
+    _systemctl("enable", "--now", NAME)
+    click.echo(f"it is up, and starts with your session\n{LINGER}")
+
+
+@service.command()
+def uninstall() -> None:
+    """Stop the service, and remove its unit.  Runs, models and settings stay."""
+    file = _file()
+    if not file.exists():
+        click.echo(f"there is no {file}")
+        return
+    _systemctl("disable", "--now", NAME)
+    file.unlink()
+    _systemctl("daemon-reload")
+    click.echo(f"removed {file}")
+
+
+@service.command()
+def status() -> None:
+    """Whether a service is up, however it was started, and what it does."""
+    settings = Settings.load()
+    about, client = announced(settings), Client.here(settings)
+    if client is None or about is None:
+        click.echo("no service is up: agentkit serve, or: agentkit service install")
+        sys.exit(1)
+    with client:
+        click.echo(f"up at {about.url}, process {about.pid}, version {about.version}")
+        if about.settings != settings.digest:
+            click.echo("settings have changed since it started: start it again")
+        for run in client.runs(status="running"):
+            click.echo(f"  {run.id}  {run.workflow}")
+
+
+@service.command()
+@click.option("-f", "--follow", is_flag=True, help="Go on until Ctrl-C.")
+@click.option("-n", "--lines", default=50, show_default=True, help="So many lines from the end.")
+def logs(follow: bool, lines: int) -> None:
+    """What the service has said, from systemd's journal."""
+    more = ["--follow"] if follow else []
+    _called("journalctl", "--user", "--unit", NAME, "--lines", str(lines), "--no-pager", *more)
+
+
+def _unit(settings: Settings) -> str:
+    names = ("AGENTKIT_HOME", "AGENTKIT_MODELS_DIR")
+    permissions = settings.permissions
+    return unit(
+        [sys.executable, "-m", "agentkit", "serve"],
+        home=settings.home,
+        environment={name: os.environ[name] for name in names if os.environ.get(name)},
+        writable=[
+            settings.home,
+            settings.models_folder,
+            *permissions.unattended.write,
+            *permissions.interactive.write,
+        ],
+        patience=settings.service.patience,
+    )
+
+
+def _file() -> Path:
+    config = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    return Path(config).expanduser() / "systemd" / "user" / NAME
+
+
+def _systemctl(*arguments: str) -> None:
+    _called("systemctl", "--user", *arguments)
+
+
+def _called(program: str, *arguments: str) -> None:
+    found = shutil.which(program)
+    if found is None:
+        raise MachineError(f"there is no {program} here", hint="start it yourself: agentkit serve")
+    done = subprocess.run([found, *arguments], check=False)  # noqa: S603
+    if done.returncode:
+        said = " ".join([program, *arguments])
+        raise MachineError(f"{said} failed", hint="start it yourself: agentkit serve")
