@@ -1,9 +1,9 @@
 """The unit of systemd for `agentkit serve`: started with the session, hardened, ended in order.
 
-Two things bound what can be taken away.  Code of models runs in bubblewrap, which makes namespaces and
-mounts a fresh /proc: `RestrictNamespaces`, `ProtectProc`, `ProtectKernelTunables` and
-`ProtectKernelLogs` would break that.  And a person hands runs over with folders and files of his own:
-his home stays writable, but for what holds keys.
+Two things bound what can be taken away.  Code of models runs in bubblewrap, which makes namespaces
+and mounts a fresh /proc: `RestrictNamespaces`, `ProtectProc`, `ProtectKernelTunables` and
+`ProtectKernelLogs` would break that.  And a person hands runs over with folders and files of his
+own: his home stays writable, but for what holds keys.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _escaped(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """As systemd reads it (systemd.syntax(7)): `%` is doubled, quotes and backslashes are escaped."""
+    """As systemd reads it (systemd.syntax(7)): `%` doubled, quotes and backslashes escaped."""
     text = _escaped(text)
     if text and all(c.isalnum() or c in "/._-=:@%+," for c in text):
         return text

@@ -10,6 +10,8 @@ import time
 from collections.abc import MutableMapping
 from typing import Any
 
+from starlette.exceptions import HTTPException
+
 from agentkit.web.gate import App, Receive, Scope, Send
 from agentkit.web.problems import SOON, refuse
 
@@ -65,8 +67,6 @@ class Limits:
         self._now += 1
         try:
             await self._app(scope, _patient(receive), send)
-        except TimeoutError:
-            return None  # who sends so slowly reads no answer either
         finally:
             self._now -= 1
         return None
@@ -90,8 +90,11 @@ def _patient(receive: Receive) -> Receive:
         nonlocal whole
         if whole:
             return await receive()
-        async with asyncio.timeout(SLOW):
-            message = await receive()
+        try:
+            async with asyncio.timeout(SLOW):
+                message = await receive()
+        except TimeoutError:
+            raise HTTPException(408, f"{SLOW:g} seconds went by without a byte") from None
         whole = not message.get("more_body", False)
         return message
 

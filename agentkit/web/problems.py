@@ -120,6 +120,11 @@ def explain_errors(app: FastAPI) -> None:
             body(kind, said or str(error.detail)), error.status_code, dict(error.headers or {})
         )
 
+    async def bug(request: Request, error: Exception) -> JSONResponse:
+        said = "this is a mistake of ours; the log of the service says more"
+        return JSONResponse(body("internal_error", said, "agentkit service logs"), 500)
+
+    app.add_exception_handler(Exception, bug)
     app.add_exception_handler(AgentkitError, ours)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, other)

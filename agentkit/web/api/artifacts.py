@@ -26,8 +26,8 @@ def artifact(run: str, path: str, here: Here) -> FileResponse:
     found = journal.run(run).id
     named = {one.path: one for one in journal.artifacts(found)}
     folder = (here.runtime.settings.runs_folder / found).resolve()
-    file = (folder / path).resolve()
-    if path not in named or not file.is_relative_to(folder) or not file.is_file():
+    file = (folder / path).resolve() if path in named else folder
+    if not file.is_relative_to(folder) or not file.is_file():
         raise UnknownName("file", path, named, hint=f"agentkit runs show {found}")
     return FileResponse(
         file,

@@ -1,0 +1,248 @@
+"""The service as a process: it starts, it ends in order or not at all, and nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from agentkit.cli import main
+from agentkit.cli.unit import unit
+from agentkit.client import Client
+from agentkit.config import Settings
+from agentkit.journal import Journal
+
+from .conftest import LIMIT
+
+ROOT = Path(__file__).parents[2]
+AGENTKIT = [sys.executable, "-m", "agentkit"]
+
+Process = subprocess.Popen[str]
+
+
+@pytest.fixture
+def environment(home: Path) -> dict[str, str]:
+    (home / "settings.yaml").write_text("service: {port: 0}\n")
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return {**kept, "AGENTKIT_HOME": str(home), "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture
+def start(home: Path, environment: dict[str, str]) -> Iterator[Callable[[], Process]]:
+    """`start()`: `agentkit serve`, up."""
+    processes: list[Process] = []
+
+    def up() -> Process:
+        one = subprocess.Popen(
+            [*AGENTKIT, "serve"], env=environment, cwd=home, stderr=subprocess.PIPE, text=True
+        )
+        processes.append(one)
+        assert one.stderr is not None
+        line = one.stderr.readline()
+        assert line.startswith("serving on http://127.0.0.1:"), line + one.stderr.read()
+        return one
+
+    yield up
+    for one in processes:
+        if one.poll() is None:
+            one.kill()
+        one.communicate(timeout=LIMIT)
+
+
+@dataclass(frozen=True)
+class Said:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Said]:
+    """`run("run", "greet")`: a command in an empty folder, in this process to save time."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+
+    def call(*arguments: str) -> Said:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main(list(arguments))
+        said = capsys.readouterr()
+        return Said(int(end.value.code or 0), said.out, said.err)
+
+    return call
+
+
+def client() -> Client:
+    found = Client.here(Settings.load())
+    assert found is not None
+    return found
+
+
+def wait(said: Callable[[], bool]) -> None:
+    ends = time.monotonic() + LIMIT
+    while not said():
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+
+
+def beginnings(home: Path, run: str) -> dict[str, int]:
+    """How often each step of a run began."""
+    journal = Journal(home / "journal.sqlite")
+    try:
+        counts: dict[str, int] = {}
+        for one in journal.attempts(run):
+            counts[one.step] = counts.get(one.step, 0) + 1
+        return counts
+    finally:
+        journal.close()
+
+
+def test_it_parks_runs_when_it_ends_and_goes_on_with_them(
+    home: Path, start: Callable[[], Process], run: Callable[..., Said]
+) -> None:
+    first = start()
+    assert (home / "service-token").stat().st_mode & 0o777 == 0o600
+    again = run("serve")
+    assert (again.returncode, "a service is up in" in again.stderr) == (2, True)
+    assert f"process {first.pid}" in run("service", "status").stdout
+
+    with client() as one:
+        name = one.run("hold")
+        wait((home / "runs" / name / "held").exists)
+    first.send_signal(signal.SIGTERM)
+    _, said = first.communicate(timeout=LIMIT)
+    assert first.returncode == 0
+    assert f"parked run {name}: it goes on when the service starts again" in said
+    assert not (home / "service.json").exists()
+    assert run("service", "status").returncode == 1
+
+    (home / "go").touch()
+    start()
+    with client() as one:
+        wait(lambda: one.details(name).run.status == "succeeded")
+    assert beginnings(home, name) == {"first": 1, "wait": 2}
+
+
+def test_a_power_cut_costs_the_step_in_flight(home: Path, start: Callable[[], Process]) -> None:
+    first = start()
+    with client() as one:
+        name = one.run("hold")
+        wait((home / "runs" / name / "held").exists)
+    first.kill()
+    first.wait()
+    (home / "go").touch()
+    start()
+    with client() as one:
+        wait(lambda: one.details(name).run.status == "succeeded")
+    assert beginnings(home, name) == {"first": 1, "wait": 2}
+
+
+def test_the_command_line_hands_its_runs_over(
+    home: Path,
+    tmp_path: Path,
+    start: Callable[[], Process],
+    run: Callable[..., Said],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    alone = run("run", "greet", "--detach")
+    assert (alone.returncode, "hint:  agentkit serve" in alone.stderr) == (2, True)
+
+    start()
+    done = run("run", "greet", "-i", "who=Ann")
+    assert json.loads(done.stdout) == {"said": "hello Ann"}
+    assert "✓ hello" in done.stderr
+    assert "succeeded in" in done.stderr
+
+    (tmp_path / "here" / "a.txt").write_text("near")
+    assert run("run", "reads", "-i", "file=a.txt").returncode == 0
+    assert run("run", "file", "-o", "out").returncode == 0
+    assert (tmp_path / "here" / "out" / "notes" / "a.md").read_text() == "# A"
+    failed = run("run", "wrong")
+    assert (failed.returncode, "step 'x' failed" in failed.stderr) == (1, True)
+    asked = run("run", "ask")
+    assert (asked.returncode, "hint:  agentkit approvals show" in asked.stderr) == (3, True)
+    wrong = run("run", "greet", "-i", "whom=Ann")
+    assert (wrong.returncode, 'no input "whom"' in wrong.stderr) == (2, True)
+    events = [json.loads(line) for line in run("run", "greet", "--json").stdout.splitlines()]
+    assert [events[0]["kind"], events[-1]["kind"]] == ["RunStarted", "RunFinished"]
+
+    detached = run("run", "hold", "--detach").stdout.strip()
+    with client() as one:
+        wait((home / "runs" / detached / "held").exists)
+        assert one.details(detached).run.status == "running"
+        (home / "go").touch()
+        wait(lambda: one.details(detached).run.status == "succeeded")
+        handed = {record.id for record in one.runs()}
+
+    local = run("run", "greet", "--local")
+    assert "✓ hello" in local.stderr
+    monkeypatch.setenv("AGENTKIT_LEASE", "31")
+    other = run("run", "greet")
+    monkeypatch.delenv("AGENTKIT_LEASE")
+    assert "this runs here: the service has other settings" in other.stderr
+    (tmp_path / "here" / "tools").mkdir()
+    own = run("run", "greet")
+    assert "this runs here: the folder has tools or workflows of its own" in own.stderr
+    with client() as one:
+        assert len({record.id for record in one.runs()} - handed) == 3
+
+
+def test_ctrl_c_ends_the_run_in_the_service(
+    home: Path, start: Callable[[], Process], environment: dict[str, str], tmp_path: Path
+) -> None:
+    start()
+    command = subprocess.Popen(
+        [*AGENTKIT, "run", "hold"], env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    wait(lambda: bool(list(home.glob("runs/*/held"))))
+    command.send_signal(signal.SIGINT)
+    _, said = command.communicate(timeout=LIMIT)
+    assert (command.returncode, "cancelled in" in said) == (130, True)
+    with client() as one:
+        assert [record.status for record in one.runs()] == ["cancelled"]
+
+
+def test_tokens_are_made_listed_and_revoked(home: Path, run: Callable[..., Said]) -> None:
+    made = run("tokens", "create", "phone", "--scope", "read", "--expires", "30d")
+    secret = made.stdout.strip()
+    assert secret.startswith("ak-")
+    assert secret not in (home / "tokens.json").read_text()
+    assert (home / "tokens.json").stat().st_mode & 0o777 == 0o600
+    assert run("tokens", "list").stdout.startswith("phone                read ")
+    again = run("tokens", "create", "phone", "--scope", "read")
+    assert again.returncode == 2
+    assert run("tokens", "revoke", "phone").stdout == "revoked phone\n"
+    assert run("tokens", "revoke", "phone").returncode == 2
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="there is no systemd-analyze here")
+def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
+    text = unit(
+        [sys.executable, "-m", "agentkit", "serve"],
+        home=tmp_path / "a home with 100 %",
+        environment={"AGENTKIT_HOME": str(tmp_path / 'a "home" with 100 %')},
+        writable=[tmp_path],
+        patience=20,
+    )
+    file = tmp_path / "agentkit.service"
+    file.write_text(text)
+    verified = subprocess.run(
+        ["systemd-analyze", "verify", "--user", str(file)],
+        env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+    assert (verified.returncode, verified.stderr) == (0, "")
