@@ -100,13 +100,15 @@ class Client:
         *,
         folder: Path | None = None,
         attended: bool = False,
+        id: str | None = None,
     ) -> str:
-        """Begin a run; its id.
+        """Begin a run; its id, which the caller may choose: asked again with it, none begins.
 
         `folder` is where the caller is: paths are relative to it.  `attended`: a person is there
         and can be asked, and what is in the folder may be read.
         """
-        body = {"workflow": workflow, "inputs": dict(inputs or {}), **_from(folder, attended)}
+        about = {"workflow": workflow, "inputs": dict(inputs or {}), "id": id}
+        body = {**about, **_from(folder, attended)}
         return str(self._post("/api/runs", body)["id"])
 
     def agent(

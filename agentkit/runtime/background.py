@@ -9,11 +9,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from agentkit.cancel import CancelToken
-from agentkit.errors import AgentkitError, Busy, UserError
+from agentkit.errors import AgentkitError, Busy, UnknownName, UserError
 from agentkit.events import Event
 from agentkit.runtime.agents import given
 from agentkit.runtime.root import Runtime
@@ -111,6 +112,12 @@ class Background:
             self._work.pop(run, None)
 
     # -- while they work -------------------------------------------------------------------------
+
+    def knows(self, run: str) -> bool:
+        """Whether a run has begun, here or anywhere."""
+        with suppress(UnknownName):
+            return self._runtime.journal.run(run).id == run
+        return run in self.at_work()
 
     def at_work(self) -> list[str]:
         """The runs that are under way here."""

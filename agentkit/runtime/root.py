@@ -65,6 +65,14 @@ class Runtime:
 
     # -- the parts -------------------------------------------------------------------------------
 
+    def open(self) -> None:
+        """Open what is otherwise opened when it is first asked for: threads then find one of each.
+
+        Raises what the parts raise.
+        """
+        for part in (self.store, self.journal, self.toolbox, self.memories, self._lent):
+            assert part is not None
+
     @cached_property
     def store(self) -> ModelStore:
         """The models on this machine and the catalog of those that could be."""

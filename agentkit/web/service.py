@@ -29,7 +29,8 @@ class Service:
 
     @classmethod
     def of(cls, runtime: Runtime) -> Service:
-        """All parts, none of them started."""
+        """All parts, none of them started.  Raises what `Runtime.open` raises."""
+        runtime.open()
         live, metrics = Live(), Metrics()
         background = Background(runtime, runtime.settings.service.runs, (live, metrics.hear))
         metrics.watch(background, runtime)

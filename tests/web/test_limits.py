@@ -130,6 +130,20 @@ def test_who_sends_a_body_drop_by_drop_is_shown_out(
         assert http.get("/api/runs").status_code == 200
 
 
+def test_a_page_may_ask_only_where_settings_say_so(serve: Start) -> None:
+    page = "https://chat.example.org"
+    asks = {"Origin": page, "Access-Control-Request-Method": "POST"}
+    with serve().http() as http:
+        assert http.options("/api/runs", headers=asks).status_code == 403
+    with serve(origins=[page]).http() as http:
+        answer = http.options("/api/runs", headers=asks)
+        assert answer.headers["Access-Control-Allow-Origin"] == page
+        assert http.get("/api/runs", headers={"Origin": page}).status_code == 200
+        other = http.get("/api/runs", headers={"Origin": "https://evil.example"})
+        assert other.status_code == 403
+        assert "Access-Control-Allow-Origin" not in other.headers
+
+
 def test_every_error_has_one_shape(served: Served) -> None:
     with served.http() as http:
         answers = [

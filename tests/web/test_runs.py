@@ -14,7 +14,7 @@ from agentkit.client import Client
 from agentkit.errors import Busy, UserError
 from agentkit.runtime import settle
 
-from .conftest import LIMIT, Served, Start
+from .conftest import LIMIT, SECRET, Served, Start
 
 
 def until(said: Callable[[], bool]) -> None:
@@ -111,6 +111,36 @@ def test_a_run_is_not_begun_twice_at_once(served: Served) -> None:
             client.resume(run)
         (served.home / "go").touch()
         assert ended(client, run) == "succeeded"
+
+
+def test_the_same_request_again_begins_no_second_run(served: Served) -> None:
+    with served.client() as client:
+        for _ in range(3):
+            assert client.run("greet", id="greet-2026-11-28") == "greet-2026-11-28"
+        assert ended(client, "greet-2026-11-28") == "succeeded"
+        assert len(client.runs()) == 1
+        with pytest.raises(UserError, match="pattern"):
+            client.run("greet", id="../../etc")
+
+
+def test_what_is_secret_stays_out_of_logs_and_answers(
+    served: Served, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("DEBUG")
+    (served.home / "workflows" / "keyed.yaml").write_text(
+        "name: keyed\ninputs: {key: {type: secret}}\nsteps:\n"
+        '  - {id: a, run: "echo $K; exit 1", env: {K: "${{ inputs.key }}"}}\n'
+    )
+    with served.client() as client, served.http() as http:
+        run = client.run("keyed", {"key": "sesame-sesame"})
+        assert ended(client, run) == "failed"
+        answers = [http.get(f"/api/runs/{run}").text, http.get(f"/api/runs/{run}/events").text]
+        with pytest.raises(UserError, match="secret and on no record"):
+            client.resume(run)
+    assert "***" in answers[0]
+    for text in [*answers, caplog.text]:
+        assert "sesame-sesame" not in text
+        assert SECRET not in text
 
 
 def test_more_runs_than_may_be_have_to_wait(serve: Start) -> None:

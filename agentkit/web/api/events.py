@@ -20,6 +20,8 @@ router = APIRouter(prefix="/api", tags=["runs"])
 
 LOOK = 1.0
 """Seconds between two looks at a run that another process works on."""
+PATIENCE = 10.0
+"""Seconds between two looks at one of this process, which says when something happens."""
 
 
 @router.get("/runs/{run}/events", response_class=EventSourceResponse)
@@ -43,7 +45,8 @@ async def events(
             for step in ear.progress():
                 data = {"run": step.run, "time": step.time, **step.details()}
                 yield ServerSentEvent(event=step.kind, data=data)
-            await ear.wait(LOOK)
+            here_at_work = found in here.background.at_work()
+            await ear.wait(PATIENCE if here_at_work else LOOK)
 
 
 def _told(here: Service, run: str, after: int) -> tuple[RunRecord, list[EventRecord]]:

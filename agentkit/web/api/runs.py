@@ -37,6 +37,8 @@ class RunRequest(From):
     workflow: str
     """Its name; for the owner, also the path of a file."""
     inputs: dict[str, Any] = Field(default_factory=dict)
+    id: str | None = Field(None, pattern=r"^[a-z0-9][a-z0-9-]{7,63}$")
+    """Chosen by the caller: the same request again, with the same id, begins no second run."""
 
 
 class AgentRequest(From):
@@ -97,12 +99,14 @@ class RunDetails(BaseModel):
 def begin(wanted: RunRequest, here: Here, who: Who) -> Begun:
     """Begin a run."""
     how = _how(wanted, who)
+    if wanted.id is not None and here.background.knows(wanted.id):
+        return Begun(id=wanted.id)
     name = wanted.workflow if who.owner else known(wanted.workflow, here.runtime)
     workflow = here.runtime.workflow(name)
     if not who.owner:
         how["handed"] = False
         _check_files(workflow.spec.inputs, wanted.inputs, here.runtime.settings)
-    return Begun(id=here.background.begin(workflow, wanted.inputs, **how))
+    return Begun(id=here.background.begin(workflow, wanted.inputs, wanted.id, **how))
 
 
 @router.post("/agents", status_code=201)
