@@ -10,7 +10,6 @@ import os
 import random
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import traceback
@@ -18,13 +17,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine
-from sqlalchemy.pool import ConnectionPoolEntry
-
-from agentkit.journal import database
-from agentkit.journal.database import Database
+from agentkit.journal import file
+from agentkit.journal.database import Connection, Database
 
 ROOT = Path(__file__).parents[1]
 
@@ -45,11 +40,11 @@ class Fuse:
         transaction = Database.write
 
         @contextmanager
-        def write(database: Database) -> Iterator[Connection]:
+        def write(database: Database, **how: bool) -> Iterator[Connection]:
             self.left -= 1
             if self.left == 0 and self.when == "before":
                 kill()
-            with transaction(database) as connection:
+            with transaction(database, **how) as connection:
                 yield connection
             if self.left == 0 and self.when == "after":
                 kill()
@@ -61,26 +56,9 @@ def kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def hurry(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
+def hurry() -> None:
     """A kill loses nothing that the kernel has: the disk need not be waited for."""
-    configure(connection, record)
-    connection.execute("PRAGMA synchronous=OFF")
-
-
-configure = database._configure
-
-
-def share_statements() -> None:
-    """Statements that this process has compiled are those of its children."""
-    compiled = list[Any]()
-
-    def engine(*about: Any, **more: Any) -> Engine:
-        made = create_engine(*about, **more)
-        compiled.append(made._compiled_cache)
-        made._compiled_cache = compiled[0]
-        return made
-
-    setattr(database, "create_engine", engine)  # noqa: B010  mypy minds the other way
+    file.LASTING = file.PASSING = "OFF"
 
 
 class Failure(Exception):

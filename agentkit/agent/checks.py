@@ -12,12 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from jsonschema import Draft202012Validator
-from referencing import Registry
-from referencing.exceptions import Unresolvable
-
 from agentkit.cancel import CancelToken
 from agentkit.errors import UserError
+from agentkit.fitting import first_misfit
 from agentkit.jobs import Job
 from agentkit.ports import Sandbox
 from agentkit.toolbox.output import as_text
@@ -66,13 +63,7 @@ class FitsSchema:
             value = json.loads(answer) if isinstance(answer, str) else answer
         except ValueError as error:
             return f"the answer is not JSON ({error})"
-        found = Draft202012Validator(self.schema, registry=Registry()).iter_errors(value)
-        try:
-            first = next(found, None)
-        except Unresolvable as error:
-            raise UserError(
-                f"the schema of a check refers to {error.ref}: that is not there"
-            ) from None
+        first = first_misfit(value, self.schema)
         return "" if first is None else f"the answer does not fit the schema: {first.message}"
 
 

@@ -1,29 +1,25 @@
 """The journal's database: how it is opened, and what its faults mean to a person.
 
-SQLite in a file is the rule; a database of PostgreSQL, named by its URL, does the same.
+SQLite in a file is the rule; a database of PostgreSQL, named by its URL, does the same.  What is
+said to either is SQL that both understand, with `:name` for a value: to import, build and compile
+anything more takes longer than a short run does.
 """
 
 from __future__ import annotations
 
 import re
 import shlex
-import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
-from sqlalchemy.pool import ConnectionPoolEntry
+from agentkit.errors import MachineError
+from agentkit.journal.file import DatabaseFault, File
 
-from agentkit.errors import MachineError, UserError
-from agentkit.journal.tables import alone, migrate
-
-BUSY_SECONDS = 10
-"""How long a lock of another process is waited for."""
+FORM = 4
+"""How many migrations there are: a database of that form is used as it is."""
 
 AWAY_SECONDS = 60.0
 """How long a server that does not answer is waited for."""
@@ -34,12 +30,55 @@ AGAIN = 0.5
 _CHECK = "check that the disk has room and the folder can be written"
 
 
+class Rows(Protocol):
+    """What a statement gave back; the columns of a row are its attributes."""
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows were changed."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """Row by row."""
+
+    def fetchone(self) -> Any:
+        """The next row, or None."""
+
+    def fetchall(self) -> list[Any]:
+        """All that are left."""
+
+
+class Connection(Protocol):
+    """A transaction."""
+
+    def execute(self, statement: str, values: Mapping[str, Any] = ..., /) -> Rows:
+        """Values that the statement does not name are left out."""
+
+
+class Store(Protocol):
+    """Where a database is: a file, or a server."""
+
+    def read(self) -> Any:
+        """A context in which a connection looks."""
+
+    def write(self, *, lasting: bool, alone: bool) -> Any:
+        """A context that is a transaction; see `Database.write`."""
+
+    def migrate(self) -> None:
+        """Bring it to the newest form."""
+
+    def vacuum(self) -> None:
+        """Give room that is free back to the disk."""
+
+    def close(self) -> None:
+        """Close all connections."""
+
+
 class Away(MachineError):
     """A server that does not answer now, and may do so in a moment."""
 
 
 class Database:
-    """What a transaction wrote has reached the disk when it ends (SQLite: WAL, `synchronous=FULL`).
+    """What a transaction wrote has reached the disk when it ends.
 
     Thread-safe; several processes may use one.  Everything here raises `MachineError` where it
     cannot be used, with the way out.
@@ -48,47 +87,41 @@ class Database:
     def __init__(self, place: Path | str) -> None:
         self.name = str(place) if isinstance(place, Path) else _without_password(place)
         self._path = place if isinstance(place, Path) else None
-        self._engine = _file(place) if isinstance(place, Path) else _server(place)
+        self._store: Store = File(place) if isinstance(place, Path) else _server(place)
         try:
             with self._explained():
                 if self._path is not None:
                     self._path.parent.mkdir(parents=True, exist_ok=True)
-                migrate(self._engine)
+                if self._form() != FORM:
+                    self._store.migrate()
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
         """Close all connections."""
-        self._engine.dispose()
+        self._store.close()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection to look with."""
-        with self._explained(), self._engine.connect() as connection:
+        with self._explained(), self._store.read() as connection:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """A transaction: all of it, or nothing."""
-        with self._explained(), self._engine.begin() as connection:
+    def write(self, *, lasting: bool = True, alone: bool = False) -> Iterator[Connection]:
+        """A transaction: all of it, or nothing.  `alone`: nobody else writes until it ends.
+
+        One that is not `lasting` survives the end of this process, but not a power cut before the
+        next one that is: it says what can be found out again, such as that something begins.
+        """
+        with self._explained(), self._store.write(lasting=lasting, alone=alone) as connection:
             yield connection
-
-    def alone(self, connection: Connection) -> None:
-        """Let nobody else write until this transaction ends; its first statement."""
-        alone(connection)
-
-    def insert(self, table: Table) -> Any:
-        """An insert that can say what happens on a conflict, which each database spells its way."""
-        return _insert(self._engine.dialect.name, table)
 
     def vacuum(self) -> None:
         """Give room that is free in the file back to the disk."""
-        with self._explained(), self._engine.connect() as connection:
-            connection.execution_options(isolation_level="AUTOCOMMIT")
-            connection.exec_driver_sql("VACUUM")
-            if self._path is not None:
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        with self._explained():
+            self._store.vacuum()
 
     def insist(self, write: Callable[[], None]) -> None:
         """Do a transaction, again and again while a server is away: it is being restarted.
@@ -104,19 +137,23 @@ class Database:
                     raise
                 time.sleep(AGAIN)
 
+    def _form(self) -> int:
+        """The number of the last migration that was done; 0 where nobody can say."""
+        try:
+            with self._store.read() as connection:
+                return int(connection.execute("SELECT max(number) FROM migrations").fetchone()[0])
+        except (DatabaseFault, TypeError):
+            return 0
+
     @contextmanager
     def _explained(self) -> Iterator[None]:
         """The errors of a database as ours, with its name and the way out."""
         try:
             yield
-        except DatabaseError as error:
-            cause = str(error.orig).strip()
-            away = self._path is None and (
-                error.connection_invalidated or isinstance(error, OperationalError)
-            )
-            kind = Away if away else MachineError
-            hint = self._hint(cause)
-            raise kind(f"the journal {self.name}: {cause}", hint=hint) from None
+        except DatabaseFault as fault:
+            kind = Away if fault.away else MachineError
+            hint = self._hint(str(fault))
+            raise kind(f"the journal {self.name}: {fault}", hint=hint) from None
         except OSError as error:
             raise MachineError(f"the journal {self.name}: {error.strerror}", hint=_CHECK) from None
 
@@ -133,44 +170,22 @@ class Database:
         return _CHECK
 
 
-def _insert(dialect: str, table: Table) -> Any:
-    return (sqlite if dialect == "sqlite" else postgresql).insert(table)
+def one_of(column: str, values: Iterable[str]) -> tuple[str, dict[str, str]]:
+    """The condition that a column has one of some values, and the values by their names in it."""
+    named = {f"{column}_{number}": value for number, value in enumerate(values)}
+    return f"{column} IN ({', '.join(f':{name}' for name in named)})", named
 
 
-def _file(path: Path) -> Engine:
-    engine = create_engine(
-        URL.create("sqlite", database=str(path)),
-        connect_args={"timeout": BUSY_SECONDS},
-        hide_parameters=True,
-    )
-    event.listen(engine, "connect", _configure)
-    return engine
+def beginning(text: str) -> str:
+    """The pattern of texts that begin so, for `LIKE :pattern ESCAPE '/'`."""
+    return re.sub(r"([%_/])", r"/\1", text) + "%"
 
 
-def _server(url: str) -> Engine:
-    """Raises `UserError` for what is no URL of PostgreSQL, or where its driver is not installed."""
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise UserError(
-            f"journal: {url!r} is no URL", hint="journal: postgresql://user@host/name"
-        ) from None
-    if parsed.get_backend_name() != "postgresql":
-        raise UserError(f"journal: {parsed.get_backend_name()} is not supported: postgresql is")
-    try:
-        return create_engine(
-            parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, hide_parameters=True
-        )
-    except ImportError:
-        hint = "pip install 'agentkit[postgres]'"
-        raise UserError("a journal on PostgreSQL needs a package more", hint=hint) from None
+def _server(url: str) -> Store:
+    from agentkit.journal.server import Server
+
+    return Server(url)
 
 
 def _without_password(url: str) -> str:
     return re.sub(r"(//[^:/@]*):[^@]*@", r"\1@", url)
-
-
-def _configure(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
-    del record
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")

@@ -7,12 +7,26 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
-
 from agentkit.errors import UnknownName, UserError
-from agentkit.journal import tables as t
-from agentkit.journal.database import Database
+from agentkit.journal.database import Connection, Database
+from agentkit.journal.statements import insert, put
 from agentkit.permissions import Access, Request, Rule
+
+_ASK = insert("requests", (
+    "id", "run", "tool", "arguments", "key", "accesses", "question", "choices", "asked", "used",
+))  # fmt: skip
+_SAME = "SELECT * FROM requests WHERE run = :run AND key = :key AND used = :used LIMIT 1"
+_ANSWER = """
+    UPDATE requests SET answer = :answer, answered = :answered WHERE id = :id AND answer IS NULL
+"""
+_USE = "UPDATE requests SET used = :yes WHERE id = :id AND used = :no"
+_FIND = "SELECT * FROM requests WHERE id = :id"
+_NEWEST = "SELECT * FROM requests ORDER BY asked DESC LIMIT :limit"
+_OPEN = "SELECT * FROM requests WHERE answer IS NULL ORDER BY asked DESC LIMIT :limit"
+_ANSWERED = """
+    SELECT * FROM requests WHERE answer IS NOT NULL AND used = :used ORDER BY answered
+"""
+_REMEMBER = put("rules", ("tool", "effect", "pattern"), ("verdict", "made"), ("verdict", "made"))
 
 
 class JournalDesk:
@@ -25,54 +39,39 @@ class JournalDesk:
 
     def file(self, request: Request) -> Request:
         """See `ports.Desk.file`."""
-        same = (
-            select(t.requests)
-            .where(
-                t.requests.c.run == request.run,
-                t.requests.c.key == request.key,
-                t.requests.c.used.is_(False),
-            )
-            .limit(1)
-        )
-        with self._database.write() as connection:
-            self._database.alone(connection)  # nobody asks between look and question
-            row = connection.execute(same).first()
+        asked = {
+            "id": request.id,
+            "run": request.run,
+            "tool": request.tool,
+            "arguments": json.dumps(request.arguments),
+            "key": request.key,
+            "accesses": json.dumps([[a.effect, a.what] for a in request.accesses]),
+            "question": _storable(request.question),
+            "choices": json.dumps(request.choices),
+            "asked": request.asked.isoformat(),
+            "used": False,
+        }
+        with self._database.write(alone=True) as connection:  # between look and question
+            row = connection.execute(_SAME, asked).fetchone()
             if row is not None:
                 return _request(row)
-            connection.execute(
-                t.requests.insert().values(
-                    id=request.id,
-                    run=request.run,
-                    tool=request.tool,
-                    arguments=json.dumps(request.arguments),
-                    key=request.key,
-                    accesses=json.dumps([[a.effect, a.what] for a in request.accesses]),
-                    question=_storable(request.question),
-                    choices=json.dumps(request.choices),
-                    asked=request.asked.isoformat(),
-                    used=False,
-                )
-            )
+            connection.execute(_ASK, asked)
         return request
 
     def answer(self, request: str, answer: str) -> None:
         """See `ports.Desk.answer`."""
         with self._database.write() as connection:
-            done = connection.execute(
-                update(t.requests)
-                .where(t.requests.c.id == request, t.requests.c.answer.is_(None))
-                .values(answer=_storable(answer), answered=datetime.now(UTC).isoformat())
-            )
-            if done.rowcount:
+            now = datetime.now(UTC).isoformat()
+            given = {"id": request, "answer": _storable(answer), "answered": now}
+            if connection.execute(_ANSWER, given).rowcount:
                 return
             before = self._find(connection, request)
         raise UserError(f"{request} has an answer already: {before.answer}")
 
     def use(self, request: str) -> None:
         """See `ports.Desk.use`."""
-        unused = (t.requests.c.id == request) & t.requests.c.used.is_(False)
         with self._database.write() as connection:
-            if connection.execute(update(t.requests).where(unused).values(used=True)).rowcount:
+            if connection.execute(_USE, {"id": request, "yes": True, "no": False}).rowcount:
                 return
             self._find(connection, request)
         raise UserError(f"the answer to {request} was acted upon already")
@@ -84,23 +83,19 @@ class JournalDesk:
 
     def requests(self, *, open_only: bool = False, limit: int = 50) -> list[Request]:
         """Questions, the newest first."""
-        query = select(t.requests).order_by(t.requests.c.asked.desc()).limit(limit)
-        if open_only:
-            query = query.where(t.requests.c.answer.is_(None))
         with self._database.read() as connection:
-            return [_request(row) for row in connection.execute(query)]
+            found = connection.execute(_OPEN if open_only else _NEWEST, {"limit": limit})
+            return [_request(row) for row in found]
 
     def answered(self) -> list[Request]:
         """Questions with an answer that nobody has acted upon yet, the oldest answer first."""
-        open_ = t.requests.c.answer.is_not(None) & t.requests.c.used.is_(False)
-        query = select(t.requests).where(open_).order_by(t.requests.c.answered)
         with self._database.read() as connection:
-            return [_request(row) for row in connection.execute(query)]
+            return [_request(row) for row in connection.execute(_ANSWERED, {"used": False})]
 
     def _find(self, connection: Connection, name: str) -> Request:
-        row = connection.execute(select(t.requests).where(t.requests.c.id == name)).first()
+        row = connection.execute(_FIND, {"id": name}).fetchone()
         if row is None:
-            known = connection.execute(select(t.requests.c.id)).scalars()
+            known = [one for (one,) in connection.execute("SELECT id FROM requests")]
             raise UnknownName("request", name, known, hint="agentkit approvals list")
         return _request(row)
 
@@ -109,7 +104,7 @@ class JournalDesk:
     def rules(self) -> list[Rule]:
         """See `ports.Desk.rules`."""
         with self._database.read() as connection:
-            rows = connection.execute(select(t.rules).order_by(t.rules.c.made.desc()))
+            rows = connection.execute("SELECT * FROM rules ORDER BY made DESC")
             return [Rule(row.tool, row.effect, row.pattern, row.verdict) for row in rows]
 
     def remember(self, rules: Sequence[Rule]) -> None:
@@ -117,19 +112,21 @@ class JournalDesk:
         now = datetime.now(UTC).isoformat()
         with self._database.write() as connection:
             for rule in rules:
-                pattern = _storable(rule.pattern)
-                key = {"tool": rule.tool, "effect": rule.effect, "pattern": pattern}
-                changed = {"verdict": rule.verdict, "made": now}
-                connection.execute(
-                    self._database.insert(t.rules)
-                    .values(**key, **changed)
-                    .on_conflict_do_update(index_elements=list(key), set_=changed)
-                )
+                remembered = {
+                    "tool": rule.tool,
+                    "effect": rule.effect,
+                    "pattern": _storable(rule.pattern),
+                    "verdict": rule.verdict,
+                    "made": now,
+                }
+                connection.execute(_REMEMBER, remembered)
 
     def forget(self, tool: str) -> int:
         """Forget what is remembered about a tool, and say how many answers that was."""
         with self._database.write() as connection:
-            return connection.execute(t.rules.delete().where(t.rules.c.tool == tool)).rowcount
+            return connection.execute(
+                "DELETE FROM rules WHERE tool = :tool", {"tool": tool}
+            ).rowcount
 
 
 def _storable(text: str) -> str:
@@ -137,7 +134,7 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _request(row: Row[Any]) -> Request:
+def _request(row: Any) -> Request:
     return Request(
         id=row.id,
         run=row.run,
@@ -150,5 +147,5 @@ def _request(row: Row[Any]) -> Request:
         choices=tuple(json.loads(row.choices)),
         answer=row.answer,
         answered=datetime.fromisoformat(row.answered) if row.answered else None,
-        used=row.used,
+        used=bool(row.used),
     )

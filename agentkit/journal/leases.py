@@ -13,13 +13,16 @@ import time
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-
-from sqlalchemy import Connection, select, update
+from typing import Any
 
 from agentkit.errors import Fenced, UserError
-from agentkit.journal import tables as t
-from agentkit.journal.database import Database
-from agentkit.journal.statements import statements
+from agentkit.journal.database import Connection, Database
+from agentkit.journal.statements import RENEW, put
+
+_FIND = "SELECT * FROM leases WHERE run = :run"
+_HOLD = put("leases", ("run",), ("fence", "owner", "boot", "renewed", "wall"),
+            ("fence", "owner", "boot", "renewed", "wall"))  # fmt: skip
+_LET_GO = "UPDATE leases SET owner = '' WHERE run = :run AND fence = :fence"
 
 SECONDS = 30.0
 """After so long without a sign, a process counts as dead."""
@@ -42,26 +45,20 @@ class Leases:
 
     def take(self, run: str) -> Lease:
         """Hold a run that nobody holds, or whose holder is dead.  Raises `UserError` if one is."""
-        with self._database.write() as connection:
-            self._database.alone(connection)
-            query = select(t.leases).where(t.leases.c.run == run)
-            row = connection.execute(query).first()
+        with self._database.write(alone=True) as connection:
+            row = connection.execute(_FIND, {"run": run}).fetchone()
             if row is not None and row.owner and self._alive(row):
                 hint = f"agentkit runs cancel {run}, or wait for its end: agentkit runs show {run}"
                 raise UserError(f"the run {run} is at work in another process", hint=hint)
             lease = Lease(run, 1 if row is None else row.fence + 1)
-            values = {"fence": lease.fence, "owner": _me(), **_now()}
-            if row is None:
-                connection.execute(t.leases.insert().values(run=run, **values))
-            else:
-                connection.execute(update(t.leases).where(t.leases.c.run == run).values(values))
+            held = {"run": run, "fence": lease.fence, "owner": _me(), **_now()}
+            connection.execute(_HOLD, held)
         return lease
 
     def held(self, run: str) -> bool:
         """Whether a process that lives has a run."""
-        query = select(t.leases).where(t.leases.c.run == run)
         with self._database.read() as connection:
-            row = connection.execute(query).first()
+            row = connection.execute(_FIND, {"run": run}).fetchone()
         return row is not None and bool(row.owner) and self._alive(row)
 
     def renew(self, lease: Lease) -> None:
@@ -71,22 +68,19 @@ class Leases:
 
     def give_back(self, lease: Lease) -> None:
         """Let go of a run, unless somebody else has it already."""
-        mine = (t.leases.c.run == lease.run) & (t.leases.c.fence == lease.fence)
         with self._database.write() as connection:
-            connection.execute(update(t.leases).where(mine).values(owner=""))
+            connection.execute(_LET_GO, {"run": lease.run, "fence": lease.fence})
 
-    def _alive(self, row: object) -> bool:
-        boot, owner = getattr(row, "boot", ""), getattr(row, "owner", "")
-        if boot != _boot():  # another machine, or this one before it was started again
-            return time.time() - float(getattr(row, "wall", 0.0)) < self.seconds
-        age = _clock() - float(getattr(row, "renewed", 0.0))
-        return age < self.seconds and _lives(owner)
+    def _alive(self, row: Any) -> bool:
+        if row.boot != _boot():  # another machine, or this one before it was started again
+            return time.time() - float(row.wall) < self.seconds
+        return _clock() - float(row.renewed) < self.seconds and _lives(row.owner)
 
 
 def check(connection: Connection, lease: Lease) -> None:
     """Renew a lease within a transaction.  Raises `Fenced`, which undoes the transaction."""
-    values = {"was_run": lease.run, "was_fence": lease.fence, **_now()}
-    if not connection.execute(statements(connection.dialect.name).renew, values).rowcount:
+    sign = {"run": lease.run, "fence": lease.fence, **_now()}
+    if not connection.execute(RENEW, sign).rowcount:
         raise Fenced(lease.run)
 
 

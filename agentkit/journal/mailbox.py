@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Generator
 from datetime import UTC, datetime
 
-from sqlalchemy import select, update
-
-from agentkit.journal import tables as t
-from agentkit.journal.database import Database
+from agentkit.journal.database import Database, one_of
+from agentkit.journal.statements import insert
 from agentkit.letters import Letter
+
+_POST = insert("letters", ("run", "kind", "text", "sent", "taken"))
+_TAKE = "UPDATE letters SET taken = :taken WHERE number = :number"
 
 
 class JournalMailbox:
@@ -21,26 +22,23 @@ class JournalMailbox:
     def post(self, run: str, letter: Letter) -> None:
         """Leave a letter for a run."""
         with self._database.write() as connection:
-            connection.execute(
-                t.letters.insert().values(
-                    run=run,
-                    kind=letter.kind,
-                    text=letter.text.encode("utf-8", "replace").decode(),
-                    sent=datetime.now(UTC).isoformat(),
-                    taken=False,
-                )
-            )
+            written = {
+                "run": run,
+                "kind": letter.kind,
+                "text": letter.text.encode("utf-8", "replace").decode(),
+                "sent": datetime.now(UTC).isoformat(),
+                "taken": False,
+            }
+            connection.execute(_POST, written)
 
     def take(self, run: str, *kinds: str) -> Generator[Letter, None, None]:
         """See `ports.Mailbox.take`."""
-        waiting = (t.letters.c.run == run) & t.letters.c.taken.is_(False)
-        if kinds:
-            waiting &= t.letters.c.kind.in_(kinds)
-        query = select(t.letters).where(waiting).order_by(t.letters.c.number)
+        chosen, named = one_of("kind", kinds) if kinds else ("true", {})
+        waiting = f"SELECT * FROM letters WHERE run = :run AND taken = :taken AND {chosen}"  # noqa: S608
+        about = {"run": run, "taken": False, **named}
         with self._database.read() as connection:
-            rows = list(connection.execute(query))
+            rows = connection.execute(f"{waiting} ORDER BY number", about).fetchall()
         for row in rows:
             yield Letter(row.kind, row.text)
             with self._database.write() as connection:
-                this = t.letters.c.number == row.number
-                connection.execute(update(t.letters).where(this).values(taken=True))
+                connection.execute(_TAKE, {"number": row.number, "taken": True})

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, and_
-
 from agentkit import events as ev
-from agentkit.journal.statements import AT
+from agentkit.journal.database import Connection
 from agentkit.journal.texts import parse, plain
 from agentkit.messages import Usage
 from agentkit.records import CallRecord, RunRecord, StepRecord
@@ -41,20 +38,31 @@ def ended(about: ev.StepFinished | ev.StepFailed, status: str, **values: Any) ->
     return all_columns(about, began, status=status, finished=about.time.isoformat(), **values)
 
 
-def attempt_begun(started: ev.StepStarted) -> dict[str, Any]:
-    """One more attempt at a step."""
+def event(happened: ev.Event, data: str) -> dict[str, Any]:
+    """An event as it happened."""
     return {
-        **{name: value for name, value in place(started).items() if name in AT},
-        "status": "running",
-        "started": started.time.isoformat(),
-        "error": "",
+        "run": happened.run,
+        "time": happened.time.isoformat(),
+        "kind": happened.kind,
+        "data": data,
+    }
+
+
+def artifact(made: ev.ArtifactMade) -> dict[str, Any]:
+    """A file that a run made."""
+    return {
+        "run": made.run,
+        "path": made.path,
+        "step": made.step,
+        "size": made.size,
+        "sha256": made.sha256,
     }
 
 
 def attempt_ended(about: ev.StepEvent, status: str) -> dict[str, Any]:
-    """Nothing but what the statement names: what else is a column would be changed, too."""
+    """The attempt that was running."""
     return {
-        **{f"was_{name}": value for name, value in place(about).items() if name in AT},
+        **place(about),
         "status": status,
         "finished": about.time.isoformat(),
         "error": plain(getattr(about, "error", "")),
@@ -76,18 +84,13 @@ def called(called: ev.ToolCalled, arguments: str) -> dict[str, Any]:
 def returned(returned: ev.ToolReturned, outcome: str) -> dict[str, Any]:
     """What came of a call."""
     return {
-        "was_run": returned.run,
-        "was_id": returned.call,
+        "run": returned.run,
+        "id": returned.call,
         "status": returned.status,
         "seconds": returned.seconds,
         "size": returned.size,
         "outcome": outcome,
     }
-
-
-def at(table: Table, place: Mapping[str, str]) -> ColumnElement[bool]:
-    """The condition for one row, by the values of some columns."""
-    return and_(*(table.c[name] == value for name, value in place.items()))
 
 
 def summary(happened: ev.Event) -> dict[str, Any]:
@@ -114,7 +117,7 @@ def moment(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
 
 
-def run_record(connection: Connection, row: Row[Any]) -> RunRecord:
+def run_record(connection: Connection, row: Any) -> RunRecord:
     """A row of `runs`."""
     return RunRecord(
         id=row.id,
@@ -131,7 +134,7 @@ def run_record(connection: Connection, row: Row[Any]) -> RunRecord:
     )
 
 
-def step_record(connection: Connection, row: Row[Any]) -> StepRecord:
+def step_record(connection: Connection, row: Any) -> StepRecord:
     """A row of `steps`."""
     return StepRecord(
         step=row.step,
@@ -147,7 +150,7 @@ def step_record(connection: Connection, row: Row[Any]) -> StepRecord:
     )
 
 
-def call_record(connection: Connection, row: Row[Any]) -> CallRecord:
+def call_record(connection: Connection, row: Any) -> CallRecord:
     """A row of `calls`."""
     return CallRecord(
         id=row.id,

@@ -1,16 +1,8 @@
-"""The statements that are executed for every step, built once: to build one takes longer than to
-execute it.
-"""
+"""What is said to the database for every step, in SQL.  `:name` is the value of that name."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache
-
-from sqlalchemy import Executable, Table, bindparam, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
-
-from agentkit.journal import tables as t
+from collections.abc import Iterable
 
 AT = ("run", "step", "key")
 """What names a step, or an item of it."""
@@ -20,57 +12,74 @@ BEGINS = (*ENDS, "position", "action", "started", "inputs")
 """Columns that change when a step ends, and when it begins: one that begins again begins anew."""
 
 
-@dataclass(frozen=True)
-class Statements:
-    """In the words of one database; each takes a mapping of values.
-
-    `was_` stands before the name of a column in a condition.
-    """
-
-    event: Executable
-    begin_step: Executable
-    end_step: Executable
-    begin_attempt: Executable
-    end_attempt: Executable
-    begin_call: Executable
-    end_call: Executable
-    text: Executable
-    renew: Executable
+def insert(table: str, columns: Iterable[str]) -> str:
+    """A row."""
+    columns = list(columns)
+    values = ", ".join(f":{name}" for name in columns)
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})"  # noqa: S608
 
 
-@cache
-def statements(dialect: str) -> Statements:
-    """Those of a database, by the name that SQLAlchemy has for it."""
-    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
+def put(table: str, by: Iterable[str], columns: Iterable[str], new: Iterable[str]) -> str:
+    """A row; where there is one of the same key, some of its columns change."""
+    by = list(by)
+    changed = ", ".join(f"{name} = excluded.{name}" for name in new)
+    row = insert(table, [*by, *columns])
+    return f"{row} ON CONFLICT ({', '.join(by)}) DO UPDATE SET {changed}"
 
-    def put(table: Table, columns: tuple[str, ...], changing: tuple[str, ...]) -> Executable:
-        made = insert(table).values({name: bindparam(name) for name in columns})
-        new = {name: made.excluded[name] for name in changing}
-        return made.on_conflict_do_update(index_elements=list(AT), set_=new)
 
-    begun = select(func.count() + 1).select_from(t.attempts)
-    for name in AT:
-        begun = begun.where(t.attempts.c[name] == bindparam(name))
-    return Statements(
-        event=insert(t.events),
-        begin_step=put(t.steps, (*AT, *BEGINS), BEGINS),
-        end_step=put(t.steps, (*AT, *BEGINS), ENDS),
-        begin_attempt=insert(t.attempts).values(
-            **{name: bindparam(name) for name in (*AT, "status", "started", "error")},
-            number=begun.scalar_subquery(),
-        ),
-        end_attempt=update(t.attempts)
-        .where(
-            *(t.attempts.c[name] == bindparam(f"was_{name}") for name in AT),
-            t.attempts.c.status == "running",
-        )
-        .values({name: bindparam(name) for name in ("status", "finished", "error")}),
-        begin_call=insert(t.calls).on_conflict_do_nothing(),
-        end_call=update(t.calls)
-        .where(t.calls.c.run == bindparam("was_run"), t.calls.c.id == bindparam("was_id"))
-        .values({name: bindparam(name) for name in ("status", "seconds", "size", "outcome")}),
-        text=insert(t.texts).on_conflict_do_nothing(),
-        renew=update(t.leases)
-        .where(t.leases.c.run == bindparam("was_run"), t.leases.c.fence == bindparam("was_fence"))
-        .values({name: bindparam(name) for name in ("boot", "renewed", "wall")}),
-    )
+def keep(table: str, columns: Iterable[str]) -> str:
+    """A row, unless it is there."""
+    return f"{insert(table, columns)} ON CONFLICT DO NOTHING"
+
+
+EVENT = insert("events", ("run", "time", "kind", "data"))
+TEXT = keep("texts", ("sha256", "text", "stored"))
+
+BEGIN_STEP = put("steps", AT, BEGINS, BEGINS)
+END_STEP = put("steps", AT, BEGINS, ENDS)
+
+# PostgreSQL wants to be told what a value is that stands in two places.
+BEGIN_ATTEMPT = """
+    INSERT INTO attempts (run, step, key, number, status, started, error)
+    VALUES (:run, :step, :key, 1 + (
+        SELECT count(*) FROM attempts WHERE run = CAST(:run AS VARCHAR)
+        AND step = CAST(:step AS VARCHAR) AND key = CAST(:key AS VARCHAR)
+    ), 'running', :started, '')
+"""
+END_ATTEMPT = """
+    UPDATE attempts SET status = :status, finished = :finished, error = :error
+    WHERE run = :run AND step = :step AND key = :key AND status = 'running'
+"""
+
+BEGIN_CALL = keep(
+    "calls", ("run", "id", "step", "key", "position", "tool", "arguments", "status", "started")
+)
+END_CALL = """
+    UPDATE calls SET status = :status, seconds = :seconds, size = :size, outcome = :outcome
+    WHERE run = :run AND id = :id
+"""
+
+BEGIN_RUN = keep("runs", (
+    "id", "workflow", "source", "parent", "files", "definition", "status", "started", "inputs",
+    "error",
+))  # fmt: skip
+END_RUN = """
+    UPDATE runs SET status = :status, finished = :finished, outputs = :outputs, error = :error,
+        usage = :usage
+    WHERE id = :run
+"""
+RESUME_RUN = "UPDATE runs SET status = 'running', finished = NULL, error = '' WHERE id = :run"
+REDEFINE_RUN = "UPDATE runs SET definition = :definition, files = :files WHERE id = :run"
+BURY_ATTEMPTS = "UPDATE attempts SET status = 'died' WHERE run = :run AND status = 'running'"
+END_OPEN_STEPS = """
+    UPDATE steps SET status = :status, finished = :finished
+    WHERE run = :run AND status = 'running'
+"""
+
+RESULT = put("results", ("digest",), ("run", "outputs", "stored"), ("run", "outputs", "stored"))
+ARTIFACT = put("artifacts", ("run", "path"), ("step", "size", "sha256"), ("step", "size", "sha256"))
+
+RENEW = """
+    UPDATE leases SET boot = :boot, renewed = :renewed, wall = :wall
+    WHERE run = :run AND fence = :fence
+"""

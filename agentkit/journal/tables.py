@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 
 from agentkit.errors import MachineError
+from agentkit.journal.database import FORM
 
 metadata = MetaData()
 
@@ -219,6 +220,9 @@ def _m004_attempts_and_cache(connection: Connection) -> None:
 
 
 MIGRATIONS = (_m001_first, _m002_calls_and_approvals, _m003_letters, _m004_attempts_and_cache)
+
+
+assert len(MIGRATIONS) == FORM, "a database of the newest form is known by `database.FORM`"
 
 
 def migrate(engine: Engine) -> None:

@@ -12,10 +12,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, select
-
-from agentkit.journal import tables as t
-from agentkit.journal.statements import statements
+from agentkit.journal.database import Connection
+from agentkit.journal.statements import TEXT
 from agentkit.records import Stored
 
 LONG = 2000
@@ -28,14 +26,16 @@ MARK = "$text"
 FILE = "$file"
 """What stands for a long text, and for a value that is a file of its run."""
 
+_FIND = "SELECT text FROM texts WHERE sha256 = :sha256"
+
 _NAMED = re.compile(r'"\$text": "([0-9a-f]{64})"')
 
 _JSON = (
-    (t.runs, ("inputs", "outputs", "files")),
-    (t.steps, ("inputs", "outputs")),
-    (t.calls, ("arguments", "outcome")),
-    (t.events, ("data",)),
-    (t.results, ("outputs",)),
+    ("runs", ("inputs", "outputs", "files")),
+    ("steps", ("inputs", "outputs")),
+    ("calls", ("arguments", "outcome")),
+    ("events", ("data",)),
+    ("results", ("outputs",)),
 )
 """Columns that may name a text."""
 
@@ -60,7 +60,7 @@ def dump(connection: Connection, value: Any) -> str:
         if isinstance(node, str) and len(node) > LONG and plain(node) == node:
             digest = hashlib.sha256(node.encode()).hexdigest()
             row = {"sha256": digest, "text": node, "stored": time.time()}
-            connection.execute(statements(connection.dialect.name).text, row)
+            connection.execute(TEXT, row)
             return {MARK: digest}
         if isinstance(node, Stored):
             return {FILE: dict(node)}
@@ -79,8 +79,8 @@ def parse(connection: Connection, text: str | None) -> Any:
     def grow(node: Any) -> Any:
         if isinstance(node, dict):
             if set(node) == {MARK}:
-                query = select(t.texts.c.text).where(t.texts.c.sha256 == node[MARK])
-                return connection.execute(query).scalar_one_or_none()
+                found = connection.execute(_FIND, {"sha256": node[MARK]}).fetchone()
+                return None if found is None else found.text
             if set(node) == {FILE}:
                 return Stored(node[FILE])
             return {_UNESCAPED.sub("", key): grow(item) for key, item in node.items()}
@@ -96,12 +96,13 @@ def forget_unnamed(connection: Connection) -> None:
     named = {
         digest
         for table, columns in _JSON
-        for row in connection.execute(select(*(table.c[name] for name in columns)))
+        for row in connection.execute(f"SELECT {', '.join(columns)} FROM {table}")  # noqa: S608
         for text in row
         if text
         for digest in _NAMED.findall(text)
     }
-    old = t.texts.c.stored < time.time() - FRESH  # an event that names it may be on its way
-    for digest in connection.execute(select(t.texts.c.sha256).where(old)).scalars().all():
+    before = {"oldest": time.time() - FRESH}  # an event that names it may be on its way
+    old = connection.execute("SELECT sha256 FROM texts WHERE stored < :oldest", before)
+    for (digest,) in old.fetchall():
         if digest not in named:
-            connection.execute(t.texts.delete().where(t.texts.c.sha256 == digest))
+            connection.execute("DELETE FROM texts WHERE sha256 = :sha256", {"sha256": digest})

@@ -157,7 +157,7 @@ class Caller:
             files=GrantedFiles(
                 self.folder, grants, lambda path: report.artifact(path, self.folder)
             ),
-            http=self.services.http(grants.reachable),
+            reachable=grants.reachable,
             cancel=cancel,
             services=self.services,
             approvals=self.approvals,

@@ -63,7 +63,7 @@ class CallContext:
     folder: Path
     outputs: Path
     files: Files
-    http: Http
+    reachable: tuple[str, ...]
     cancel: CancelToken
     services: ToolServices
     approvals: Approvals
@@ -73,6 +73,11 @@ class CallContext:
     def sandbox(self) -> Sandbox:
         """See `ports.ToolContext.sandbox`."""
         return self.services.sandbox
+
+    @property
+    def http(self) -> Http:
+        """See `ports.ToolContext.http`."""
+        return self.services.http(self.reachable)
 
     @property
     def memory(self) -> Memory:

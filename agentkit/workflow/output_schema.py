@@ -10,15 +10,15 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
-from referencing import Registry
-
+from agentkit import fitting
 from agentkit.errors import closest, did_you_mean
 from agentkit.validation import describe
 from agentkit.workflow.expressions import is_expression
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
 
 TYPES = ("string", "integer", "number", "boolean", "object", "array", "null")
 
@@ -63,7 +63,7 @@ def faults(schema: Any) -> Iterator[SchemaFault]:
         return
     fixed = _without_expressions(schema)
     seen: set[SchemaPath] = set()
-    for error in Draft202012Validator(Draft202012Validator.META_SCHEMA).iter_errors(fixed):
+    for error in fitting.mistakes(fixed):
         fault = _meta_fault(error)
         if fault.path not in seen:
             seen.add(fault.path)
@@ -78,7 +78,7 @@ def misfits(answer: Any, schema: Mapping[str, Any]) -> Iterator[SchemaFault]:
     if any(faults(dict(schema))):
         return
     by_place: dict[SchemaPath, list[ValidationError]] = {}
-    for error in Draft202012Validator(dict(schema), registry=Registry()).iter_errors(answer):
+    for error in fitting.misfits(answer, dict(schema)):
         by_place.setdefault(tuple(error.absolute_path), []).append(error)
     for path, errors in by_place.items():
         message = ", and ".join(_sentence(error) for error in errors)

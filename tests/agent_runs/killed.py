@@ -21,12 +21,11 @@ from typing import Any
 
 from agentkit.config import Settings, shipped
 from agentkit.events import ActFinished, AgentFinished, CheckFailed, LessonLearned
-from agentkit.journal import database
 from agentkit.runtime import Runtime, Wish
 from agentkit.toolbox import Toolbox
 from agentkit.toolbox.sources import FolderSource, FunctionSource
 from tests.agent_runs.scripted import UNVERIFIED, Asked, Call, Play, ScriptedRuntime, diary
-from tests.killing import Scene, hurry, play, share_statements
+from tests.killing import Scene, hurry, play
 
 OBJECTIVE = "Write alpha.txt and what belongs to it"
 SEED = 4
@@ -196,8 +195,7 @@ def compare(base: Path, expected: Path) -> None:
 
 def warm_up(base: Path) -> None:
     """Do what a run does, undisturbed, and keep its outcome; nothing of it stays open."""
-    database._configure = hurry
-    share_statements()
+    hurry()
     begin(base / "undisturbed")
     (base / "expected.json").write_text(json.dumps(outcome(base / "undisturbed")))
     assert threading.active_count() == 1, "a process with threads cannot be forked"

@@ -12,10 +12,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event
 
 from agentkit.errors import MachineError, UnknownName, UserError
-from agentkit.journal import Journal, database
+from agentkit.journal import Journal, file
 from agentkit.permissions import Access, Request, Rule
 from agentkit.toolbox.grants import rule_covers
 
@@ -100,14 +99,11 @@ def test_an_answer_that_another_process_used_is_used(journal: Journal, path: Pat
 def test_two_processes_that_ask_the_same_at_once_file_one_question(path: Path) -> None:
     """Whoever looks holds the file until the question is in it."""
     journal, statements = Journal(path), list[str]()
-
-    @event.listens_for(journal._database._engine, "before_cursor_execute")
-    def heard(connection: object, cursor: object, statement: str, *rest: object) -> None:
-        statements.append(" ".join(statement.split()[:2]))
-
+    with journal._database.read() as connection:
+        assert isinstance(connection, sqlite3.Connection)
+        connection.set_trace_callback(lambda text: statements.append(text.split()[0]))
     journal.desk.file(asked())
-    assert statements[0] == "BEGIN IMMEDIATE"
-    assert [statement.split()[0] for statement in statements[1:]] == ["SELECT", "INSERT"]
+    assert statements == ["PRAGMA", "BEGIN", "SELECT", "INSERT", "COMMIT"]
     journal.close()
 
 
@@ -143,7 +139,7 @@ def test_rules_are_shared_and_forgotten_by_tool(journal: Journal, path: Path) ->
 
 
 def test_a_journal_that_somebody_holds_says_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(file, "BUSY_SECONDS", 0.05)
     journal = Journal(path)
     holder = sqlite3.connect(path)
     holder.execute("BEGIN EXCLUSIVE")

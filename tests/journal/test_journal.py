@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from agentkit import events as ev
 from agentkit.errors import MachineError, UnknownName
-from agentkit.journal import Journal, tables, texts
+from agentkit.journal import Journal, database, tables, texts
 from agentkit.messages import Usage
 from agentkit.records import ArtifactRecord
 
@@ -313,6 +313,7 @@ def test_a_migration_is_done_once_and_in_order(
     journal.close()
     done: list[int] = []
     later = (lambda connection: done.append(2), lambda connection: done.append(3))
+    monkeypatch.setattr(database, "FORM", len(tables.MIGRATIONS) + 2)
     monkeypatch.setattr(tables, "MIGRATIONS", (*tables.MIGRATIONS, *later))
     for _ in range(2):
         Journal(path).close()
@@ -329,10 +330,11 @@ def test_a_migration_that_fails_leaves_the_old_form(
         connection.exec_driver_sql("CREATE TABLE half_done (x)")
         raise RuntimeError("power cut")
 
-    monkeypatch.setattr(tables, "MIGRATIONS", (*first, broken))
-    with pytest.raises(RuntimeError):
-        Journal(path)
-    monkeypatch.setattr(tables, "MIGRATIONS", first)
+    with monkeypatch.context() as newer:
+        newer.setattr(database, "FORM", len(first) + 1)
+        newer.setattr(tables, "MIGRATIONS", (*first, broken))
+        with pytest.raises(RuntimeError):
+            Journal(path)
     Journal(path).close()
     with sqlite3.connect(path) as connection:
         names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}

@@ -15,7 +15,7 @@ import pytest
 
 from agentkit.errors import MachineError
 from agentkit.events import RunStarted, StepFinished, StepStarted
-from agentkit.journal import Journal, database, rows
+from agentkit.journal import Journal, file, rows
 
 
 def run_started(run: str = "run") -> RunStarted:
@@ -105,7 +105,7 @@ def test_several_processes_make_and_write_one_journal_at_once(path: Path) -> Non
 def test_a_journal_that_another_one_holds_for_long(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(file, "BUSY_SECONDS", 0.05)
     journal = Journal(path)
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")

@@ -431,6 +431,7 @@ def test_a_workflow_takes_away_what_a_tool_reads_behind_its_arguments(place: Pat
     @tool
     def hidden_reader(*, context: ToolContext) -> str:
         """Read without saying so."""
+        assert context.http is not None
         return context.files.read("../granted/a.txt").decode()
 
     granted = Grants(read=(place / "granted",), hosts=("example.org", "other.net"))

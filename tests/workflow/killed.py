@@ -22,12 +22,11 @@ from agentkit import tool
 from agentkit.cancel import CancelToken
 from agentkit.config import Settings, shipped
 from agentkit.errors import ToolError
-from agentkit.journal import database
 from agentkit.permissions import Request
 from agentkit.runtime import Runtime
 from agentkit.toolbox import Toolbox
 from agentkit.toolbox.sources import FolderSource, FunctionSource
-from tests.killing import Scene, hurry, play, share_statements
+from tests.killing import Scene, hurry, play
 
 SEED = 6
 
@@ -180,8 +179,7 @@ def compare(base: Path, expected: Path) -> None:
 
 
 def warm_up(base: Path) -> None:
-    database._configure = hurry
-    share_statements()
+    hurry()
     begin(base / "undisturbed")
     (base / "expected.json").write_text(json.dumps(outcome(base / "undisturbed")))
     assert threading.active_count() == 1, "a process with threads cannot be forked"

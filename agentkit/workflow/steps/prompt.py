@@ -11,13 +11,11 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from referencing import Registry
-
 from agentkit import events as ev
 from agentkit.agent.checks import Check, Fault, first_fault
 from agentkit.agent.strategies import Asker
 from agentkit.errors import ModelError
+from agentkit.fitting import first_misfit
 from agentkit.messages import ChatRequest, Completion, JsonSchema, Message, Sampling
 from agentkit.ports import ChatModel
 from agentkit.toolbox.answer import answer
@@ -144,7 +142,7 @@ def _data(completion: Completion, schema: Mapping[str, Any]) -> Any:
         value = json.loads(completion.text)
     except ValueError as error:
         raise ModelError(f"the answer is not JSON ({error}): {completion.text[:80]!r}") from None
-    fault = next(Draft202012Validator(schema, registry=Registry()).iter_errors(value), None)
+    fault = first_misfit(value, schema)
     if fault is not None:
         raise ModelError(f"the answer does not fit output_schema: {fault.message}")
     return value

@@ -6,12 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from referencing import Registry
-
 from agentkit.agent.checks import first_fault
 from agentkit.agent.strategies import Asker
 from agentkit.errors import ApprovalNeeded, ToolError
+from agentkit.fitting import first_misfit
 from agentkit.messages import ChatRequest, Message, Usage
 from agentkit.outcomes import Failed, NeedsApproval, Retry, Returned
 from agentkit.ports import ChatModel
@@ -85,7 +83,7 @@ class _WithTheStep:
 def _fits(value: Any, schema: Mapping[str, Any] | None) -> None:
     if schema is None:
         return
-    fault = next(Draft202012Validator(schema, registry=Registry()).iter_errors(value), None)
+    fault = first_misfit(value, schema)
     if fault is not None:
         where = "".join(f"[{part!r}]" for part in fault.absolute_path)
         raise ToolError(f"the result does not fit output_schema{where and ' at ' + where}: "
