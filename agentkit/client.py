@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, fields
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -22,8 +22,9 @@ from agentkit.config import Settings
 from agentkit.errors import AgentkitError, Busy, MachineError, UserError
 from agentkit.messages import Usage
 from agentkit.permissions import Request
-from agentkit.records import ArtifactRecord, AttemptRecord, CallRecord, RunRecord, StepRecord
+from agentkit.records import RunDetails, RunRecord
 from agentkit.secret_file import secret_in
+from agentkit.whereabouts import heard
 
 T = TypeVar("T")
 
@@ -33,28 +34,6 @@ SILENCE = 60.0
 """Seconds without a sign of a stream, which has one every 15."""
 TRIES = 5
 """Times that a stream is asked for again after it broke."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunDetails:
-    """A run with all that is known of it; `tasks` are those of its agents: id, status, text."""
-
-    run: RunRecord
-    steps: list[StepRecord]
-    attempts: list[AttemptRecord]
-    calls: list[CallRecord]
-    artifacts: list[ArtifactRecord]
-    tasks: list[tuple[str, str, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Announced:
-    """What a service says in the home: where it is, and with which settings."""
-
-    url: str
-    pid: int
-    version: str
-    settings: str
 
 
 class Client:
@@ -71,7 +50,7 @@ class Client:
     def here(cls, settings: Settings | None = None) -> Client | None:
         """That of this home; None: none is up."""
         settings = settings or Settings.load()
-        found = announced(settings)
+        found = heard(settings)
         if found is None:
             return None
         client = cls(found.url, secret_in(settings.service_token))
@@ -255,14 +234,6 @@ class Client:
                     if event is not None:
                         yield int(about.get("id", 0)), event
                     about = {}
-
-
-def announced(settings: Settings) -> Announced | None:
-    """What a service says in the home; None: there is none, or it died and could not say so."""
-    try:
-        return Announced(**json.loads(settings.service_file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None
 
 
 def _from(folder: Path | None, attended: bool) -> Mapping[str, Any]:

@@ -167,6 +167,18 @@ class CallRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class RunDetails:
+    """A run with all that is known of it; `tasks` are those of its agents: id, status, text."""
+
+    run: RunRecord
+    steps: list[StepRecord]
+    attempts: list[AttemptRecord]
+    calls: list[CallRecord]
+    artifacts: list[ArtifactRecord]
+    tasks: list[tuple[str, str, str]]
+
+
+@dataclass(frozen=True, slots=True)
 class AgentRecord:
     """What an agent knew when its process died, or when its run was parked.
 

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,9 +17,11 @@ from agentkit.cli.approver import approver
 from agentkit.cli.handover import carried_out, detached, service, where
 from agentkit.cli.interrupt import interruptible
 from agentkit.cli.live import Screen, follow, say
-from agentkit.client import Client
 from agentkit.errors import InvalidInput
 from agentkit.runtime import Runtime, Wish
+
+if TYPE_CHECKING:
+    from agentkit.client import Client
 
 LIMITS = ("tasks", "steps", "steps_per_task", "attempts", "tokens", "seconds")
 STRATEGIES = ("chain_of_thought", "self_consistency", "tree_of_thought")

@@ -10,14 +10,13 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from agentkit import __version__
 from agentkit.cancel import CancelToken
 from agentkit.cli.live import say
-from agentkit.client import Client, announced
 from agentkit.errors import (
     AgentkitError,
     ApprovalNeeded,
@@ -30,8 +29,12 @@ from agentkit.errors import (
 from agentkit.permissions import Request
 from agentkit.records import RunRecord
 from agentkit.runtime import Approver, Runtime, Subscriber
+from agentkit.whereabouts import heard
 
-Begin = Callable[[Client, bool], str]
+if TYPE_CHECKING:
+    from agentkit.client import Client
+
+Begin = Callable[["Client", bool], str]
 """Hands a run over, with a person who can be asked or without, and returns its id."""
 
 Command = Callable[..., Any]
@@ -60,24 +63,30 @@ def service(runtime: Runtime, *, local: bool, detach: bool) -> Iterator[Client |
     """
     if local and detach:
         raise UserError("--local and --detach are two places: take one of them")
-    about = None if local else announced(runtime.settings)
-    if about is not None and any(Path(kind).is_dir() for kind in OWN):
-        say("this runs here: the folder has tools or workflows of its own, unknown to the service")
-        about = None
-    same = about is not None and (about.settings, about.version) == (
-        runtime.settings.digest,
-        __version__,
-    )
-    client = Client.here(runtime.settings) if same else None
+    client = None if local else _suitable(runtime)
     if client is None:
-        if about is not None and not same:
-            say(f"this runs here: the service has other settings, or is not {__version__}")
         if detach:
             raise UserError("no service is up that would take it", hint="agentkit serve")
         yield None
         return
     with client:
         yield client
+
+
+def _suitable(runtime: Runtime) -> Client | None:
+    """The service, if one is up that means the same by everything; otherwise it is said why not."""
+    about = heard(runtime.settings)
+    if about is None:
+        return None
+    if any(Path(kind).is_dir() for kind in OWN):
+        say("this runs here: the folder has tools or workflows of its own, unknown to the service")
+        return None
+    if not about.suits(runtime.settings):
+        say(f"this runs here: the service has other settings, or is not {__version__}")
+        return None
+    from agentkit.client import Client
+
+    return Client.here(runtime.settings)
 
 
 def detached(client: Client, begin: Begin) -> None:

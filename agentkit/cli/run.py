@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import click
 
@@ -16,38 +16,51 @@ from agentkit.cli.approver import approver
 from agentkit.cli.handover import Begin, carried_out, detached, service, where
 from agentkit.cli.interrupt import interruptible
 from agentkit.cli.live import follow, say
-from agentkit.client import Client
 from agentkit.errors import InvalidInput, MachineError, UserError
 from agentkit.runtime import Runtime
+
+if TYPE_CHECKING:
+    from agentkit.client import Client
+
+
+class Watching(TypedDict):
+    """How a command that carries out a run does so: the options of `watchable`."""
+
+    output: Path | None
+    as_json: bool
+    unattended: bool
+    local: bool
+    detach: bool
+
+
+def watchable(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of a command that carries out a run, as `Watching` has them."""
+    options = (
+        click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False),
+                     metavar="FOLDER", help="Copy the files that the run makes to this folder."),
+        click.option("--json", "as_json", is_flag=True,
+                     help="Print events as JSON lines, nothing else."),
+        click.option("--unattended", is_flag=True,
+                     help="Ask nobody: a call that needs approval parks the run."),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return where(command)
 
 
 @click.command()
 @click.argument("workflow")
 @click.option("-i", "--input", "inputs", multiple=True, metavar="NAME=VALUE",
               help="A value for the workflow; repeat it for more.")  # fmt: skip
-@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
-              help="Copy the files that the run makes to this folder.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines, nothing else.")
 @click.option("--dry-run", is_flag=True, help="Show what it would do, and do nothing.")
-@click.option("--unattended", is_flag=True,
-              help="Ask nobody: a call that needs approval parks the run.")  # fmt: skip
-@where
-def run(
-    workflow: str,
-    inputs: tuple[str, ...],
-    output: Path | None,
-    as_json: bool,
-    dry_run: bool,
-    unattended: bool,
-    local: bool,
-    detach: bool,
-) -> None:
+@watchable
+def run(workflow: str, inputs: tuple[str, ...], dry_run: bool, **how: Unpack[Watching]) -> None:
     """Run a WORKFLOW: a file, or the name of one that ships with agentkit.
 
     Ctrl-C ends the run within a moment; what it had finished stays in the journal.  Where a service
     is up (agentkit serve), the run is handed to it.
     """
-    with Runtime() if as_json else Runtime(notice=say) as runtime:
+    with Runtime() if how["as_json"] else Runtime(notice=say) as runtime:
         loaded = runtime.workflow(workflow)
         if dry_run:
             for line in runtime.rehearse(loaded, pairs(inputs)):
@@ -60,40 +73,30 @@ def run(
             return client.run(path, given, folder=Path.cwd(), attended=attended)
 
         here = partial(runtime.run, loaded, given)
-        watched(runtime, here, begin, output=output, as_json=as_json, unattended=unattended,
-                local=local, detach=detach)  # fmt: skip
+        watched(runtime, here, begin, **how)
 
 
 def watched(
     runtime: Runtime,
     here: Callable[..., dict[str, Any]],
     there: Begin,
-    *,
-    output: Path | None,
-    as_json: bool,
-    unattended: bool,
-    local: bool,
-    detach: bool,
+    **how: Unpack[Watching],
 ) -> None:
     """Start or go on with a run, here or in the service; show what happens, and what it made."""
-    with service(runtime, local=local, detach=detach) as client:
-        if client is not None and detach:
+    with service(runtime, local=how["local"], detach=how["detach"]) as client:
+        if client is not None and how["detach"]:
             detached(client, there)
             return
-        if output is not None:
-            _make(output)
+        if how["output"] is not None:
+            _make(how["output"])
         start = here if client is None else partial(carried_out, client, there, runtime)
-        _watched(runtime, start, output=output, as_json=as_json, unattended=unattended)
+        _watched(runtime, start, **how)
 
 
 def _watched(
-    runtime: Runtime,
-    start: Callable[..., dict[str, Any]],
-    *,
-    output: Path | None,
-    as_json: bool,
-    unattended: bool,
+    runtime: Runtime, start: Callable[..., dict[str, Any]], **how: Unpack[Watching]
 ) -> None:
+    output, as_json, unattended = how["output"], how["as_json"], how["unattended"]
     made: list[ev.ArtifactMade] = []
 
     def remember(event: ev.Event) -> None:

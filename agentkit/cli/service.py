@@ -11,9 +11,10 @@ from pathlib import Path
 import click
 
 from agentkit.cli.unit import NAME, unit
-from agentkit.client import Client, announced
+from agentkit.client import Client
 from agentkit.config import Settings
 from agentkit.errors import MachineError
+from agentkit.whereabouts import heard
 
 LINGER = "to have it up without anybody logged in: loginctl enable-linger"
 
@@ -63,14 +64,14 @@ def uninstall() -> None:
 def status() -> None:
     """Whether a service is up, however it was started, and what it does."""
     settings = Settings.load()
-    about, client = announced(settings), Client.here(settings)
+    about, client = heard(settings), Client.here(settings)
     if client is None or about is None:
         click.echo("no service is up: agentkit serve, or: agentkit service install")
         sys.exit(1)
     with client:
         click.echo(f"up at {about.url}, process {about.pid}, version {about.version}")
-        if about.settings != settings.digest:
-            click.echo("settings have changed since it started: start it again")
+        if not about.suits(settings):
+            click.echo("settings, or agentkit, have changed since it started: start it again")
         for run in client.runs(status="running"):
             click.echo(f"  {run.id}  {run.workflow}")
 

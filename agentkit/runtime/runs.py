@@ -338,6 +338,9 @@ class Runs:
         if record.status in ("succeeded", "failed", "cancelled", "skipped"):
             hint = f"agentkit runs resume {run}" if record.status != "succeeded" else None
             raise UserError(f"the run {run} is over ({record.status}): nobody listens", hint=hint)
+        if kind == "pause" and record.status == "parked":
+            hint = f"agentkit runs resume {run}"
+            raise UserError(f"the run {run} waits already: {record.error}", hint=hint)
         self.journal.mailbox.post(run, Letter(kind, text))
 
 

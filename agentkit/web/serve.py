@@ -7,9 +7,7 @@ a home: a lock of the kernel, which ends with the process however it ends.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -20,7 +18,6 @@ from types import FrameType
 import uvicorn
 from filelock import FileLock, Timeout
 
-from agentkit import __version__
 from agentkit.errors import MachineError, UserError
 from agentkit.runtime import Runtime
 from agentkit.secret_file import secret_in
@@ -28,6 +25,7 @@ from agentkit.web.app import LOOPBACK, application
 from agentkit.web.connections import Connection
 from agentkit.web.notify import notify
 from agentkit.web.service import Service
+from agentkit.whereabouts import said
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +68,7 @@ def serve(runtime: Runtime, ready: Callable[[Ready], None]) -> list[str]:
             timeout_graceful_shutdown=GRACE,
         )
         url = f"http://{_shown(settings.service.host)}:{port}"
-        with _said(runtime, url):
+        with said(settings, url):
             service.start()
             asyncio.run(_serve(uvicorn.Server(config), listening, service, ready, url))
             return service.stop()
@@ -127,25 +125,6 @@ def _alone(runtime: Runtime) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-@contextmanager
-def _said(runtime: Runtime, url: str) -> Iterator[None]:
-    """Say in the home where the service is while the block lasts."""
-    file = runtime.settings.service_file
-    about = {
-        "url": url,
-        "pid": os.getpid(),
-        "version": __version__,
-        "settings": runtime.settings.digest,
-    }
-    new = file.with_suffix(".new")
-    new.write_text(json.dumps(about), encoding="utf-8")
-    new.replace(file)
-    try:
-        yield
-    finally:
-        file.unlink(missing_ok=True)
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -160,6 +160,8 @@ def test_a_run_that_waits_for_an_answer_goes_on_when_it_has_one(served: Served) 
     with served.client() as client:
         run = client.run("ask")
         assert ended(client, run) == "parked"
+        with pytest.raises(UserError, match="waits already: a person has to answer: Go on"):
+            client.say(run, "pause")
         (request,) = client.approvals()
         client.answer(request.id, "approve")
         until(lambda: client.details(run).run.status == "succeeded")

@@ -2,54 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from agentkit.cli.handover import where
 from agentkit.cli.live import say
-from agentkit.cli.run import pairs, watched
+from agentkit.cli.run import Watching, pairs, watchable, watched
 from agentkit.cli.runs.look import short
-from agentkit.client import Client
 from agentkit.errors import UserError
 from agentkit.letters import LetterKind
 from agentkit.runtime import Runtime, settle
 
-Command = Callable[..., Any]
-
-
-def _watchable(command: Command) -> Command:
-    """The options of a command that carries out a run."""
-    options = (
-        click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False),
-                     metavar="FOLDER", help="Copy the files that the run makes to this folder."),
-        click.option("--json", "as_json", is_flag=True,
-                     help="Print events as JSON lines, nothing else."),
-        click.option("--unattended", is_flag=True,
-                     help="Ask nobody: a call that needs approval parks the run."),
-    )  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
-    return where(command)
+if TYPE_CHECKING:
+    from agentkit.client import Client
 
 
 @click.command()
 @click.argument("run", metavar="ID")
 @click.option("-i", "--input", "inputs", multiple=True, metavar="NAME=VALUE",
               help="A secret input again: no record has it.")  # fmt: skip
-@_watchable
-def resume(
-    run: str,
-    inputs: tuple[str, ...],
-    output: Path | None,
-    as_json: bool,
-    unattended: bool,
-    local: bool,
-    detach: bool,
-) -> None:
+@watchable
+def resume(run: str, inputs: tuple[str, ...], **how: Unpack[Watching]) -> None:
     """Go on with a run that was parked, failed or cancelled, or whose process died.
 
     What it had finished is not done again; the workflow is the one that it began with.
@@ -59,10 +34,9 @@ def resume(
     def begin(client: Client, attended: bool) -> str:
         return client.resume(run, given, folder=Path.cwd(), attended=attended)
 
-    with Runtime() if as_json else Runtime(notice=say) as runtime:
+    with Runtime() if how["as_json"] else Runtime(notice=say) as runtime:
         here = partial(runtime.resume, run, given)
-        watched(runtime, here, begin, output=output, as_json=as_json, unattended=unattended,
-                local=local, detach=detach)  # fmt: skip
+        watched(runtime, here, begin, **how)
 
 
 @click.command()
@@ -73,18 +47,14 @@ def resume(
               help="With the workflow as its file says now.")  # fmt: skip
 @click.option("-i", "--input", "inputs", multiple=True, metavar="NAME=VALUE",
               help="A secret input again: no record has it.")  # fmt: skip
-@_watchable
+@watchable
 def retry(
     run: str,
     step: str | None,
     failed: bool,
     edited: bool,
     inputs: tuple[str, ...],
-    output: Path | None,
-    as_json: bool,
-    unattended: bool,
-    local: bool,
-    detach: bool,
+    **how: Unpack[Watching],
 ) -> None:
     """Do parts of a run again; what else it has finished stays as it is."""
     if step and failed:
@@ -95,10 +65,9 @@ def retry(
         here = Path.cwd()
         return client.retry(run, step, given, edited=edited, folder=here, attended=attended)
 
-    with Runtime() if as_json else Runtime(notice=say) as runtime:
+    with Runtime() if how["as_json"] else Runtime(notice=say) as runtime:
         here = partial(runtime.retry, run, step, edited, given)
-        watched(runtime, here, begin, output=output, as_json=as_json, unattended=unattended,
-                local=local, detach=detach)  # fmt: skip
+        watched(runtime, here, begin, **how)
 
 
 @click.command()

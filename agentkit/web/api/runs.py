@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from agentkit.config import Settings
 from agentkit.errors import InvalidInput, UserError
 from agentkit.events import RunStatus
-from agentkit.records import ArtifactRecord, AttemptRecord, CallRecord, RunRecord, StepRecord
+from agentkit.records import RunDetails, RunRecord
 from agentkit.runtime import How, Wish
 from agentkit.web.api.bodies import Body
 from agentkit.web.api.workflows import known
@@ -81,18 +81,6 @@ class Begun(BaseModel):
     """A run that is on record."""
 
     id: str
-
-
-class RunDetails(BaseModel):
-    """A run with all that is known of it."""
-
-    run: RunRecord
-    steps: list[StepRecord]
-    attempts: list[AttemptRecord]
-    calls: list[CallRecord]
-    artifacts: list[ArtifactRecord]
-    tasks: list[tuple[str, str, str]]
-    """Those of its agents: id, status, text."""
 
 
 @router.post("/runs", status_code=201)
