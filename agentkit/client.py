@@ -157,11 +157,12 @@ class Client:
         inputs: Mapping[str, str] | None = None,
         *,
         edited: bool = False,
+        failed: bool = False,
         folder: Path | None = None,
         attended: bool = False,
     ) -> str:
-        """Do what failed again, or a step and all that follows it."""
-        about = {"step": step, "edited": edited, "inputs": dict(inputs or {})}
+        """Do what failed again, or a step and all that follows it: see `Runtime.retry`."""
+        about = {"step": step, "edited": edited, "failed": failed, "inputs": dict(inputs or {})}
         body = {**about, **_from(folder, attended)}
         return str(self._post(f"/api/runs/{quote(run, safe='')}/retry", body)["id"])
 

@@ -60,10 +60,13 @@ class RunResumed(Event):
     """A run that ended early goes on; steps that were finished are not done again.
 
     `definition` and `files` are those of an edited workflow that it goes on with; empty: its own.
+    Where a person retries it, `again` says why steps are done again, and `kept` names the others.
     """
 
     definition: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
+    again: Mapping[str, str] = field(default_factory=dict)
+    kept: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -126,6 +126,10 @@ class _Lines:
                 self._echo(f"{event.workflow}  run {event.run}")
             case ev.RunResumed():
                 self._echo(f"run {event.run} goes on")
+                for step, why in event.again.items():
+                    self._echo(f"  ↻ {step:<14} again: {why}")
+                if event.kept:
+                    self._echo(f"  = {', '.join(event.kept)}: kept")
             case ev.RunFinished():
                 line = f"{event.status} in {event.seconds:.1f} s{_tokens(event.usage)}"
                 self._echo(line)

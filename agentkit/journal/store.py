@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -141,12 +141,14 @@ class Journal:
             deaths = {(step, key): count for step, key, count in died}
         return Past(settled, deaths)
 
-    def forget(self, run: str, steps: Iterable[str] | None = None) -> None:
-        """Let steps of a run be done again, as if they had never begun; None: those that failed."""
-        chosen, named = ("status = 'failed'", {}) if steps is None else one_of("step", steps)
-        gone = f"SELECT step, key FROM steps WHERE run = :run AND {chosen}"  # noqa: S608
+    def forget(self, run: str, steps: Mapping[str, Collection[str] | None]) -> None:
+        """Let steps of a run be done again, as if they had never begun: these items, None: all."""
         with self._database.write() as connection:
-            for step, key in connection.execute(gone, {"run": run, **named}).fetchall():
+            there = connection.execute("SELECT step, key FROM steps WHERE run = :run", {"run": run})
+            for step, key in there.fetchall():
+                keys = steps.get(step, ())
+                if keys is not None and key not in keys:
+                    continue
                 place = {"run": run, "step": step, "key": key}
                 connection.execute(_FORGET_STEP, place)
                 connection.execute(_FORGET_ATTEMPTS, place)
@@ -175,9 +177,10 @@ class Journal:
         """Forget runs with all that belongs to them."""
         with self._database.write() as connection:
             for run in runs:
-                those = {"run": run, "within": beginning(f"{run}.")}
+                those = {"run": run, "inner": beginning(f"{run}."), "item": beginning(f"{run}[")}
                 for table, column in (("runs", "id"), ("leases", "run")):
-                    chosen = f"{column} = :run OR {column} LIKE :within ESCAPE '/'"
+                    theirs = (f"{column} LIKE :{one} ESCAPE '/'" for one in ("inner", "item"))
+                    chosen = " OR ".join((f"{column} = :run", *theirs))
                     connection.execute(f"DELETE FROM {table} WHERE {chosen}", those)  # noqa: S608
 
     def shrink(self, age: float) -> None:

@@ -85,13 +85,15 @@ class Background:
         step: str | None = None,
         edited: bool = False,
         inputs: Mapping[str, str] | None = None,
+        *,
+        failed: bool = False,
         **how: Unpack[How],
     ) -> str:
         """Do what failed again, or a step; raises what `Runtime.retry` raises at once."""
         name = self._runtime.journal.run(run).id
 
         def work(**more: Unpack[How]) -> dict[str, Any]:
-            return self._runtime.retry(name, step, edited, inputs, **more)
+            return self._runtime.retry(name, step, edited, inputs, failed=failed, **more)
 
         return self._start(name, work, how)
 

@@ -363,16 +363,20 @@ class Runtime:
         step: str | None = None,
         edited: bool = False,
         given: Mapping[str, str] | None = None,
+        *,
+        failed: bool = False,
         **how: Unpack[How],
     ) -> dict[str, Any]:
         """Do what failed in a run again, or a step and all that follow it.
 
-        `edited`: with the workflow as its file says now.  Raises what `resume` raises.
+        `failed`: also what failed and was let pass.  `edited`: with the workflow as its file says
+        now; what changed in it is done again, too.  Why is told by `events.RunResumed`.  Raises
+        what `resume` raises.
         """
         record = self._runs.begun(name)
         workflow = self._loaded(record.source) if edited else self._runs.kept(record)
-        self._runs.forget(record, workflow, step)
-        return self._go_on(record, workflow, given, how, edited=edited)
+        again = self._runs.forget(record, workflow, step, failed=failed)
+        return self._go_on(record, workflow, given, how, edited=edited, again=again)
 
     def _go_on(
         self,
@@ -382,14 +386,18 @@ class Runtime:
         how: How,
         *,
         edited: bool = False,
+        again: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        from agentkit.workflow.inputs import secret_again
+        from agentkit.workflow.inputs import added, secret_again
 
         past = self._runs.past(record, workflow)
         if record.source == COMMAND and record.inputs.get("folder"):
             how["work"] = Path(record.inputs["folder"])  # a person gave it when the run began
         inputs = {**record.inputs, **secret_again(workflow.spec, record.inputs, given or {})}
-        return self._runs.execute(workflow, inputs, record.id, how, past, edited=edited)
+        inputs |= added(workflow.spec, inputs)
+        return self._runs.execute(
+            workflow, inputs, record.id, how, past, edited=edited, again=again
+        )
 
     def remove(self, run: str) -> None:
         """Forget a run and remove what it made.  Raises `UserError` for one that is at work."""

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from agentkit.agent.run import Part
     from agentkit.journal import Journal
     from agentkit.journal.leases import Lease
+    from agentkit.workflow.again import Told
     from agentkit.workflow.load import LoadedWorkflow
     from agentkit.workflow.report import Publish
 
@@ -118,6 +119,7 @@ class Runs:
         within: RunServices | None = None,
         *,
         edited: bool = False,
+        again: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """Carry a run out to its end; with `past`, go on with it.  Raises what the run raises.
 
@@ -170,6 +172,7 @@ class Runs:
                 held_secrets,
                 admitted(workflow, facts, run, self.places, cancel, ask_to_end),
                 edited,
+                again,
             )
             return execution.execute()
 
@@ -192,13 +195,30 @@ class Runs:
         if record is None or record.id != run:
             workflow = self._used(name, within.files)
             return self.execute(workflow, bind(workflow.spec, given), run, how, within=within)
-        if record.status == "succeeded":
+        edited, again = self._is_other(record, name, within.files), None
+        if edited:
+            workflow = self._used(name, within.files)
+            again = self.forget(record, workflow)
+        elif record.status == "succeeded":
             outputs = record.outputs or {}
             return {name: self.spill.restored(one, run) for name, one in outputs.items()}
-        workflow = self.kept(record)
+        else:
+            workflow = self.kept(record)
         past = self.past(record, workflow)
         inputs = bind(workflow.spec, given)  # those on record have no secrets
-        return self.execute(workflow, inputs, run, how, past, within)
+        return self.execute(workflow, inputs, run, how, past, within, edited=edited, again=again)
+
+    def _is_other(self, record: RunRecord, name: str, files: Mapping[str, str]) -> bool:
+        """Whether the run to which this one belongs goes on with another text of its workflow."""
+        from agentkit.workflow.others import Kept
+
+        kept, own = Kept.among(files, name), self.journal.files(record.id)
+        if kept is None:
+            return False
+        now = {**files, **kept.files}
+        return kept.text != self.journal.definition(record.id) or any(
+            now.get(file) != text for file, text in own.items()
+        )
 
     def _used(self, name: str, files: Mapping[str, str]) -> LoadedWorkflow:
         """A workflow as a run keeps it that uses it."""
@@ -278,22 +298,53 @@ class Runs:
 
     # -- what is to become of runs ---------------------------------------------------------------
 
-    def forget(self, record: RunRecord, workflow: LoadedWorkflow, step: str | None) -> None:
-        """Let what failed be done again; or a step, what follows it, and runs that belong to it.
+    def forget(
+        self,
+        record: RunRecord,
+        workflow: LoadedWorkflow,
+        start: str | None = None,
+        *,
+        failed: bool = False,
+    ) -> dict[str, str]:
+        """Let steps be done again, with the runs that belong to them; why, by step.
 
-        Raises `UnknownName`.
+        Raises `UnknownName` for a step that is none, and what `Runs.told` raises.
         """
+        from agentkit.workflow.again import Told, again
         from agentkit.workflow.plan import following
 
-        if step is None:
-            self.journal.forget(record.id)
-            return
-        again = following(workflow.spec.steps, step)
-        if not again:
+        if start is not None and not following(workflow.spec.steps, start):
             names = [one.id for one in workflow.spec.every_step()]
-            raise UnknownName("step", step, names, hint=f"agentkit runs show {record.id}")
-        self.journal.forget(record.id, again)
-        self.journal.remove(f"{record.id}.{name}" for name in again)
+            raise UnknownName("step", start, names, hint=f"agentkit runs show {record.id}")
+        found = again(
+            self.told(record),
+            Told(workflow.spec, workflow.files),
+            workflow.tools,
+            self.journal.past(record.id).settled,
+            start=start,
+            failed=failed,
+        )
+        lease = self.journal.leases.take(record.id)  # or another process would miss its steps
+        self.journal.forget(record.id, {name: one.keys for name, one in found.items()})
+        self.journal.remove(f"{record.id}.{name}" for name, one in found.items() if one.anew)
+        self.journal.leases.give_back(lease)
+        return {name: one.why for name, one in found.items()}
+
+    def told(self, record: RunRecord) -> Told:
+        """What a run has on record of its workflow; nothing else is looked at.
+
+        Raises `UserError` if this version cannot read it.
+        """
+        from agentkit.workflow.again import Told
+        from agentkit.workflow.others import words
+        from agentkit.yamlfile import load
+
+        try:
+            spec = words(load(self.journal.definition(record.id), record.source))
+        except UserError:
+            said = f"this version of agentkit cannot read what the run {record.id} began with"
+            raise UserError(said, hint=f"begin a new one: agentkit run {record.source}") from None
+        return Told(spec, self.journal.files(record.id))
 
     def remove(self, run: str) -> None:
         """A run with all that it made.  Raises `UserError` for one that is at work."""

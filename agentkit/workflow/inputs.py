@@ -87,6 +87,21 @@ def secret_again(
     return dict(given)
 
 
+def added(workflow: Workflow, before: Mapping[str, Any]) -> dict[str, Any]:
+    """What an edited workflow declares and the run was not given: defaults.
+
+    Raises `InvalidInput` for what has none.
+    """
+    found = {}
+    for name, declared in workflow.inputs.items():
+        if name not in before:
+            if not declared.optional:
+                hint = "give it a default in the file, or begin a new run"
+                raise InvalidInput(f'the run has no input "{name}", which is new', hint=hint)
+            found[name] = declared.default
+    return found
+
+
 def _instead(name: str, workflow: Workflow) -> str:
     near = did_you_mean(name, workflow.inputs)
     if near:

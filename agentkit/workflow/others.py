@@ -19,7 +19,7 @@ from agentkit.workflow import prompt_files
 from agentkit.workflow.agents import as_workflow
 from agentkit.workflow.spec import Workflow
 from agentkit.workflow.spec.steps import WORKFLOW
-from agentkit.yamlfile import load, load_file
+from agentkit.yamlfile import Document, load, load_file
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -44,6 +44,17 @@ def known(folders: Iterable[Path]) -> dict[str, Path]:
             if path.suffix in SUFFIXES:
                 found.setdefault(path.stem, path)
     return found
+
+
+def words(document: Document) -> Workflow:
+    """What a file says, without a look at what it names.
+
+    Raises `UserError` for what is none of this version's.
+    """
+    try:
+        return Workflow.model_validate(as_workflow(document).data)
+    except ValidationError:
+        raise UserError(f"{document.name} is no workflow that can be read") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +120,8 @@ class Folders(Mapping[str, "Workflow | None"]):
             path = Path(kept.source) if kept else self._paths[name]
             try:
                 document = load(kept.text, kept.source) if kept else load_file(path)
-                spec = Workflow.model_validate(as_workflow(document).data)
-            except (UserError, ValidationError):
+                spec = words(document)
+            except UserError:
                 self._read[name] = None
             else:
                 files = kept.files if kept else prompt_files.named(spec, path.parent)

@@ -67,6 +67,8 @@ class WorkflowRun:
     """Entered when the run is on record: it may wait there for others, or not happen."""
     edited: bool = False
     """It goes on with another definition than the one that it began with."""
+    again: Mapping[str, str] | None = None
+    """Why a person who retries it has steps done again."""
 
     def execute(self) -> dict[str, Any]:
         """Run to the end and return the workflow's outputs.
@@ -128,10 +130,15 @@ class WorkflowRun:
 
     def _beginning(self) -> ev.Event:
         if self.past is not None:
-            if not self.edited:
-                return ev.RunResumed(run=self.id)
-            text, files = self.workflow.document.text, self.workflow.files
-            return ev.RunResumed(run=self.id, definition=text, files=files)
+            again, kept = self.again or {}, tuple[str, ...]()
+            if self.again is not None:
+                ids = [step.id for step in self.workflow.spec.every_step()]
+                done = {step for step, _ in self.past.settled}
+                kept = tuple(one for one in ids if one in done and one not in again)
+            text, files = (
+                (self.workflow.document.text, self.workflow.files) if self.edited else ("", {})
+            )
+            return ev.RunResumed(run=self.id, definition=text, files=files, again=again, kept=kept)
         spec = self.workflow.spec
         return ev.RunStarted(
             run=self.id,

@@ -597,3 +597,62 @@ outputs: {short: "${{ steps.a.outputs }}"}
         given = {"text": "one two three four"}
         assert runtime.run(runtime.workflow(str(path)), given) == {"short": "one two three"}
         assert not runtime.pool.holdings()
+
+
+def test_a_retry_does_what_changed_or_failed_and_says_why(flow: Played) -> None:
+    """Also within another workflow, whose finished steps stay as they are."""
+    child = flow.folder / "workflows" / "child.yaml"
+    child.write_text("""\
+name: child
+steps:
+  - {id: done, uses: flaky, with: {times: 0}}
+  - {id: bad, uses: calculate, with: {expression: 1 / 0}}
+""")
+    text = """
+inputs: {who: {default: Ann}}
+steps:
+  - {id: one, uses: echo, with: {text: one}}
+  - {id: two, uses: echo, with: {text: two}}
+  - {id: three, uses: echo, with: {text: "${{ steps.two.outputs }}"}}
+  - {id: four, foreach: {items: [x], key: "${{ item }}"}, uses: "workflow:child"}
+outputs: {said: "${{ steps.three.outputs }}"}
+"""
+    with pytest.raises(StepFailed):
+        flow.run(text)
+    flow.events.clear()
+    child.write_text(child.read_text().replace("1 / 0", "1 / 1"))
+    text = text.replace("text: two", 'text: "${{ inputs.more }}"')
+    flow.write(text.replace("who: {", "more: {default: zwei}, who: {"))
+
+    with Runtime() as runtime:
+        outputs = runtime.retry("last", edited=True, subscribers=(flow.events.append,))
+
+    assert outputs == {"said": "zwei"}
+    assert flow.began() == ["two", "three", "four[x]", "bad"]
+    told = [event for event in flow.events if isinstance(event, ev.RunResumed)]
+    assert dict(told[0].again) == {
+        "two": "its text changed",
+        "three": "it reads two, which is done again",
+        "four": "the workflow child changed",
+    }
+    assert told[0].kept == ("one",)
+    assert dict(told[1].again) == {"bad": "its text changed"}
+    assert told[1].kept == ("done",)
+
+
+def test_a_retry_of_all_that_failed_takes_up_what_was_let_pass(flow: Played) -> None:
+    text = """
+steps:
+  - id: each
+    foreach: {items: [a, b], on_error: continue}
+    steps:
+      - {id: name, uses: echo, with: {text: "${{ item }}"}}
+      - {id: try, uses: flaky, with: {times: 2}}
+"""
+    flow.run(text)
+    flow.events.clear()
+    with Runtime() as runtime:
+        runtime.retry("last", subscribers=(flow.events.append,))
+        assert flow.began() == []
+        runtime.retry("last", failed=True, subscribers=(flow.events.append,))
+    assert set(flow.began()) == {"each[0]", "try[0]", "each[1]", "try[1]"}

@@ -42,7 +42,11 @@ def resume(run: str, inputs: tuple[str, ...], **how: Unpack[Watching]) -> None:
 @click.command()
 @click.argument("run", metavar="ID")
 @click.option("--from", "step", metavar="STEP", help="Do this step again, and all that follow it.")
-@click.option("--failed", is_flag=True, help="Do again what failed, also what went on after it.")
+@click.option(
+    "--failed",
+    is_flag=True,
+    help="Do again all that failed, also what `on_error: continue` let pass.",
+)
 @click.option("--with-edited-file", "edited", is_flag=True,
               help="With the workflow as its file says now.")  # fmt: skip
 @click.option("-i", "--input", "inputs", multiple=True, metavar="NAME=VALUE",
@@ -56,17 +60,22 @@ def retry(
     inputs: tuple[str, ...],
     **how: Unpack[Watching],
 ) -> None:
-    """Do parts of a run again; what else it has finished stays as it is."""
+    """Do what failed in a run again; what else it has finished stays as it is.
+
+    With an edited file, what changed in it is done again, too, and what depends on that.  Of each
+    step it says why.
+    """
     if step and failed:
         raise UserError("--from and --failed are two ways: take one of them")
     given = pairs(inputs)
 
     def begin(client: Client, attended: bool) -> str:
         here = Path.cwd()
-        return client.retry(run, step, given, edited=edited, folder=here, attended=attended)
+        return client.retry(run, step, given, edited=edited, failed=failed, folder=here,
+                            attended=attended)  # fmt: skip
 
     with Runtime() if how["as_json"] else Runtime(notice=say) as runtime:
-        here = partial(runtime.retry, run, step, edited, given)
+        here = partial(runtime.retry, run, step, edited, given, failed=failed)
         watched(runtime, here, begin, **how)
 
 

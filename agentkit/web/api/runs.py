@@ -68,6 +68,8 @@ class Again(GoOn):
     step: str | None = None
     edited: bool = False
     """With the workflow as its file says now."""
+    failed: bool = False
+    """Also what failed and was let pass."""
 
 
 class Word(Body):
@@ -171,7 +173,9 @@ def resume(run: str, wanted: GoOn, here: Here, who: Who) -> Begun:
 def retry(run: str, wanted: Again, here: Here, who: Who) -> Begun:
     """Do what failed again, or a step and all that follows it."""
     how = _how(wanted, who)
-    again = here.background.again(run, wanted.step, wanted.edited, wanted.inputs, **how)
+    again = here.background.again(
+        run, wanted.step, wanted.edited, wanted.inputs, failed=wanted.failed, **how
+    )
     return Begun(id=again)
 
 
