@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import os
 import random
+import re
+import resource
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import traceback
@@ -18,6 +21,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from agentkit.errors import AgentkitError
 from agentkit.journal import file
 from agentkit.journal.database import Connection, Database
 
@@ -26,30 +30,49 @@ ROOT = Path(__file__).parents[1]
 PAIRS = 12
 """Runs that are killed twice."""
 
+KILLS = ("before", "after")
+"""At each write; what is not one of them comes at every seventh."""
+
+SPARSE = 7
+
 LIMIT = 60
 """Seconds that a child may take, on a machine with other things to do."""
 
 
 class Fuse:
-    """Kills the process before or after its n-th transaction."""
+    """Kills the process before or after its n-th transaction, or brings its journal in trouble.
+
+    `full`: from then on nothing can be written to the disk; `locked`: somebody else has the journal
+    and does not give it back.
+    """
 
     def __init__(self, when: str, count: int) -> None:
         self.when, self.left = when, count
 
     def light(self) -> None:
         transaction = Database.write
+        if self.when == "locked":
+            file.BUSY_SECONDS = 0
 
         @contextmanager
         def write(database: Database, **how: bool) -> Iterator[Connection]:
             self.left -= 1
             if self.left == 0 and self.when == "before":
                 kill()
+            if self.left == 0 and self.when == "full":
+                resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+            if self.left == 0 and self.when == "locked":
+                self._lock(Path(database.name))
             with transaction(database, **how) as connection:
                 yield connection
             if self.left == 0 and self.when == "after":
                 kill()
 
         setattr(Database, "write", write)  # noqa: B010  mypy minds the other way
+
+    def _lock(self, journal: Path) -> None:
+        self.other = sqlite3.connect(journal, isolation_level=None, check_same_thread=False)
+        self.other.execute("BEGIN IMMEDIATE")
 
 
 def kill() -> None:
@@ -137,7 +160,7 @@ def plan(how: str, scene: Scene) -> Iterator[tuple[str, list[tuple[str, int]]]]:
             ]
             yield f"{ways}", ways
         return
-    for count in range(1, 1000):
+    for count in range(1, 1000, 1 if how in KILLS else SPARSE):
         yield f"{how} write {count}", [(how, count)]
 
 
@@ -147,7 +170,14 @@ def disturbed(base: Path, name: str, kills: list[tuple[str, int]], scene: Scene)
 
     def killed() -> None:
         Fuse(*kills[done]).light()
-        scene.begin(here)
+        if kills[done][0] in KILLS:
+            return scene.begin(here)
+        try:
+            scene.begin(here)
+        except AgentkitError as fault:
+            cause = " ".join(map(str, (fault, fault.__context__)))
+            assert re.search("disk|locked", cause), f"it says something else: {cause}"
+            kill()
 
     def going_on() -> None:
         scene.begin(here)

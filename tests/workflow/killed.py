@@ -1,6 +1,6 @@
 """A workflow whose process is killed at every write to the journal, and what comes of the run.
 
-    python -m tests.workflow.killed before|after|twice FOLDER
+    python -m tests.workflow.killed before|after|twice|full|locked FOLDER
 
 Twelve steps: a graph with a loop whose items are named, a group, a retry, a person's answer, a
 workflow within, a kept result.  Each tool writes into a ledger outside the run what it did.  As

@@ -1,12 +1,16 @@
-"""kill -9 at every write to the journal: nothing is lost, and nothing is done twice."""
+"""Whatever happens to the machine in the middle of a run: nothing is lost, or done twice."""
 
 from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from tests import killing
 
-WAYS = ("before", "after", "twice")
+WAYS = ("before", "after", "twice", "full", "locked")
 
 
 @pytest.fixture(scope="module")
@@ -32,3 +36,23 @@ def test_the_process_that_goes_on_may_die_too(said: dict[str, str]) -> None:
 
     assert faults == [], said["twice"]
     assert int(kills.split()[0]) > 12
+
+
+@pytest.mark.parametrize("way", ["full", "locked"])
+def test_a_journal_that_cannot_be_written_ends_the_run_and_loses_nothing(
+    said: dict[str, str], way: str
+) -> None:
+    *faults, times = said[way].splitlines()
+
+    assert faults == [], said[way]
+    assert int(times.split()[0]) > 4
+
+
+def test_a_machine_in_trouble_in_the_middle_of_a_run(tmp_path: Path) -> None:
+    """Stopped for longer than the lease; two processes; a clock that jumps: see `troubled`."""
+    played = subprocess.run(
+        [sys.executable, "-m", "tests.workflow.troubled", str(tmp_path)],
+        cwd=killing.ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert played.returncode == 0, played.stdout + played.stderr
+    assert played.stdout.count("as it should be") == 3
