@@ -35,6 +35,16 @@ def no_progress(done: float, total: float | None, unit: str) -> None:
     """For callers that do not want to know."""
 
 
+class Clock(Protocol):
+    """What time it is.  May be called from any thread."""
+
+    def now(self) -> datetime:
+        """This moment in UTC, as the machine's clock has it: somebody may set that."""
+
+    def steady(self) -> float:
+        """Seconds by a clock that nobody sets."""
+
+
 class ChatModel(Protocol):
     """A language model that answers chat requests.  May be called from any thread."""
 

@@ -130,11 +130,14 @@ class Runs:
         from agentkit.workflow.run import WorkflowRun
 
         folder, cancel = self.folder / run, how.get("cancel") or CancelToken()
+        fire = None if within is not None else self.journal.fires.of(run)
         readable: tuple[Path, ...] = ()
         narrowings: tuple[Narrowing, ...] = (permits.narrowing(workflow, how.get("here")),)
         if within is not None:
             readable += (*within.readable, self.folder / within.run)
             narrowings += within.narrowings
+        elif fire is not None:
+            readable += tuple(map(Path, fire.files))
         elif how.get("handed", True):
             readable += tuple(permits.handed(workflow, inputs, how.get("here")))
         held_secrets = resolved(workflow.spec.secrets, self.settings)
@@ -157,6 +160,8 @@ class Runs:
         heard = nullcontext() if within else cancelled_by_letter(self.journal.mailbox, run, cancel)
         facts: dict[str, object] = {"inputs": dict(inputs)}
         with held(self.journal.leases, run, cancel) as lease, heard:
+            if fire is not None and past is None and self.journal.has(run):
+                raise UserError(f"the run {run} has begun already")  # by another scheduler
             execution = WorkflowRun(
                 workflow,
                 inputs,
