@@ -92,9 +92,9 @@ class Fires:
             return bool(connection.execute(_CLAIM, claim).rowcount)
 
     def settle(self, run: str, status: str, reason: str = "") -> None:
-        """Say what became of a fire that was due."""
+        """Say what became of a fire that was due; that it began could be found out again."""
         said = {"run": run, "status": status, "reason": plain(reason)}
-        with self._database.write() as connection:
+        with self._database.write(lasting=status != "begun") as connection:
             connection.execute(_SETTLE, said)
 
     def of(self, run: str) -> Fire | None:

@@ -107,6 +107,8 @@ class Scheduling:
         self._dropped: dict[Place, datetime] = {}
         self._inboxes: dict[Place, Inbox] = {}
         self._followed: dict[Place, datetime] = {}
+        self._ready: dict[str, LoadedWorkflow] = {}
+        """What is begun in one look, each read once."""
         self._hurry = True
         self._looked = self._marked = self._renewed = float("-inf")
         self._polled: datetime | None = None
@@ -146,6 +148,7 @@ class Scheduling:
             if hurry or self._files.unsure or self._clock.steady() - self._looked >= LOOKED:
                 self._read_files(now, now)
             wakes = [one.wakes for one in self._standing.values() if one.wakes is not None]
+        self._ready.clear()
         self._dispatch.begin_due()
         return min(wakes, default=None)
 
@@ -261,10 +264,12 @@ class Scheduling:
         found = self._known.get(name)
         if found is None or found.workflow is None:
             raise UserError(f"there is no workflow {name!r} with triggers any more")
-        try:
-            return self._runtime.workflow(str(found.path))
-        except AgentkitError:
-            return found.workflow
+        if name not in self._ready:
+            try:
+                self._ready[name] = self._runtime.workflow(str(found.path))
+            except AgentkitError:
+                self._ready[name] = found.workflow
+        return self._ready[name]
 
     # -- the files -------------------------------------------------------------------------------
 

@@ -12,7 +12,6 @@ GitHub             `X-Hub-Signature-256` signs the body alone.  Its delivery id 
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 from collections.abc import Mapping
@@ -101,7 +100,7 @@ def _key(secret: str) -> bytes:
         return secret.encode()
     try:
         return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-    except binascii.Error:
+    except ValueError:
         return secret.encode()
 
 
@@ -112,5 +111,5 @@ def _decoded(signature: str) -> bytes:
         return b""
     try:
         return base64.b64decode(text, validate=True)
-    except binascii.Error:
+    except ValueError:
         return b""
