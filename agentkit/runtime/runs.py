@@ -65,10 +65,13 @@ class How(TypedDict, total=False):
     subscribers: tuple[Subscriber, ...]
 
 
-def new_run_id() -> str:
-    """Sorts by time, can be typed, and does not collide: `20261122-101530-k3f9`."""
+def new_run_id(letters: int = 4) -> str:
+    """Sorts by time, can be typed, and does not collide: `20261122-101530-k3f9`.
+
+    Where thousands begin in one second it needs more letters.
+    """
     alphabet = "abcdefghjkmnpqrstuvwxyz23456789"
-    tail = "".join(secrets.choice(alphabet) for _ in range(4))
+    tail = "".join(secrets.choice(alphabet) for _ in range(letters))
     return f"{datetime.now():%Y%m%d-%H%M%S}-{tail}"
 
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from agentkit.runtime.scheduled import Scheduled
     from agentkit.workflow.spec import Trigger
 
+LETTERS = 8
+"""In the id of a run: a thousand files may arrive in one second."""
+
 
 def triggers(one: Scheduled | None) -> Sequence[Trigger]:
     """Those that count now."""
@@ -53,7 +56,7 @@ def fire(name: str, trigger: Trigger, what: Happening, now: datetime, owner: str
         decided=now,
         status="due",
         reason=what.reason,
-        run=new_run_id(),
+        run=new_run_id(LETTERS),
         owner=owner,
     )
     try:

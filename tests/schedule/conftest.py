@@ -64,21 +64,14 @@ class House:
         assert how == {"profile": "unattended"}
         inputs = bind(workflow.spec, given)
         self.started.append((workflow.spec.name, inputs))
-        now = self.clock.now()
-        runtime.journal.record(
-            ev.RunStarted(run=run, time=now, workflow=workflow.spec.name, source="",
-                          definition="", inputs=inputs)
-        )  # fmt: skip
-        self.end(runtime, run, self.ends)
-
-    def end(self, runtime: Runtime, run: str, status: ev.RunStatus) -> None:
-        """Let a run have ended now."""
-        now = self.clock.now()
-        runtime.journal.record(
-            ev.RunFinished(
-                run=run, time=now, status=status, outputs={"said": "x"}, seconds=0.0, usage=Usage()
-            )
+        now, name = self.clock.now(), workflow.spec.name
+        started = ev.RunStarted(
+            run=run, time=now, workflow=name, source="", definition="", inputs=inputs
         )
+        ended = ev.RunFinished(
+            run=run, time=now, status=self.ends, outputs={}, seconds=0.0, usage=Usage()
+        )
+        runtime.journal.record_all([started, ended])
 
     def look(self, scheduling: Scheduling, **time: float) -> list[str]:
         """Look, after some time; the workflows that were started."""
