@@ -138,9 +138,12 @@ class ChatRequest:
     `top_logprobs` asks for the log probability of each token and of so many likeliest ones beside
     it; None asks for none.  `timeout` is in seconds from the call; what is written by then is the
     answer.  `adapters` maps LoRA adapters of the model to their scale.
+
+    A `text`, or its tokens, takes the place of the messages: the model goes on with it.  There is
+    no template around it, and what looks like a marker of the vocabulary is one; it has no tools.
     """
 
-    messages: tuple[Message, ...]
+    messages: tuple[Message, ...] = ()
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     sampling: Sampling = Sampling()
@@ -153,6 +156,7 @@ class ChatRequest:
     priority: Priority = "interactive"
     timeout: float | None = None
     adapters: Mapping[str, float] = field(default_factory=dict)
+    text: str | tuple[int, ...] | None = None
 
 
 # -- answers -------------------------------------------------------------------------------------

@@ -35,14 +35,12 @@ def no_progress(done: float, total: float | None, unit: str) -> None:
     """For callers that do not want to know."""
 
 
-class Clock(Protocol):
-    """What time it is.  May be called from any thread."""
+Heard = Callable[[str], None]
+"""Gets a piece of what is said in a recording, with the space that stands before it."""
 
-    def now(self) -> datetime:
-        """This moment in UTC, as the machine's clock has it: somebody may set that."""
 
-    def steady(self) -> float:
-        """Seconds by a clock that nobody sets."""
+def nothing_heard(text: str) -> None:
+    """For callers that wait for the whole."""
 
 
 class ChatModel(Protocol):
@@ -85,6 +83,19 @@ class Scorer(Protocol):
         """`exp` of the mean negative log probability of the tokens of a plain text."""
 
 
+class Tokenizer(Protocol):
+    """What a language model makes of a text before it reads it.  May be called from any thread."""
+
+    def tokens(self, text: str, *, alone: bool = True) -> list[int]:
+        """Those of a text; its markers are control tokens.  `alone`: it begins a prompt."""
+
+    def prompt(self, messages: Sequence[Message], tools: Sequence[ToolSchema] = ()) -> list[int]:
+        """Those of a conversation, up to where the answer begins."""
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """The text of tokens, markers included.  Raises `UserError` for what is no token."""
+
+
 class Embedder(Protocol):
     """Turns texts into vectors.  May be called from any thread."""
 
@@ -103,6 +114,9 @@ class Embedder(Protocol):
         between two batches.
         """
 
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        """How many tokens the texts have together, as they are read."""
+
     def close(self) -> None:
         """Give memory back.  Idempotent."""
 
@@ -120,11 +134,13 @@ class Transcriber(Protocol):
         *,
         language: str | None = None,
         progress: Progress = no_progress,
+        heard: Heard = nothing_heard,
         cancel: CancelToken | None = None,
     ) -> Transcript:
         """Write down what is said in a file.
 
         `language` is an ISO 639-1 code, None means: detect it.  Progress counts seconds of audio.
+        `heard` gets the text piece by piece, as soon as each is certain; together they are all.
         A recording without speech gives a transcript without segments, not an error.
         Raises `BadAudio` for a file that cannot be decoded, `UserError` for a language that the
         model does not know, `Cancelled` within one window of audio.

@@ -6,7 +6,6 @@
     ScriptedMemory        a `Memory` of a few texts
     ScriptedDesk          a `Desk`: questions to a person, in memory
     ScriptedServices      all of them, as runs and tools ask for them
-    FrozenClock           a `Clock` that stands where you put it
 
 They keep the contracts of `agentkit.ports` and pass the suites in `tests/contract/`.  Where a test
 itself is at fault (no answer left, an answer that was not asked for) they raise `AssertionError`,
@@ -23,7 +22,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -55,6 +54,7 @@ from agentkit.ports import (
     ChatModel,
     Condition,
     Embedder,
+    Heard,
     Http,
     HttpRequest,
     HttpResponse,
@@ -64,6 +64,7 @@ from agentkit.ports import (
     Scalar,
     Transcriber,
     no_progress,
+    nothing_heard,
 )
 from agentkit.records import AgentRecord, Cached
 from agentkit.transcript import Segment, Transcript, Word
@@ -112,7 +113,7 @@ class ScriptedModel:
 
     def stream(self, request: ChatRequest, cancel: CancelToken | None = None) -> Iterator[Delta]:
         """See `ports.ChatModel.stream`."""
-        prompt_tokens = self.count_tokens(request.messages)
+        prompt_tokens = self.count_tokens(request.messages) + _length(request.text)
         self._check_request(request, prompt_tokens)
         stop = self._stop(request.timeout, cancel or CancelToken())
         with self._lock:
@@ -121,7 +122,7 @@ class ScriptedModel:
             if self._taken > len(self._answers):
                 raise AssertionError(
                     f"request {len(self.requests)} came, but {self.name!r} has "
-                    f"{len(self._answers)} answers; it was: {request.messages[-1].content[-200:]!r}"
+                    f"{len(self._answers)} answers; it was: {_asked(request)[-200:]!r}"
                 )
             answers = self._answers[taken : self._taken]
         return self._tell(request, prompt_tokens, answers, stop)
@@ -138,7 +139,7 @@ class ScriptedModel:
             raise ModelError(f"the model {self.name!r} was closed")
 
     def _check_request(self, request: ChatRequest, prompt_tokens: int) -> None:
-        if not request.messages:
+        if not request.messages and request.text is None:
             raise UserError("a request needs at least one message")
         for name in ("max_tokens", "samples"):
             value = getattr(request, name)
@@ -213,6 +214,14 @@ class ScriptedModel:
             if completion.tool_calls and reason == "stop":
                 completion = replace(completion, finish_reason="tool_calls")
             yield Delta(sample=sample, completion=completion)
+
+
+def _asked(request: ChatRequest) -> str:
+    return request.messages[-1].content if request.messages else str(request.text)
+
+
+def _length(text: str | Sequence[int] | None) -> int:
+    return len(text.split() if isinstance(text, str) else text or ())
 
 
 def _said(answer: Any, request: ChatRequest) -> Message:
@@ -292,30 +301,6 @@ def _until_stop(text: str, stops: Sequence[str]) -> str:
     return text[: min(found)[1]] if found else text
 
 
-class FrozenClock:
-    """A `Clock` that stands still until `advance`; `put` sets it as a person sets a clock."""
-
-    def __init__(self, now: datetime) -> None:
-        self._now, self._steady = now.astimezone(UTC), 0.0
-
-    def now(self) -> datetime:
-        """See `Clock.now`."""
-        return self._now
-
-    def steady(self) -> float:
-        """See `Clock.steady`."""
-        return self._steady
-
-    def advance(self, **time: float) -> None:
-        """Let time pass: `advance(hours=2)`."""
-        passed = timedelta(**time)
-        self._now, self._steady = self._now + passed, self._steady + passed.total_seconds()
-
-    def put(self, now: datetime) -> None:
-        """Set it forward or back; no time passes."""
-        self._now = now.astimezone(UTC)
-
-
 class ScriptedTranscriber:
     """Gives the transcript that the test wrote for a file, by the file's name.
 
@@ -343,6 +328,7 @@ class ScriptedTranscriber:
         *,
         language: str | None = None,
         progress: Progress = no_progress,
+        heard: Heard = nothing_heard,
         cancel: CancelToken | None = None,
     ) -> Transcript:
         """See `ports.Transcriber.transcribe`."""
@@ -358,6 +344,7 @@ class ScriptedTranscriber:
         for segment in transcript.segments:
             if cancel is not None:
                 cancel.check()
+            heard(segment.text if segment is transcript.segments[0] else f" {segment.text}")
             progress(segment.end, transcript.duration, "s")
         if cancel is not None:
             cancel.check()

@@ -126,6 +126,10 @@ class Asked:
         """See `ports.Embedder.embed`."""
         return self._real.embed(texts, cancel)
 
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        """See `ports.Embedder.count_tokens`."""
+        return self._real.count_tokens(texts)
+
     def close(self) -> None:
         """See `ports.Embedder.close`."""
         self._real.close()

@@ -26,7 +26,7 @@ from agentkit.audio.windows import Region, Window, pack, windows
 from agentkit.cancel import CancelToken
 from agentkit.compute import Compute
 from agentkit.errors import ModelDamaged, NotEnoughMemory
-from agentkit.ports import Progress, no_progress
+from agentkit.ports import Heard, Progress, no_progress, nothing_heard
 from agentkit.transcript import Transcript, Word
 
 MOST_THREADS = 8
@@ -74,6 +74,7 @@ class WhisperTranscriber:
         *,
         language: str | None = None,
         progress: Progress = no_progress,
+        heard: Heard = nothing_heard,
         cancel: CancelToken | None = None,
     ) -> Transcript:
         """Write down what is said in a file; see `agentkit.ports.Transcriber`.
@@ -88,7 +89,7 @@ class WhisperTranscriber:
             model = self._loaded()
             code = language_code(language, self._name, set(model.supported_languages))
             listening = _Listening(
-                model, self._name, code, recording, progress, cancel, self._compute
+                model, self._name, code, recording, progress, heard, cancel, self._compute
             )
             return listening.transcript()
 
@@ -147,6 +148,7 @@ class _Listening:
         language: str | None,
         recording: Recording,
         progress: Progress,
+        heard: Heard,
         cancel: CancelToken,
         compute: Compute,
     ) -> None:
@@ -155,6 +157,7 @@ class _Listening:
         self._language = language
         self._recording = recording
         self._progress = progress
+        self._heard = heard
         self._cancel = cancel
         self._compute = compute
         self._regions: list[Region] = []
@@ -204,7 +207,10 @@ class _Listening:
         doubtful.sort(key=lambda region: region.start)
         for stretch in pack(doubtful, passes.LONGEST_STRETCH_SECONDS, 0.0):
             words = self._again(window, stretch, language, words)
-        self._words += segments.tidy(words, window.regions)
+        tidied = segments.tidy(words, window.regions)
+        if text := "".join(word.text for word in tidied):
+            self._heard(text if self._words else text.lstrip())
+        self._words += tidied
         self._regions += window.regions
 
     def _detect_language(self, window: Window) -> str:

@@ -92,6 +92,10 @@ class SentenceTransformersEmbedder:
                                                 [tokens[at] for at in batch])  # fmt: skip
         return vectors
 
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        """See `ports.Embedder.count_tokens`."""
+        return sum(map(len, self._folder.encode(list(texts))))
+
     def close(self) -> None:
         """Give memory back, after the batch that is being computed.  Idempotent."""
         with self._guard:

@@ -144,7 +144,7 @@ class LlamaChatModel:
         token, stream = cancel or CancelToken(), Stream(request.samples)
         abandoned = stream.abandoned
         with self._in_use() as decoder:
-            prompt = self._template.render(request.messages, request.tools)
+            prompt = self._prompt(request)
             task = Task(
                 prompt.tokens,
                 stream.deliver.put,
@@ -209,6 +209,8 @@ class LlamaChatModel:
     # -- from a request to generations -----------------------------------------------------------
 
     def _check(self, request: ChatRequest) -> None:
+        if request.text is not None and (request.messages or request.tools):
+            raise UserError("a plain text is gone on with alone: without messages and tools")
         check(request.sampling, self._vocabulary.size)
         if request.top_logprobs is not None:
             check_top(request.top_logprobs)
@@ -233,13 +235,28 @@ class LlamaChatModel:
                 Output(
                     self._vocabulary,
                     request.stop,
-                    self._template.dialect.reader(request, thinking=prompt.thinking),
+                    None
+                    if request.text is not None
+                    else self._template.dialect.reader(request, thinking=prompt.thinking),
                 ),
                 Sampler(_seeded(request.sampling, sample), self._vocabulary),
                 matcher if sample == 0 or matcher is None else self._matcher(request, prompt),
             )
 
+    def _prompt(self, request: ChatRequest) -> Prompt:
+        if request.text is None:
+            return self._template.render(request.messages, request.tools)
+        if isinstance(request.text, str):
+            tokens = self._vocabulary.begun(request.text)
+        else:
+            tokens = self._vocabulary.checked(request.text)
+        if not tokens:
+            raise UserError("there is no text to go on with")
+        return Prompt(tokens, stable=0, thinking=False)
+
     def _matcher(self, request: ChatRequest, prompt: Prompt) -> Matcher | None:
+        if request.text is not None:
+            return self._grammars.matcher(request.constraint) if request.constraint else None
         grammar = self._template.dialect.grammar(request, thinking=prompt.thinking)
         if grammar is not None:
             return self._grammars.matcher(Lark(grammar))

@@ -102,6 +102,12 @@ class LlamaEmbedder:
         vectors /= np.maximum(lengths, np.finfo(np.float32).tiny)
         return vectors
 
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        """See `ports.Embedder.count_tokens`."""
+        with self._guard:
+            self._check_open()
+            return sum(len(self._tokens(text)) for text in texts)
+
     def close(self) -> None:
         """Give memory back, after the batch that is being computed.  Idempotent."""
         with self._guard:

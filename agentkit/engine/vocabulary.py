@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from agentkit.errors import ModelError
+from agentkit.errors import ModelError, UserError
 
 PIECE = 16
 """Characters of a token, rather too many than too few."""
@@ -48,6 +48,24 @@ class Vocabulary:
             else:
                 tokens += self._tokenize(part, special=special)
         return tokens
+
+    def begun(self, text: str) -> list[int]:
+        """Tokens of a text that begins a prompt and was rendered already: its markers are ones."""
+        tokens = self.tokenize(text, special=True)
+        return [self.bos, *tokens] if self.adds_bos and self.bos >= 0 else tokens
+
+    def checked(self, tokens: Sequence[int]) -> list[int]:
+        """The same tokens.  Raises `UserError` for one that is none here."""
+        for token in tokens:
+            if not 0 <= token < self.size:
+                hint = f"its tokens are 0 to {self.size - 1}"
+                raise UserError(f"{token} is no token of this model", hint=hint)
+        return list(tokens)
+
+    def written(self, tokens: Sequence[int]) -> str:
+        """The text of tokens, markers as templates write them."""
+        raw = b"".join(self._piece(token, special=True) for token in self.checked(tokens))
+        return raw.decode("utf-8", "replace")
 
     def beginning(self, text: str, count: int) -> str:
         """The beginning of a text that has at most `count` tokens; all of it if it has no more.

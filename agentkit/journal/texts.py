@@ -36,7 +36,6 @@ _JSON = (
     ("calls", ("arguments", "outcome")),
     ("events", ("data",)),
     ("results", ("outputs",)),
-    ("fires", ("given",)),
 )
 """Columns that may name a text."""
 

@@ -14,7 +14,16 @@ from agentkit.cancel import CancelToken
 from agentkit.errors import Cancelled
 from agentkit.messages import ChatRequest, Completion, Delta, Message, Score, ToolSchema, Usage
 from agentkit.pool.leases import Closable, Pool, Prepare
-from agentkit.ports import ChatModel, Embedder, Progress, Scorer, Transcriber, no_progress
+from agentkit.ports import (
+    ChatModel,
+    Embedder,
+    Heard,
+    Progress,
+    Scorer,
+    Transcriber,
+    no_progress,
+    nothing_heard,
+)
 from agentkit.transcript import Transcript
 
 if TYPE_CHECKING:
@@ -113,11 +122,14 @@ class PooledTranscriber(_Pooled[Transcriber]):
         *,
         language: str | None = None,
         progress: Progress = no_progress,
+        heard: Heard = nothing_heard,
         cancel: CancelToken | None = None,
     ) -> Transcript:
         """See `ports.Transcriber`."""
         with self._pool.lease(self._name, self._prepare, cancel) as model:
-            return model.transcribe(audio, language=language, progress=progress, cancel=cancel)
+            return model.transcribe(
+                audio, language=language, progress=progress, heard=heard, cancel=cancel
+            )
 
 
 class PooledEmbedder(_Pooled[Embedder]):
@@ -128,6 +140,11 @@ class PooledEmbedder(_Pooled[Embedder]):
         """See `ports.Embedder`."""
         length: int = self._fact("dimensions")
         return length
+
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        """See `ports.Embedder`."""
+        with self._pool.lease(self._name, self._prepare) as model:
+            return model.count_tokens(texts)
 
     def embed(self, texts: Sequence[str], cancel: CancelToken | None = None) -> NDArray[np.float32]:
         """See `ports.Embedder`."""

@@ -70,6 +70,8 @@ class Asked:
 
 def check(request: ChatRequest) -> None:
     """Raise `UserError` for what makes no sense on any server, and name it."""
+    if request.text is not None:
+        raise UserError("over HTTP a model goes on with a conversation, not with a plain text")
     if not request.messages:
         raise UserError("a request needs at least one message")
     if request.max_tokens is not None and request.max_tokens < 1:

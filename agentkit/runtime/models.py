@@ -18,7 +18,7 @@ from agentkit.compute import Compute
 from agentkit.config import Settings
 from agentkit.errors import UserError
 from agentkit.pool import Pool, PooledChat, PooledEmbedder, PooledTranscriber
-from agentkit.ports import ChatModel, Embedder, ModelRole, Transcriber
+from agentkit.ports import ChatModel, Embedder, ModelRole, Scorer, Tokenizer, Transcriber
 from agentkit.runtime.offers import Notice, Offers, room_now
 from agentkit.toolbox.answer import counter
 from agentkit.toolbox.output import beginning
@@ -78,6 +78,25 @@ class Models:
         name = name or self._settings.roles.embed
         self._store().resolve(name, role="embed")
         return PooledEmbedder(self._pool, name, partial(self._offers.embedder, name))
+
+    def scorer(self, name: str | None = None) -> Scorer:
+        """A chat model whose probabilities can be read.
+
+        Raises what `chat` raises, and `UserError` for a remote.
+        """
+        name = name or self._settings.roles.chat
+        self._check_local(name, "the probabilities of a text")
+        self._store().resolve(name, role="chat")
+        return PooledChat(self._pool, name, partial(self._offers.chat, name))
+
+    def tokenizer(self, name: str | None = None) -> Tokenizer:
+        """The tokens of a chat model of this machine; its weights are not loaded.
+
+        Raises what `chat` raises, and `UserError` for a remote.
+        """
+        name = name or self._settings.roles.chat
+        self._check_local(name, "tokens")
+        return self._tokenizer(name, self._store().resolve(name, role="chat"))
 
     def beginning(self, text: str, tokens: int, name: str | None = None) -> str:
         """The beginning of a text that has at most so many tokens of a chat model.
@@ -142,6 +161,10 @@ class Models:
     @cached_property
     def _offers(self) -> Offers:
         return Offers(self._settings, self._store(), self._compute, self._notice)
+
+    def _check_local(self, name: str, what: str) -> None:
+        if name in self._settings.remotes:
+            raise UserError(f"{name} runs on another machine: ask its server for {what}")
 
     def _tokenizer(self, name: str, path: Path) -> LlamaTokenizer:
         from agentkit.engine import LlamaTokenizer

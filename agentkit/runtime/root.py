@@ -19,7 +19,7 @@ from agentkit.letters import LetterKind
 from agentkit.outcomes import Outcome
 from agentkit.permissions import Profile
 from agentkit.pool import Pool
-from agentkit.ports import ChatModel, Embedder, Transcriber
+from agentkit.ports import ChatModel, Embedder, Scorer, Tokenizer, Transcriber
 from agentkit.records import RunRecord
 from agentkit.runtime import permits
 from agentkit.runtime.agents import COMMAND, Wish, definition, given
@@ -135,6 +135,17 @@ class Runtime:
         """An embedder, loaded when it is used; None: the one that settings map to the role."""
         return self._models.embedder(name)
 
+    def scorer(self, name: str | None = None) -> Scorer:
+        """A chat model of this machine whose probabilities can be read.
+
+        Raises what `chat` raises, and `UserError` for a remote.
+        """
+        return self._models.scorer(name)
+
+    def tokenizer(self, name: str | None = None) -> Tokenizer:
+        """The tokens of a chat model of this machine.  Raises what `scorer` raises."""
+        return self._models.tokenizer(name)
+
     def plan(self, name: str) -> Plan:
         """How a chat model would be loaded now.  Raises what `Models.plan` raises."""
         return self._models.plan(name)
@@ -239,7 +250,7 @@ class Runtime:
     def workflow_folders(self) -> tuple[Path, ...]:
         """Where workflows and agents are looked for by name: here, the user's own, the shipped."""
         here = [Path(kind) for kind in ("workflows", "agents")]
-        return (*here, *self.settings.schedule_folders, shipped("workflows"))
+        return (*here, *(self.settings.home / path for path in here), shipped("workflows"))
 
     def workflow_names(self) -> list[str]:
         """The workflows that can be run by name."""
@@ -275,7 +286,7 @@ class Runtime:
         if wish.model is not None and wish.model not in self.model_names():
             hint = "agentkit models list"
             raise UnknownName("model", wish.model, self.model_names(), hint=hint)
-        return self.reloaded(definition(wish), COMMAND, {})
+        return self._reloaded(definition(wish), COMMAND, {})
 
     def _loaded(self, name: str) -> LoadedWorkflow:
         """A workflow that can be run: its models are here."""
@@ -283,7 +294,7 @@ class Runtime:
         self._check_models(workflow)
         return workflow
 
-    def reloaded(self, text: str, source: str, files: Mapping[str, str]) -> LoadedWorkflow:
+    def _reloaded(self, text: str, source: str, files: Mapping[str, str]) -> LoadedWorkflow:
         """The same for one that is in no file any more, or never was."""
         from agentkit.workflow.check import Surroundings
         from agentkit.workflow.load import checked
@@ -296,7 +307,7 @@ class Runtime:
         return checked(load(text, source), path, around)
 
     def _kept(self, text: str, source: str, files: Mapping[str, str]) -> LoadedWorkflow:
-        workflow = self.reloaded(text, source, files)
+        workflow = self._reloaded(text, source, files)
         self._check_models(workflow)
         return workflow
 

@@ -108,6 +108,9 @@ class Compass:
         angles = np.radians([self.directions[text] for text in texts])
         return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
 
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        return len(texts)
+
     def close(self) -> None:
         """Nothing is held."""
 

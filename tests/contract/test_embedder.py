@@ -130,3 +130,9 @@ def test_closing_twice_is_no_error(model_path: Callable[[str], Path]) -> None:
     model = LlamaEmbedder(model_path("smollm2-135m"), "mine", threads=1, context_tokens=64)
     model.close()
     model.close()
+
+
+def test_tokens_are_counted_as_they_are_read(embedder: Embedder) -> None:
+    one, other = (embedder.count_tokens([text]) for text in TEXTS[:2])
+    assert 0 < one < len(TEXTS[0])
+    assert embedder.count_tokens(TEXTS[:2]) == one + other

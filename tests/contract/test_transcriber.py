@@ -111,6 +111,11 @@ def test_progress_counts_seconds_up_to_the_end(transcriber: Transcriber, speech:
     assert seen[-1][:2] == pytest.approx((11.0, 11.0), abs=0.05)
 
 
+def test_what_is_heard_on_the_way_is_the_whole_text(transcriber: Transcriber, speech: Path) -> None:
+    told: list[str] = []
+    assert transcriber.transcribe(speech, heard=told.append).text == "".join(told)
+
+
 def test_without_speech_there_are_no_segments_and_no_error(
     transcriber: Transcriber, silence: Path
 ) -> None:

@@ -40,6 +40,9 @@ class TinyEmbedder:
         rows = [self._vector(text) for text in texts]
         return np.array(rows, np.float32).reshape(len(texts), self.dimensions)
 
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        return sum(len(text.split()) for text in texts)
+
     def close(self) -> None:
         pass
 

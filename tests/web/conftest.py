@@ -118,7 +118,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def serve(home: Path) -> Iterator[Start]:
     """`serve(runs=2)`: a service with these settings of its own."""
-    with _servers(home) as start:
+    with servers(home) as start:
         yield start
 
 
@@ -128,7 +128,7 @@ def served(serve: Start) -> Served:
 
 
 @contextmanager
-def _servers(home: Path) -> Iterator[Start]:
+def servers(home: Path) -> Iterator[Start]:
     ends: list[Callable[[], None]] = []
 
     def start(**own: object) -> Served:

@@ -1,0 +1,201 @@
+"""/v1/completions: the model goes on with a plain text, or with tokens.
+
+Nothing is written around the text, and what looks like a marker of the model's vocabulary is one:
+who asks here writes templates himself.  Texts of others belong into /v1/chat/completions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import Field
+
+from agentkit.cancel import CancelToken
+from agentkit.messages import ChatRequest, Completion, Delta, TokenLogprob
+from agentkit.runtime import Runtime
+from agentkit.web.openai import chat_answer
+from agentkit.web.openai.body import MOST_SAMPLES, Sampled
+from agentkit.web.openai.elsewhere import working
+from agentkit.web.openai.refusals import Refused, Route, unsupported
+from agentkit.web.openai.streams import DONE, data, streamed
+from agentkit.web.service import Here
+
+router = APIRouter(tags=["openai"], route_class=Route)
+
+USUAL_TOKENS = 16
+"""How long an answer is where nothing is said, as in OpenAI's API."""
+
+Tokens = Annotated[list[int], Field(min_length=1)]
+Given = str | tuple[int, ...]
+
+
+class CompletionBody(Sampled):
+    """See https://platform.openai.com/docs/api-reference/completions/create."""
+
+    model: str | None = None
+    prompt: str | Tokens | Annotated[list[str | Tokens], Field(min_length=1, max_length=16)]
+    max_tokens: int = Field(USUAL_TOKENS, ge=1)
+    echo: bool = False
+    logprobs: int | None = Field(None, ge=0, le=20)
+    best_of: int | None = None
+
+    def requests(self) -> list[ChatRequest]:
+        """One for each prompt.  Raises `Refused`."""
+        if self.best_of not in (None, self.n):
+            raise unsupported("best_of", "n answers are given as they come")
+        if self.echo and self.logprobs is not None:
+            raise unsupported("echo", "with logprobs", hint="/v1/score has those of a given text")
+        if len(self.prompts) * self.n > MOST_SAMPLES:
+            raise Refused("n", f"more than {MOST_SAMPLES} answers to one request")
+        return [
+            ChatRequest(
+                text=prompt,
+                max_tokens=self.max_tokens,
+                stop=self.stops,
+                sampling=self.sampling(),
+                samples=self.n,
+                top_logprobs=self.logprobs,
+            )
+            for prompt in self.prompts
+        ]
+
+    @property
+    def prompts(self) -> list[Given]:
+        """What is gone on with."""
+        match self.prompt:
+            case str():
+                return [self.prompt]
+            case [int(), *_]:
+                return [tuple(token for token in self.prompt if isinstance(token, int))]
+            case _:
+                return [one if isinstance(one, str) else tuple(one)  # type: ignore[arg-type]
+                        for one in self.prompt]  # fmt: skip
+
+
+@router.post("/v1/completions", response_model=None)
+async def complete(asked: CompletionBody, here: Here, request: Request) -> Response:
+    """What follows a text."""
+    name = asked.model or here.runtime.settings.roles.chat
+    wanted = asked.requests()
+
+    def begin(cancel: CancelToken) -> Iterator[Delta]:
+        model = here.runtime.chat(name)
+        streams = [model.stream(one, cancel) for one in wanted]
+        return _numbered(streams, asked, here.runtime, name)
+
+    answer = _Answer(name, asked)
+    if asked.stream:
+        return await streamed(begin, answer.chunks, closing=answer.closing)
+    async with working(request, begin) as work:
+        return JSONResponse(answer.whole(await work.everything()))
+
+
+def _numbered(
+    streams: Sequence[Iterator[Delta]], asked: CompletionBody, runtime: Runtime, name: str
+) -> Iterator[Delta]:
+    """Answers to several prompts as samples of one, after the prompt itself where it is wanted."""
+    for number, (prompt, stream) in enumerate(zip(asked.prompts, streams, strict=True)):
+        for sample in range(number * asked.n, (number + 1) * asked.n):
+            if asked.echo:
+                known = isinstance(prompt, str)
+                yield Delta(
+                    prompt if known else runtime.tokenizer(name).text(prompt),  # type: ignore[arg-type]
+                    sample=sample,
+                )
+        for delta in stream:
+            yield Delta(
+                delta.text,
+                logprobs=delta.logprobs,
+                sample=number * asked.n + delta.sample,
+                completion=delta.completion,
+            )
+
+
+class _Answer:
+    """What comes back, at once or in chunks."""
+
+    def __init__(self, model: str, asked: CompletionBody) -> None:
+        self._head = chat_answer.head("cmpl", "text_completion", model)
+        self._asked = asked
+        self._ended: list[Completion] = []
+        self._offsets: dict[int, int] = {}
+
+    def whole(self, deltas: Sequence[Delta]) -> dict[str, Any]:
+        """All of it."""
+        for delta in deltas:
+            self._note(delta)
+        ended = {one.sample: one.completion for one in deltas if one.completion is not None}
+        choices = [
+            self._choice(
+                sample,
+                "".join(one.text for one in deltas if one.sample == sample),
+                ended[sample].logprobs,
+                chat_answer.reason(ended[sample]),
+            )
+            for sample in sorted(ended)
+        ]
+        return self._head | {"choices": choices, "usage": self._usage()}
+
+    def chunks(self, deltas: Iterable[Delta]) -> str:
+        """Some of it."""
+        return "".join(map(self._chunk, deltas))
+
+    def closing(self) -> str:
+        """The end of a stream."""
+        if not self._asked.with_usage:
+            return DONE
+        return data(self._head | {"choices": [], "usage": self._usage()}) + DONE
+
+    def _chunk(self, delta: Delta) -> str:
+        self._note(delta)
+        done = delta.completion
+        if not (delta.text or delta.logprobs or done):
+            return ""
+        finish = chat_answer.reason(done) if done else None
+        choice = self._choice(delta.sample, delta.text, delta.logprobs, finish)
+        return data(self._head | {"choices": [choice]})
+
+    def _note(self, delta: Delta) -> None:
+        if delta.completion is not None:
+            chat_answer.check_whole(delta.completion)
+            self._ended.append(delta.completion)
+
+    def _choice(
+        self, sample: int, text: str, tokens: Sequence[TokenLogprob], finish: str | None
+    ) -> dict[str, Any]:
+        told = None
+        if self._asked.logprobs is not None:
+            told = self._logprobs(sample, tokens)
+        return {"index": sample, "text": text, "logprobs": told, "finish_reason": finish}
+
+    def _logprobs(self, sample: int, tokens: Sequence[TokenLogprob]) -> dict[str, Any]:
+        offsets = []
+        for one in tokens:
+            offsets.append(self._offsets.get(sample, 0))
+            self._offsets[sample] = offsets[-1] + len(_shown(one.token))
+        return {
+            "tokens": [_shown(one.token) for one in tokens],
+            "token_logprobs": [one.logprob for one in tokens],
+            "top_logprobs": [{_shown(token): value for token, value in one.top} for one in tokens],
+            "text_offset": offsets,
+        }
+
+    def _usage(self) -> dict[str, Any]:
+        """Of all prompts together."""
+        found = [
+            chat_answer.usage(self._ended[first : first + self._asked.n])
+            for first in range(0, len(self._ended), self._asked.n)
+        ]
+        total: dict[str, Any] = {
+            key: sum(one[key] for one in found)
+            for key in ("prompt_tokens", "completion_tokens", "total_tokens")
+        }
+        cached = sum(one["prompt_tokens_details"]["cached_tokens"] for one in found)
+        return total | {"prompt_tokens_details": {"cached_tokens": cached}}
+
+
+def _shown(token: bytes) -> str:
+    return token.decode("utf-8", "replace")

@@ -1,0 +1,77 @@
+"""Server-sent events, as clients of this API read them."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from fastapi.responses import StreamingResponse
+
+from agentkit.cancel import CancelToken
+from agentkit.errors import AgentkitError
+from agentkit.web.openai.elsewhere import Elsewhere
+from agentkit.web.openai.refusals import explained
+
+STILL_HERE = ": still here\n\n"
+DONE = "data: [DONE]\n\n"
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+def data(value: Any) -> str:
+    """An event without a name."""
+    return f"data: {compact(value)}\n\n"
+
+
+def named(value: dict[str, Any]) -> str:
+    """An event with the name that it has in `type`."""
+    return f"event: {value['type']}\ndata: {compact(value)}\n\n"
+
+
+def compact(value: Any) -> str:
+    """JSON on one line."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+async def streamed(
+    begin: Callable[[CancelToken], Iterator[T]],
+    written: Callable[[Iterable[T]], str],
+    *,
+    opening: str = "",
+    closing: Callable[[], str] = lambda: "",
+    failure: Callable[[dict[str, Any]], str] = data,
+) -> StreamingResponse:
+    """The pieces of an iterator as `written`; what goes wrong before the first one is raised.
+
+    Later errors are an event of their own.  A client that goes away cancels the work.
+    """
+    work = Elsewhere(begin)
+    try:
+        await work.started()
+    except BaseException:
+        work.cancel()
+        raise
+
+    async def events() -> AsyncIterator[str]:
+        try:
+            if opening:
+                yield opening
+            async for pieces in work.pieces():
+                yield written(pieces) if pieces else STILL_HERE
+            yield closing()
+        except AgentkitError as error:
+            yield failure(explained(error)[1])
+        except Exception:
+            log.exception("an answer broke off")
+            said = "this server made a mistake: its log says which"
+            yield failure({"error": {"message": said, "type": "server_error",
+                                     "param": None, "code": None}})  # fmt: skip
+        finally:
+            work.cancel()
+
+    about = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    return StreamingResponse(events(), media_type="text/event-stream", headers=about)

@@ -1,0 +1,175 @@
+"""The official client reads along."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from typing import Any
+
+import openai
+import pytest
+from openai.types.chat import ChatCompletionChunk
+
+from agentkit.errors import ModelError
+from agentkit.messages import Message, ToolCall
+from agentkit.web.openai import elsewhere
+from tests.web.conftest import Served
+from tests.web.openai.conftest import Script
+from tests.web.openai.test_chat import CLOCK, HELLO, WEATHER, Report, wait_until_idle
+
+
+def read(client: openai.OpenAI, **more: Any) -> list[ChatCompletionChunk]:
+    return list(
+        client.chat.completions.create(model="scripted", messages=HELLO, stream=True, **more)
+    )
+
+
+def test_a_text_comes_in_pieces(client: openai.OpenAI, script: Script) -> None:
+    script("Hello there, you.")
+    chunks = read(client)
+    assert {one.object for one in chunks} == {"chat.completion.chunk"}
+    assert len({one.id for one in chunks}) == 1
+    deltas = [one.choices[0].delta for one in chunks]
+    assert deltas[0].role == "assistant"
+    assert [one.content for one in deltas[1:-1]] == ["Hello", " there,", " you."]
+    assert [one.choices[0].finish_reason for one in chunks[-2:]] == [None, "stop"]
+    assert all(one.usage is None for one in chunks)
+
+
+def test_the_last_chunk_says_what_it_cost(client: openai.OpenAI, script: Script) -> None:
+    script("Hello there.")
+    chunks = read(client, stream_options={"include_usage": True})
+    assert chunks[-1].choices == []
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.completion_tokens == 2
+    assert all(one.usage is None for one in chunks[:-1])
+
+
+def test_reasoning_comes_before_the_text(client: openai.OpenAI, script: Script) -> None:
+    script(Message("assistant", "Four.", "Two and two."))
+    told = [one.choices[0].delta.model_dump(exclude_none=True) for one in read(client)]
+    reasoning = [one["reasoning_content"] for one in told if "reasoning_content" in one]
+    assert "".join(reasoning) == "Two and two."
+    assert told[-2] == {"content": "Four."}
+
+
+def test_calls_have_an_index_and_their_name_once(client: openai.OpenAI, script: Script) -> None:
+    script((ToolCall("c1", "weather", '{"town": "Rome"}'), ToolCall("c2", "clock", "{}")))
+    chunks = read(client, tools=[WEATHER, CLOCK])
+    pieces = [piece for one in chunks for piece in one.choices[0].delta.tool_calls or ()]
+    assert [(one.index, one.id, one.type) for one in pieces] == [
+        (0, "c1", "function"),
+        (1, "c2", "function"),
+    ]
+    assert pieces[0].function is not None
+    assert json.loads(pieces[0].function.arguments or "") == {"town": "Rome"}
+    assert chunks[-1].choices[0].finish_reason == "tool_calls"
+
+
+def test_several_answers_are_told_apart(client: openai.OpenAI, script: Script) -> None:
+    script("One.", "Two.")
+    texts = {0: "", 1: ""}
+    ends = []
+    for chunk in read(client, n=2):
+        (choice,) = chunk.choices
+        texts[choice.index] += choice.delta.content or ""
+        ends += [choice.index] if choice.finish_reason else []
+    assert texts == {0: "One.", 1: "Two."}
+    assert sorted(ends) == [0, 1]
+
+
+def test_probabilities_come_with_the_tokens(client: openai.OpenAI, script: Script) -> None:
+    script("Hello there.")
+    chunks = read(client, logprobs=True, top_logprobs=1)
+    told = [one.choices[0].logprobs for one in chunks]
+    tokens = [token.token for one in told if one for token in one.content or ()]
+    assert tokens == ["Hello", " there."]
+
+
+def test_the_clients_own_helper_puts_a_stream_together(
+    client: openai.OpenAI, script: Script
+) -> None:
+    script({"title": "A", "mood": "good", "points": [3]})
+    with client.chat.completions.stream(
+        model="scripted", messages=HELLO, response_format=Report
+    ) as stream:
+        kinds = {event.type for event in stream}
+        final = stream.get_final_completion()
+    assert {"chunk", "content.delta", "content.done"} <= kinds
+    assert final.choices[0].message.parsed is not None
+    assert final.choices[0].message.parsed.points == [3]
+
+
+def test_the_helper_puts_calls_together(client: openai.OpenAI, script: Script) -> None:
+    script(ToolCall("c", "Report", '{"title": "A", "mood": "bad", "points": []}'))
+    with client.chat.completions.stream(
+        model="scripted", messages=HELLO, tools=[openai.pydantic_function_tool(Report)]
+    ) as stream:
+        done = [one for one in stream if one.type == "tool_calls.function.arguments.done"]
+    assert [one.name for one in done] == ["Report"]
+
+
+def test_the_asynchronous_client_reads_many_at_once(
+    asynchronous: openai.AsyncOpenAI, script: Script
+) -> None:
+    script(*["One two three."] * 40)
+
+    async def ask(client: openai.AsyncOpenAI) -> str:
+        stream = await client.chat.completions.create(model="scripted", messages=HELLO, stream=True)
+        return "".join([one.choices[0].delta.content or "" async for one in stream])
+
+    async def all_() -> list[str]:
+        async with asynchronous as client:
+            return await asyncio.gather(*(ask(client) for _ in range(40)))
+
+    assert asyncio.run(all_()) == ["One two three."] * 40
+
+
+def test_what_is_wrong_from_the_start_is_a_status(client: openai.OpenAI, script: Script) -> None:
+    script("Yes.", context_tokens=10)
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.chat.completions.create(
+            model="scripted", messages=[{"role": "user", "content": "x " * 30}], stream=True
+        )
+    assert caught.value.code == "context_length_exceeded"
+
+
+def test_what_goes_wrong_later_is_an_error_in_the_stream(
+    client: openai.OpenAI, script: Script
+) -> None:
+    script(ModelError("it lost its way"))
+    with pytest.raises(openai.APIError, match="it lost its way"):
+        read(client)
+
+
+def test_a_stream_that_waits_says_that_it_is_there(
+    place: Served, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = threading.Event()
+
+    def slowly(request: Any) -> str:
+        heard.wait(10)
+        return "Yes."
+
+    monkeypatch.setattr(elsewhere, "SILENCE", 0.01)
+    script(slowly)
+    body = {"model": "scripted", "messages": HELLO, "stream": True}
+    with place.http() as http, http.stream("POST", "/v1/chat/completions", json=body) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        lines = []
+        for line in answer.iter_lines():
+            lines.append(line)
+            if line.startswith(":"):
+                heard.set()
+    assert ": still here" in lines
+    assert lines[-2] == "data: [DONE]"
+
+
+def test_who_stops_reading_frees_his_place(place: Served, client: openai.OpenAI) -> None:
+    stream = client.chat.completions.create(
+        model="tiny", messages=HELLO, stream=True, max_tokens=400
+    )
+    next(iter(stream))
+    stream.close()
+    wait_until_idle(place)

@@ -1,0 +1,114 @@
+"""The official client lets a model go on with a text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import openai
+import pytest
+
+from tests.web.openai.conftest import Script
+
+
+def test_a_text_goes_on(client: openai.OpenAI, script: Script) -> None:
+    model = script("upon a time.")
+    found = client.completions.create(model="scripted", prompt="Once", max_tokens=9, stop="END")
+    assert found.object == "text_completion"
+    assert found.choices[0].text == "upon a time."
+    assert found.choices[0].finish_reason == "stop"
+    assert found.usage is not None
+    assert (found.usage.prompt_tokens, found.usage.completion_tokens) == (1, 3)
+    (request,) = model.requests
+    assert (request.text, request.messages, request.stop) == ("Once", (), ("END",))
+
+
+def test_where_nothing_is_said_it_is_short(client: openai.OpenAI) -> None:
+    found = client.completions.create(model="tiny", prompt="Once")
+    assert found.usage is not None
+    assert found.usage.completion_tokens == 16
+    assert found.choices[0].finish_reason == "length"
+
+
+def test_nothing_is_written_around_the_text(client: openai.OpenAI) -> None:
+    found = client.completions.create(model="tiny", prompt="Once", max_tokens=1)
+    assert found.usage is not None
+    assert found.usage.prompt_tokens == len("Once")
+
+
+def test_markers_are_markers_and_tokens_are_taken_too(client: openai.OpenAI) -> None:
+    def ask(prompt: Any) -> tuple[str, int]:
+        found = client.completions.create(model="tiny", prompt=prompt, max_tokens=8, temperature=0)
+        assert found.usage is not None
+        return found.choices[0].text, found.usage.prompt_tokens
+
+    text = ask("<|im_start|>user\nHi<|im_end|>\n")
+    assert text[1] == len("user\nHi\n") + 2
+    assert ask([257, *b"user\nHi", 258, *b"\n"]) == text
+
+
+def test_several_prompts_and_several_answers(client: openai.OpenAI, script: Script) -> None:
+    model = script("a", "b", "c", "d")
+    found = client.completions.create(model="scripted", prompt=["One", "Two"], n=2)
+    assert [(one.index, one.text) for one in found.choices] == [
+        (0, "a"), (1, "b"), (2, "c"), (3, "d"),
+    ]  # fmt: skip
+    assert [one.text for one in model.requests] == ["One", "Two"]
+    assert found.usage is not None
+    assert found.usage.prompt_tokens == 2
+
+
+def test_an_echo_repeats_the_text(client: openai.OpenAI, script: Script) -> None:
+    script(" upon")
+    found = client.completions.create(model="scripted", prompt="Once", echo=True)
+    assert found.choices[0].text == "Once upon"
+    tokens = client.completions.create(model="tiny", prompt=list(b"Hi"), echo=True, max_tokens=1)
+    assert tokens.choices[0].text.startswith("Hi")
+
+
+def test_a_stream(client: openai.OpenAI, script: Script) -> None:
+    script("upon a time.")
+    chunks = list(
+        client.completions.create(
+            model="scripted", prompt="Once", stream=True, stream_options={"include_usage": True}
+        )
+    )
+    assert [one.choices[0].text for one in chunks[:-1]] == ["upon", " a", " time.", ""]
+    assert chunks[-2].choices[0].finish_reason == "stop"
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.total_tokens == 4
+
+
+def test_probabilities_in_the_older_form(client: openai.OpenAI) -> None:
+    found = client.completions.create(
+        model="tiny", prompt="Once", logprobs=2, max_tokens=3, temperature=0
+    ).choices[0]
+    told = found.logprobs
+    assert told is not None
+    assert "".join(told.tokens or ()) == found.text
+    assert told.text_offset == [0, 1, 2]
+    assert told.top_logprobs is not None
+    assert all(len(one) == 2 for one in told.top_logprobs)
+    assert all(value <= 0 for value in told.token_logprobs or ())
+
+
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
+        ({"suffix": "x"}, "suffix"),
+        ({"best_of": 3}, "best_of"),
+        ({"echo": True, "logprobs": 1}, "echo"),
+        ({"prompt": []}, "prompt"),
+        ({"n": 99}, "n"),
+    ],
+)
+def test_what_is_not_supported_is_named(
+    client: openai.OpenAI, more: dict[str, Any], param: str
+) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.completions.create(**{"model": "tiny", "prompt": "x", **more})
+    assert caught.value.param == param
+
+
+def test_a_token_that_is_none_is_refused(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="9999 is no token"):
+        client.completions.create(model="tiny", prompt=[9999])
