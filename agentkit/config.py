@@ -93,10 +93,14 @@ Host = Annotated[str, AfterValidator(_host)]
 ServerName = Annotated[str, AfterValidator(_server_name)]
 
 
+SECTION = ConfigDict(extra="forbid", defer_build=True)
+"""A section is built with the settings that it is part of, and as it is where they say nothing."""
+
+
 class Roles(BaseModel):
     """Which model does which job: names of the catalog, or of models you added."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = SECTION
 
     chat: str = "qwen2.5-coder-1.5b"
     transcribe: str = "whisper-base"
@@ -106,7 +110,7 @@ class Roles(BaseModel):
 class EngineSettings(BaseModel):
     """How models run on this machine, and how many of them."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = SECTION
 
     context_tokens: int | None = Field(None, ge=256)
     """Prompts and answers together; None: from 4k to 32k, as memory and training allow."""
@@ -129,7 +133,7 @@ class EngineSettings(BaseModel):
 class MemorySettings(BaseModel):
     """Where texts are remembered, and what counts as the same text."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = SECTION
 
     collection: Name = "notes"
     """The one that is meant where none is named."""
@@ -144,7 +148,7 @@ class MemorySettings(BaseModel):
 class RemoteSettings(BaseModel):
     """A chat model on another server that speaks OpenAI's API."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = SECTION
 
     url: Address
     """Its address, such as `http://gpu-box:8080/v1`."""
@@ -159,7 +163,7 @@ class RemoteSettings(BaseModel):
 class AdapterSettings(BaseModel):
     """A LoRA adapter that requests to a model may name."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = SECTION
 
     model: str
     """The chat model that it was trained on."""
@@ -174,7 +178,7 @@ class ProfilePermissions(BaseModel):
     address only by its own name.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = SECTION
 
     tools: dict[str, Verdict] = Field(default_factory=dict)
     """By name, or by a pattern such as `files__*`: allow, ask or deny."""
@@ -193,16 +197,16 @@ class ProfilePermissions(BaseModel):
 class Permissions(BaseModel):
     """What tools may do, with a person in front of the run and without one."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = SECTION
 
-    interactive: ProfilePermissions = ProfilePermissions()
-    unattended: ProfilePermissions = ProfilePermissions()
+    interactive: ProfilePermissions = Field(default_factory=ProfilePermissions.model_construct)
+    unattended: ProfilePermissions = Field(default_factory=ProfilePermissions.model_construct)
 
 
 class ToolSettings(BaseModel):
     """Where more tools are, and what single tools are told."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = SECTION
 
     folders: list[FullPath] = Field(default_factory=list)
     """Folders with tools, beside the shipped ones and those in the home."""
@@ -213,7 +217,7 @@ class ToolSettings(BaseModel):
 class ServerSettings(BaseModel):
     """A program that offers tools over the Model Context Protocol."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = SECTION
 
     command: list[str] | None = Field(None, min_length=1)
     """A program and its arguments, spoken to over stdin and stdout."""
@@ -242,7 +246,7 @@ class ServerSettings(BaseModel):
 class ServiceSettings(BaseModel):
     """`agentkit serve`: where it listens, and how much it takes."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = SECTION
 
     host: str = "127.0.0.1"
     """The address to listen on; another than that of this machine lets others on the network in,
@@ -269,7 +273,7 @@ class ServiceSettings(BaseModel):
 class SecretSource(BaseModel):
     """Where a secret is; settings hold none themselves."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = SECTION
 
     env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     """An environment variable."""
@@ -294,17 +298,17 @@ class Settings(BaseSettings):
 
     home: FullPath = Field(default_factory=home_folder)
     models_dir: FullPath | None = None
-    roles: Roles = Roles()
-    engine: EngineSettings = EngineSettings()
+    roles: Roles = Field(default_factory=Roles.model_construct)
+    engine: EngineSettings = Field(default_factory=EngineSettings.model_construct)
     remotes: dict[Name, RemoteSettings] = Field(default_factory=dict)
     adapters: dict[Name, AdapterSettings] = Field(default_factory=dict)
-    permissions: Permissions = Permissions()
+    permissions: Permissions = Field(default_factory=Permissions.model_construct)
     sandbox: Literal["bubblewrap", "none"] = "bubblewrap"
     """`none` runs the code of models and scripts without a sandbox, with your own rights."""
-    tools: ToolSettings = ToolSettings()
-    memory: MemorySettings = MemorySettings()
+    tools: ToolSettings = Field(default_factory=ToolSettings.model_construct)
+    memory: MemorySettings = Field(default_factory=MemorySettings.model_construct)
     mcp: dict[ServerName, ServerSettings] = Field(default_factory=dict)
-    service: ServiceSettings = ServiceSettings()
+    service: ServiceSettings = Field(default_factory=ServiceSettings.model_construct)
     journal: str | None = None
     """The URL of a database of PostgreSQL; None: a file of SQLite in the home."""
     lease: float = Field(30.0, gt=0)

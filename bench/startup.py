@@ -3,7 +3,8 @@
     python -m bench.startup [--runs N]
 
 Prints the median of N starts of each command, taken in turn so that a busy moment of the machine
-hits all of them alike.  The first round is not counted: it fills the disk cache.
+hits all of them alike.  The first round is not counted: it fills the disk cache, compiles what is
+not compiled, and makes the journal.
 """
 
 from __future__ import annotations
@@ -20,12 +21,16 @@ ROOT = Path(__file__).parent.parent
 
 WORKFLOW = ROOT / "workflows" / "meeting-notes.yaml"
 
+ONE = Path(__file__).with_name("one_step.yaml")
+
 COMMANDS = {
     "python -c pass": ["-c", "pass"],
     "import agentkit": ["-c", "import agentkit"],
     "agentkit --help": ["-m", "agentkit", "--help"],
     "agentkit --version": ["-m", "agentkit", "--version"],
+    "agentkit runs list": ["-m", "agentkit", "runs", "list"],
     "agentkit check meeting-notes": ["-m", "agentkit", "check", str(WORKFLOW)],
+    "agentkit run, one step": ["-m", "agentkit", "run", str(ONE)],
 }
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,22 @@ if TYPE_CHECKING:
     from agentkit.engine import LlamaTokenizer
     from agentkit.models import ModelStore, Plan
     from agentkit.runtime.bench import Speed
+
+
+@dataclass(frozen=True)
+class Known(Collection[str]):
+    """Names of models, found when somebody asks for one."""
+
+    names: Callable[[], list[str]]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def __len__(self) -> int:
+        return len(self.names())
 
 
 class Models:
@@ -55,6 +72,11 @@ class Models:
     def names(self) -> list[str]:
         """All that can be named: of the store and of the remotes in settings."""
         return sorted({*self._store().names(), *self._settings.remotes})
+
+    @property
+    def known(self) -> Known:
+        """The same, looked at when it is needed: a workflow without a model needs none."""
+        return Known(self.names)
 
     def chat(self, name: str | None = None) -> ChatModel:
         """A chat model, here or on a remote.

@@ -266,7 +266,7 @@ class Runtime:
         self.toolbox.refresh()
         path = find(name, self.workflow_folders)
         others = Folders(self.workflow_folders)
-        return load(path, self.toolbox, self.model_names(), others, self.settings.queues)
+        return load(path, self.toolbox, self._models.known, others, self.settings.queues)
 
     def draw(self, name: str, *, mermaid: bool) -> str:
         """A picture of a workflow.  Raises what `workflow` raises."""
@@ -301,7 +301,7 @@ class Runtime:
         from agentkit.workflow.others import Folders
         from agentkit.yamlfile import load
 
-        path, models = Path(source), frozenset(self.model_names())
+        path, models = Path(source), self._models.known
         others, queues = Folders(self.workflow_folders, files), frozenset(self.settings.queues)
         around = Surroundings(self.toolbox, models, others, queues, path.parent, files)
         return checked(load(text, source), path, around)

@@ -52,7 +52,9 @@ class Tools:
             server.close()
 
     def _sources(self) -> Iterator[Source]:
-        yield FolderSource(shipped("tools"), "shipped")
+        folder = shipped("tools")
+        for file in sorted(folder.glob("[a-z]*.py")):  # one file, one tool: read when it is wanted
+            yield FolderSource(folder, "shipped", prefix=file.stem, pattern=file.name)
         yield PackageSource()
         for folder in self.settings.tools.folders:
             yield FolderSource(folder, str(folder))

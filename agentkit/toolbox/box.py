@@ -76,7 +76,8 @@ class Toolbox(Mapping[str, Tool]):
 
     def own(self) -> list[str]:
         """The names for which no server has to be asked, sorted."""
-        scans = {n: s for n, s in self._state.scans.items() if not self._sources[n].prefix}
+        self._ask(lambda source: not source.far)
+        scans = {n: s for n, s in self._state.scans.items() if not self._sources[n].far}
         return sorted(_merged(self._sources, scans).tools)
 
     def __getitem__(self, name: str) -> Tool:

@@ -98,6 +98,7 @@ class ServerSource:
     server: ToolServer
     effects: tuple[Effect, ...] = ALL_EFFECTS
     only: tuple[str, ...] | None = None
+    far: bool = True
     _found: Scan | None = None
 
     @property

@@ -62,6 +62,10 @@ class Source(Protocol):
     def prefix(self) -> str:
         """How the names of its tools begin, if it is asked only when one of them is wanted."""
 
+    @property
+    def far(self) -> bool:
+        """Whether another program has to be asked."""
+
     def scan(self) -> Scan:
         """What it has now.  Never raises for what is wrong with a single tool."""
 
@@ -70,19 +74,21 @@ class Source(Protocol):
 class FolderSource:
     """A folder: `.py` files with `@tool` functions, and files with a header that can be executed.
 
-    What begins with an underscore or a dot is no tool, nor is a file without a header that cannot
-    be executed.
+    `pattern`: those files of it.  What begins with an underscore or a dot is no tool, nor is a file
+    without a header that cannot be executed.
     """
 
     folder: Path
     label: str = ""
     prefix: str = ""
+    pattern: str = "*"
+    far: bool = False
     _known: dict[Path, tuple[State, Scan]] = field(default_factory=dict)
 
     def scan(self) -> Scan:
         """See `Source.scan`."""
         known: dict[Path, tuple[State, Scan]] = {}
-        for path in sorted(self.folder.glob("*")):
+        for path in sorted(self.folder.glob(self.pattern)):
             if path.name[0] in "._":
                 continue
             state = _state(path)
@@ -162,6 +168,7 @@ class PackageSource:
 
     label: str = "installed packages"
     prefix: str = ""
+    far: bool = False
     _found: Scan | None = None
 
     def scan(self) -> Scan:
@@ -178,6 +185,7 @@ class FunctionSource:
 
     label: str = "this program"
     prefix: str = ""
+    far: bool = False
     _tools: dict[str, Tool] = field(default_factory=dict)
 
     def add(self, functions: Iterable[Callable[..., Any]]) -> None:

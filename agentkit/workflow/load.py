@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,13 +63,13 @@ class LoadedWorkflow:
 def load(
     path: Path,
     tools: Mapping[str, Tool],
-    models: Iterable[str],
+    models: Collection[str],
     others: Others | None = None,
     queues: Iterable[str] = (),
 ) -> LoadedWorkflow:
     """Read and check a workflow.  Raises `InvalidFile` with every problem, in order of place."""
     around = Surroundings(
-        tools, frozenset(models), {} if others is None else others, frozenset(queues), path.parent
+        tools, models, {} if others is None else others, frozenset(queues), path.parent
     )
     return checked(load_file(path), path, around)
 

@@ -20,5 +20,5 @@ class Node(BaseModel):
         strict=True,
         populate_by_name=True,
         frozen=True,
-        use_attribute_docstrings=True,
+        defer_build=True,  # with the model that is validated: most are part of another one
     )

@@ -52,7 +52,7 @@ def breaks() -> None:
 class Given:
     """A source of these tools."""
 
-    label, prefix = "given", ""
+    label, prefix, far = "given", "", False
 
     def __init__(self, *functions: Callable[..., Any]) -> None:
         self.tools = [tool_of(function, Path("x")) for function in functions]

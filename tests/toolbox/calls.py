@@ -34,6 +34,7 @@ class Given:
     bad: Sequence[BadTool] = ()
     label: str = "given"
     prefix: str = ""
+    far: bool = False
     scans: int = 0
 
     def scan(self) -> Scan:

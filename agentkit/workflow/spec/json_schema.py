@@ -7,6 +7,7 @@ from typing import Any
 from agentkit.workflow.agents import SHARED
 from agentkit.workflow.durations import DURATION
 from agentkit.workflow.quality import NUMBERS
+from agentkit.workflow.spec.documented import describe
 from agentkit.workflow.spec.names import NAME, VARIABLE
 from agentkit.workflow.spec.steps import ACTIONS, BELONGS
 from agentkit.workflow.spec.workflow import Workflow
@@ -29,7 +30,9 @@ SHORT_FORMS: tuple[tuple[str, str, Any], ...] = (
 
 def json_schema() -> dict[str, Any]:
     """Draft 2020-12; a file with an objective and no steps is an agent's."""
-    schema = _for_people(Workflow.model_json_schema(by_alias=True))
+    described = Workflow.model_json_schema(by_alias=True)
+    describe(described)
+    schema = _for_people(described)
     kinds, properties = schema.pop("$defs"), schema["properties"]
     for key, one in (("inputs", {"$ref": "#/$defs/Input"}), ("outputs", _OUTPUT)):
         properties[key] |= {"propertyNames": _pattern(NAME.pattern), "additionalProperties": one}
