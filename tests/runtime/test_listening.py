@@ -60,8 +60,8 @@ class Told(CancelToken):
         super().__init__()
         self.told = threading.Event()
 
-    def cancel(self, reason: str = "cancelled") -> None:
-        super().cancel(reason)
+    def cancel(self, reason: str = "cancelled", *, parks: bool = False) -> None:
+        super().cancel(reason, parks=parks)
         self.told.set()
 
 
