@@ -6,6 +6,7 @@ Use a `Runtime` as a context manager, or call `close`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -409,6 +410,10 @@ class Runtime:
         return self._runs.execute(
             workflow, inputs, record.id, how, past, edited=edited, again=again
         )
+
+    def wakes(self) -> list[tuple[str, datetime]]:
+        """When which parked run wants to go on by itself: see `Runs.wakes`."""
+        return self._runs.wakes()
 
     def remove(self, run: str) -> None:
         """Forget a run and remove what it made.  Raises `UserError` for one that is at work."""

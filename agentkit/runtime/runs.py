@@ -21,7 +21,7 @@ from agentkit.config import Settings
 from agentkit.errors import UnknownName, UserError
 from agentkit.events import Event
 from agentkit.letters import Letter, LetterKind
-from agentkit.permissions import Profile
+from agentkit.permissions import Profile, Request
 from agentkit.ports import ChatModel, Embedder
 from agentkit.records import Later, Past, RunRecord, Settled, Stored
 from agentkit.runtime import permits
@@ -369,6 +369,30 @@ class Runs:
         """Bytes on disk, of the journal and of what runs made."""
         files = [*self.folder.rglob("*"), *self.settings.home.glob("journal.sqlite*")]
         return sum(file.lstat().st_size for file in files if not file.is_dir())
+
+    def wakes(self) -> list[tuple[str, datetime]]:
+        """The parked runs whose questions stand only for a time, and when the first of it is over.
+
+        Whoever goes on with such a run then lets `on_timeout` count; the soonest first.
+        """
+        parked = {run.id for run in self.journal.runs(limit=10_000_000, status="parked")}
+        found: dict[str, datetime] = {}
+        for asked in self.journal.desk.requests(open_only=True, limit=10_000_000):
+            run = asked.run.split(".")[0]
+            patience = self._patience(asked) if run in parked else None
+            if patience is not None:
+                over = asked.asked + timedelta(seconds=patience)
+                found[run] = min(over, found.get(run, over))
+        return sorted(found.items(), key=lambda one: one[1])
+
+    def _patience(self, asked: Request) -> float | None:
+        """The seconds for which a question stands; None: for ever."""
+        try:
+            spec = self.told(self.journal.run(asked.run)).spec
+        except UserError:
+            return None
+        steps = (one for one in spec.every_step() if one.id == asked.arguments.get("step"))
+        return next((one.approve.timeout for one in steps if one.approve), None)
 
     # -- what agents in a run have on record, and are told ---------------------------------------
 

@@ -88,6 +88,23 @@ def test_parts_of_a_run_are_done_again(agentkit: Command) -> None:
     )
 
 
+def test_an_error_is_told_where_it_happened(agentkit: Command) -> None:
+    Path("loop.yaml").write_text("""\
+name: loop
+steps:
+  - id: each
+    foreach: {items: [a, b]}
+    steps:
+      - {id: bad, uses: calculate, with: {expression: "1 / 0"}}
+""")
+    agentkit("run", "loop.yaml")
+
+    shown = agentkit("runs", "show", "last").output.splitlines()
+    told = [at for at, line in enumerate(shown) if "by zero" in line]
+    assert [shown[at - 1].split()[1] for at in told[:-1]] == ["bad[0]"]
+    assert shown[told[-1]].startswith("  error")
+
+
 def test_what_happened_can_be_read(agentkit: Command) -> None:
     agentkit("run", "flow.yaml")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -355,6 +356,35 @@ def test_a_question_that_nobody_answers_in_time(flow: Played) -> None:
     journal.close()
 
     assert flow.resume() == {"said": "send", "yes": True}
+
+
+def test_a_parked_run_says_when_it_wants_to_go_on(flow: Played) -> None:
+    """Also where the question is one of a workflow that it uses; never where it stands for ever."""
+    (flow.folder / "workflows" / "child.yaml").write_text("""\
+name: child
+steps:
+  - {id: ask, approve: {text: In?, timeout: 2h}}
+""")
+    asks = "\nsteps:\n  - {id: ask, approve: {text: Out?, timeout: 1h}}\n"
+    for text in (
+        "\nsteps:\n  - {id: sub, uses: 'workflow:child'}\n",
+        asks,
+        asks.replace(", timeout: 1h", ""),
+    ):
+        with pytest.raises(ApprovalNeeded):
+            flow.run(text)
+    with Runtime() as runtime:
+        _, second, first = (run.id for run in runtime.journal.runs())
+        asked = {one.run: one.asked for one in runtime.journal.desk.requests()}
+        hour = timedelta(hours=1)
+        assert runtime.wakes() == [
+            (second, asked[second] + hour),
+            (first, asked[f"{first}.sub"] + 2 * hour),
+        ]
+    answer("approve")  # to the one that stands for ever: nothing changes
+    answer("approve")
+    with Runtime() as runtime:
+        assert [run for run, _ in runtime.wakes()] == [first]
 
 
 CHILD = """

@@ -18,6 +18,9 @@ from agentkit.runtime import Runtime
 LOOK = 0.3
 """Seconds between two looks at a run that is at work."""
 
+AROUND = ("steps", "foreach")
+"""Actions of what fails because a step in it does: the error is told there."""
+
 COLOURS = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "running": "cyan",
            "parked": "magenta", "skipped": "yellow"}  # fmt: skip
 
@@ -70,6 +73,7 @@ def show(run: str, full: bool, as_json: bool) -> None:
     click.echo(f"from {found.source}, started {found.started.astimezone():%Y-%m-%d %H:%M:%S}")
     for name, value in found.inputs.items():
         click.echo(f"  input   {name} = {short(value)}")
+    told = {step.error for step in steps if step.action not in AROUND}
     for step in steps:
         if step.key and not full and step.status != "failed":
             continue
@@ -80,7 +84,7 @@ def show(run: str, full: bool, as_json: bool) -> None:
             click.echo(f"      in   {short(step.inputs, 400)}")
         if full and step.outputs is not None:
             click.echo(f"      out  {short(step.outputs, 400)}")
-        if step.error:
+        if step.error and not (step.action in AROUND and step.error in told):
             click.echo(f"      {step.error}")
         for attempt in attempts:
             mine = (attempt.step, attempt.key) == (step.step, step.key)
