@@ -243,6 +243,17 @@ class ServerSettings(BaseModel):
         return self
 
 
+class ScheduleSettings(BaseModel):
+    """Where files are whose `triggers` the service listens to."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    folders: list[FullPath] = Field(default_factory=list)
+    """Folders with workflows, beside `workflows` and `agents` in the home: whoever can write there
+    starts things here.
+    """
+
+
 class ServiceSettings(BaseModel):
     """`agentkit serve`: where it listens, and how much it takes."""
 
@@ -309,6 +320,7 @@ class Settings(BaseSettings):
     memory: MemorySettings = Field(default_factory=MemorySettings.model_construct)
     mcp: dict[ServerName, ServerSettings] = Field(default_factory=dict)
     service: ServiceSettings = Field(default_factory=ServiceSettings.model_construct)
+    schedule: ScheduleSettings = Field(default_factory=ScheduleSettings.model_construct)
     journal: str | None = None
     """The URL of a database of PostgreSQL; None: a file of SQLite in the home."""
     lease: float = Field(30.0, gt=0)
@@ -335,6 +347,12 @@ class Settings(BaseSettings):
     def journal_file(self) -> Path:
         """The SQLite file that holds all runs."""
         return self.home / "journal.sqlite"
+
+    @property
+    def schedule_folders(self) -> tuple[Path, ...]:
+        """Where files may start by themselves what they say."""
+        own = (self.home / "workflows", self.home / "agents")
+        return (*own, *self.schedule.folders)
 
     @property
     def service_token(self) -> Path:

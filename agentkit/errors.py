@@ -155,6 +155,14 @@ class InvalidFile(UserError):
         super().__init__("\n".join(problem.render() for problem in self.problems), hint=hint)
 
 
+class HookRefused(UserError):
+    """A webhook that starts nothing: `status` is what its sender is told, as HTTP has it."""
+
+    def __init__(self, message: str, *, status: int, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+
+
 # -- this machine lacks something ---------------------------------------------------------------
 
 

@@ -35,6 +35,16 @@ def no_progress(done: float, total: float | None, unit: str) -> None:
     """For callers that do not want to know."""
 
 
+class Clock(Protocol):
+    """What time it is.  May be called from any thread."""
+
+    def now(self) -> datetime:
+        """This moment in UTC, as the machine's clock has it: somebody may set that."""
+
+    def steady(self) -> float:
+        """Seconds by a clock that nobody sets."""
+
+
 Heard = Callable[[str], None]
 """Gets a piece of what is said in a recording, with the space that stands before it."""
 

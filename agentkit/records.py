@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from agentkit.errors import human_bytes
 from agentkit.events import AgentEvent, CallStatus, RunStatus, StepStatus
@@ -187,3 +187,61 @@ class AgentRecord:
 
     told: Sequence[AgentEvent] = ()
     calls: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
+
+
+FireStatus = Literal["due", "begun", "refused", "missed", "known"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fire:
+    """Something that started a workflow, or would have: once for each occurrence.
+
+    `due` has been decided and its run is not on record yet; `begun` is; `refused` could not begin;
+    `missed` are due times at which nobody was there, and `known` files that lay there before.
+    """
+
+    workflow: str
+    occurrence: str
+    trigger: str
+    time: datetime
+    """When it was due, or happened."""
+    decided: datetime
+    status: FireStatus
+    reason: str = ""
+    run: str = ""
+    owner: str = ""
+    """The lease of the scheduler that begins it."""
+    given: Mapping[str, Any] = field(default_factory=dict)
+    files: Sequence[str] = ()
+    """Those that the run may read because they arrived."""
+    moved: str = ""
+    """What a file keeps where it gets another name."""
+    outcome: str = ""
+    """The status of its run, where that is on record."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleRecord:
+    """What is on record of a workflow with triggers.
+
+    `definition` and `files` are those of its file when it was last right; `since` says when each
+    trigger was first seen.
+    """
+
+    workflow: str
+    source: str = ""
+    definition: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
+    problem: str = ""
+    paused: datetime | None = None
+    since: Mapping[str, datetime] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnd:
+    """A run that ended, for those that wait for it."""
+
+    run: str
+    workflow: str
+    status: RunStatus
+    finished: datetime

@@ -6,6 +6,7 @@
     ScriptedMemory        a `Memory` of a few texts
     ScriptedDesk          a `Desk`: questions to a person, in memory
     ScriptedServices      all of them, as runs and tools ask for them
+    FrozenClock           a `Clock` that stands where you put it
 
 They keep the contracts of `agentkit.ports` and pass the suites in `tests/contract/`.  Where a test
 itself is at fault (no answer left, an answer that was not asked for) they raise `AssertionError`,
@@ -22,7 +23,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -299,6 +300,30 @@ def _until_stop(text: str, stops: Sequence[str]) -> str:
     """The text before the stop string that is complete first."""
     found = [(at + len(stop), at) for stop in stops if stop and (at := text.find(stop)) >= 0]
     return text[: min(found)[1]] if found else text
+
+
+class FrozenClock:
+    """A `Clock` that stands still until `advance`; `put` sets it as a person sets a clock."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now, self._steady = now.astimezone(UTC), 0.0
+
+    def now(self) -> datetime:
+        """See `Clock.now`."""
+        return self._now
+
+    def steady(self) -> float:
+        """See `Clock.steady`."""
+        return self._steady
+
+    def advance(self, **time: float) -> None:
+        """Let time pass: `advance(hours=2)`."""
+        passed = timedelta(**time)
+        self._now, self._steady = self._now + passed, self._steady + passed.total_seconds()
+
+    def put(self, now: datetime) -> None:
+        """Set it forward or back; no time passes."""
+        self._now = now.astimezone(UTC)
 
 
 class ScriptedTranscriber:

@@ -24,7 +24,7 @@ FLOORS: dict[str, int] = {
     "ports": 1, "config": 1, "whereabouts": 1,
     "engine": 2, "remote": 2, "models": 2, "audio": 2, "journal": 2, "sandbox": 2,
     "network": 2, "embedding": 2, "memory": 2, "toolservers": 2,
-    "toolbox": 3, "pool": 3,
+    "toolbox": 3, "pool": 3, "schedule": 3,
     "agent": 4,
     "workflow": 5,
     "runtime": 6,
@@ -48,7 +48,8 @@ STARTS = {"mcp", "client", "web"}
 LATE = {"llama_cpp", "llguidance", "faster_whisper", "ctranslate2", "av", "torch", "chromadb",
         "sentence_transformers", "mcp", "trafilatura", "pypdf", "ddgs", "apprise",
         "pyseccomp", "mcp_types", "docx", "semantic_text_splitter", "charset_normalizer",
-        "tokenizers", "threadpoolctl", "transformers", "keyring"}  # fmt: skip
+        "apscheduler", "tzlocal", "watchfiles", "tokenizers", "threadpoolctl", "transformers",
+        "keyring"}  # fmt: skip
 
 NOT_AT_START = {"jsonschema", "referencing", "sqlalchemy", "httpx", "httpcore"}
 """What the start of a run does not need may wait for its first use, too; see `test_start`."""

@@ -24,6 +24,7 @@ COMMANDS = {
     "check": ("agentkit.cli.check:check", "Find everything that is wrong with workflows."),
     "agent": ("agentkit.cli.agent:agent", "Let an agent work towards an objective."),
     "serve": ("agentkit.cli.serve:serve", "Be there: runs, schedule, and an API for models."),
+    "schedule": ("agentkit.cli.schedule:schedule", "What starts by itself, when and why."),
     "service": ("agentkit.cli.service:service", "The service as a unit of systemd."),
     "tokens": ("agentkit.cli.tokens:tokens", "Who else may use the service, and for what."),
     "runs": ("agentkit.cli.runs:runs", "What ran, and what came of it."),

@@ -90,12 +90,13 @@ def watched(
         if how["output"] is not None:
             _make(how["output"])
         start = here if client is None else partial(carried_out, client, there, runtime)
-        _watched(runtime, start, **how)
+        carry_out(runtime, start, **how)
 
 
-def _watched(
+def carry_out(
     runtime: Runtime, start: Callable[..., dict[str, Any]], **how: Unpack[Watching]
 ) -> None:
+    """Let a run be, show what happens, and what it made."""
     output, as_json, unattended = how["output"], how["as_json"], how["unattended"]
     made: list[ev.ArtifactMade] = []
 

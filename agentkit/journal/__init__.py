@@ -11,6 +11,7 @@ leases     who works on which run, and who no longer does
 ledger     events in
 store      the journal as others see it; records out
 desk       questions to a person, and remembered answers
+fires      what started workflows, each occurrence once
 mailbox    what people say to a run that is under way
 """
 

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from agentkit.errors import MachineError
 from agentkit.journal.file import DatabaseFault, File
 
-FORM = 4
+FORM = 5
 """How many migrations there are: a database of that form is used as it is."""
 
 AWAY_SECONDS = 60.0

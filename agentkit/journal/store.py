@@ -18,6 +18,7 @@ from agentkit.errors import UnknownName
 from agentkit.journal import ledger, rows
 from agentkit.journal.database import Database, beginning, one_of
 from agentkit.journal.desk import JournalDesk
+from agentkit.journal.fires import Fires
 from agentkit.journal.leases import SECONDS, Lease, Leases, check
 from agentkit.journal.mailbox import JournalMailbox
 from agentkit.journal.texts import forget_unnamed, parse
@@ -46,6 +47,10 @@ _FORGET_ATTEMPTS = """
 """
 
 
+_NOT_AGAIN = "UPDATE fires SET status = 'begun', given = '{}' WHERE run = :run AND status = 'due'"
+"""What started a run that is forgotten does not start it anew."""
+
+
 class Journal:
     """A SQLite file, or a database of PostgreSQL by its URL.
 
@@ -56,6 +61,7 @@ class Journal:
         self._database = Database(place)
         self.desk = JournalDesk(self._database)
         self.mailbox = JournalMailbox(self._database)
+        self.fires = Fires(self._database)
         self.leases = Leases(self._database, lease)
 
     def close(self) -> None:
@@ -117,6 +123,12 @@ class Journal:
             )
         raise UnknownName("run", name, known, hint="agentkit runs list")
 
+    def has(self, run: str) -> bool:
+        """Whether a run has begun, by its whole id."""
+        with self._database.read() as connection:
+            found = connection.execute("SELECT 1 FROM runs WHERE id = :run", {"run": run})
+            return found.fetchone() is not None
+
     def definition(self, run: str) -> str:
         """The workflow file as it was when the run started."""
         query = "SELECT definition FROM runs WHERE id = :run"
@@ -177,6 +189,7 @@ class Journal:
         """Forget runs with all that belongs to them."""
         with self._database.write() as connection:
             for run in runs:
+                connection.execute(_NOT_AGAIN, {"run": run})
                 those = {"run": run, "inner": beginning(f"{run}."), "item": beginning(f"{run}[")}
                 for table, column in (("runs", "id"), ("leases", "run")):
                     theirs = (f"{column} LIKE :{one} ESCAPE '/'" for one in ("inner", "item"))

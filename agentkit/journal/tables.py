@@ -196,6 +196,47 @@ results = Table(
 """What `cache:` keeps for other runs; they outlive the run that they came from."""
 
 
+fires = Table(
+    "fires",
+    metadata,
+    Column("workflow", String, primary_key=True),
+    Column("occurrence", String, primary_key=True),
+    Column("cause", String, nullable=False),
+    Column("time", String, nullable=False),
+    Column("decided", String, nullable=False),
+    Column("status", String, nullable=False, index=True),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("run", String, nullable=False, server_default="", index=True),
+    Column("owner", String, nullable=False, server_default=""),
+    Column("given", Text, nullable=False),
+    Column("files", Text, nullable=False),
+    Column("moved", String, nullable=False, server_default=""),
+    Index("fires_in_order", "workflow", "decided"),
+)
+"""What started workflows, each occurrence once; a fire outlives its run: no foreign key."""
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("workflow", String, primary_key=True),
+    Column("source", String, nullable=False, server_default=""),
+    Column("definition", Text, nullable=False, server_default=""),
+    Column("files", Text, nullable=False, server_default="{}"),
+    Column("problem", Text, nullable=False, server_default=""),
+    Column("paused", String),
+    Column("since", Text, nullable=False, server_default="{}"),
+)
+"""Workflows with triggers: what their files said when they were last right, and who is paused."""
+
+marks = Table(
+    "marks",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("time", String, nullable=False),
+)
+"""Up to when something was looked at."""
+
+
 def _m001_first(connection: Connection) -> None:
     metadata.create_all(connection, tables=[runs, steps, artifacts, events, texts])
 
@@ -219,7 +260,18 @@ def _m004_attempts_and_cache(connection: Connection) -> None:
             connection.exec_driver_sql(statement)
 
 
-MIGRATIONS = (_m001_first, _m002_calls_and_approvals, _m003_letters, _m004_attempts_and_cache)
+def _m005_schedule(connection: Connection) -> None:
+    metadata.create_all(connection, tables=[fires, schedules, marks])
+    connection.exec_driver_sql("CREATE INDEX IF NOT EXISTS runs_by_end ON runs (finished)")
+
+
+MIGRATIONS = (
+    _m001_first,
+    _m002_calls_and_approvals,
+    _m003_letters,
+    _m004_attempts_and_cache,
+    _m005_schedule,
+)
 
 
 assert len(MIGRATIONS) == FORM, "a database of the newest form is known by `database.FORM`"

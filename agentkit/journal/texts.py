@@ -36,6 +36,7 @@ _JSON = (
     ("calls", ("arguments", "outcome")),
     ("events", ("data",)),
     ("results", ("outputs",)),
+    ("fires", ("given",)),
 )
 """Columns that may name a text."""
 

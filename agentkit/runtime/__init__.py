@@ -15,6 +15,11 @@ secrets   where secrets are, and where they must not appear
 one_call  a run of a single tool call
 background runs that nobody waits for
 keeper    runs that could go on, and nobody tells them to
+scheduling what starts by itself: decided, on record, begun
+scheduled the files that say so
+starting  triggers as entries of a plan, what happened as fires
+arrivals  files that arrive in folders
+hooked    webhooks that are genuine
 tokens    what other people and programs may do
 held      a run is held by one process at a time
 listening a run hears that it is to stop
@@ -28,6 +33,7 @@ from agentkit.runtime.background import Background
 from agentkit.runtime.keeper import Keeper
 from agentkit.runtime.root import Runtime, starter, workflow_reference, workflow_schema
 from agentkit.runtime.runs import How, Subscriber, new_run_id
+from agentkit.runtime.scheduling import ScheduleView, Scheduling
 from agentkit.runtime.tokens import SCOPES, Scope, Tokens
 from agentkit.toolbox.approvals import Approver, nobody, settle, standing_answer
 
@@ -38,6 +44,8 @@ __all__ = [
     "How",
     "Keeper",
     "Runtime",
+    "ScheduleView",
+    "Scheduling",
     "Scope",
     "Subscriber",
     "Tokens",

@@ -251,7 +251,7 @@ class Runtime:
     def workflow_folders(self) -> tuple[Path, ...]:
         """Where workflows and agents are looked for by name: here, the user's own, the shipped."""
         here = [Path(kind) for kind in ("workflows", "agents")]
-        return (*here, *(self.settings.home / path for path in here), shipped("workflows"))
+        return (*here, *self.settings.schedule_folders, shipped("workflows"))
 
     def workflow_names(self) -> list[str]:
         """The workflows that can be run by name."""
@@ -287,7 +287,7 @@ class Runtime:
         if wish.model is not None and wish.model not in self.model_names():
             hint = "agentkit models list"
             raise UnknownName("model", wish.model, self.model_names(), hint=hint)
-        return self._reloaded(definition(wish), COMMAND, {})
+        return self.reloaded(definition(wish), COMMAND, {})
 
     def _loaded(self, name: str) -> LoadedWorkflow:
         """A workflow that can be run: its models are here."""
@@ -295,7 +295,7 @@ class Runtime:
         self._check_models(workflow)
         return workflow
 
-    def _reloaded(self, text: str, source: str, files: Mapping[str, str]) -> LoadedWorkflow:
+    def reloaded(self, text: str, source: str, files: Mapping[str, str]) -> LoadedWorkflow:
         """The same for one that is in no file any more, or never was."""
         from agentkit.workflow.check import Surroundings
         from agentkit.workflow.load import checked
@@ -308,7 +308,7 @@ class Runtime:
         return checked(load(text, source), path, around)
 
     def _kept(self, text: str, source: str, files: Mapping[str, str]) -> LoadedWorkflow:
-        workflow = self._reloaded(text, source, files)
+        workflow = self.reloaded(text, source, files)
         self._check_models(workflow)
         return workflow
 

@@ -65,10 +65,13 @@ class How(TypedDict, total=False):
     subscribers: tuple[Subscriber, ...]
 
 
-def new_run_id() -> str:
-    """Sorts by time, can be typed, and does not collide: `20261122-101530-k3f9`."""
+def new_run_id(letters: int = 4) -> str:
+    """Sorts by time, can be typed, and does not collide: `20261122-101530-k3f9`.
+
+    Where thousands begin in one second it needs more letters.
+    """
     alphabet = "abcdefghjkmnpqrstuvwxyz23456789"
-    tail = "".join(secrets.choice(alphabet) for _ in range(4))
+    tail = "".join(secrets.choice(alphabet) for _ in range(letters))
     return f"{datetime.now():%Y%m%d-%H%M%S}-{tail}"
 
 
@@ -130,11 +133,14 @@ class Runs:
         from agentkit.workflow.run import WorkflowRun
 
         folder, cancel = self.folder / run, how.get("cancel") or CancelToken()
+        fire = None if within is not None else self.journal.fires.of(run)
         readable: tuple[Path, ...] = ()
         narrowings: tuple[Narrowing, ...] = (permits.narrowing(workflow, how.get("here")),)
         if within is not None:
             readable += (*within.readable, self.folder / within.run)
             narrowings += within.narrowings
+        elif fire is not None:
+            readable += tuple(map(Path, fire.files))
         elif how.get("handed", True):
             readable += tuple(permits.handed(workflow, inputs, how.get("here")))
         held_secrets = resolved(workflow.spec.secrets, self.settings)
@@ -157,6 +163,8 @@ class Runs:
         heard = nullcontext() if within else cancelled_by_letter(self.journal.mailbox, run, cancel)
         facts: dict[str, object] = {"inputs": dict(inputs)}
         with held(self.journal.leases, run, cancel) as lease, heard:
+            if fire is not None and past is None and self.journal.has(run):
+                raise UserError(f"the run {run} has begun already")  # by another scheduler
             execution = WorkflowRun(
                 workflow,
                 inputs,

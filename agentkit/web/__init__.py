@@ -8,6 +8,7 @@ limits       how much is taken
 connections  who says nothing, or says it too slowly
 problems     errors as clients get them
 live         what happens in runs, on its way to clients
+hooks        signed requests that start workflows
 metrics      numbers for Prometheus
 api/         our own API
 openai/      the one that all clients of models speak

@@ -7,7 +7,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from agentkit import __version__
 from agentkit.config import ServiceSettings
-from agentkit.web import api, openai
+from agentkit.web import api, hooks, openai
 from agentkit.web.gate import App, Gate
 from agentkit.web.limits import Limits
 from agentkit.web.problems import explain_errors
@@ -34,6 +34,7 @@ def handlers(service: Service) -> FastAPI:
     explain_errors(app)
     for router in (*api.ROUTERS, *openai.routers(service.runtime.settings.service.upload)):
         app.include_router(router)
+    app.include_router(hooks.router(service.scheduling))
     return app
 
 

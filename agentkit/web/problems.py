@@ -17,6 +17,7 @@ from agentkit.errors import (
     Busy,
     Cancelled,
     Fenced,
+    HookRefused,
     InvalidFile,
     MachineError,
     ModelBusy,
@@ -64,6 +65,8 @@ def body(kind: str, message: str, hint: str | None = None, **more: Any) -> dict[
 
 def status(error: AgentkitError) -> int:
     """The HTTP status of an error of ours."""
+    if isinstance(error, HookRefused):
+        return error.status
     return next(code for kind, code in STATUS if isinstance(error, kind))
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from agentkit.runtime import Background, Keeper, Runtime, Tokens
+from agentkit.runtime import Background, Keeper, Runtime, Scheduling, Tokens
 from agentkit.web.gate import Caller
 from agentkit.web.live import Live
 from agentkit.web.metrics import Metrics
@@ -23,6 +23,7 @@ class Service:
     metrics: Metrics
     background: Background
     keeper: Keeper
+    scheduling: Scheduling
     tokens: Tokens
     began: datetime = field(default_factory=lambda: datetime.now(UTC))
     stopping: bool = False
@@ -36,15 +37,18 @@ class Service:
         metrics.watch(background, runtime)
         tokens = Tokens(runtime.settings.home / "tokens.json")
         keeper = Keeper(runtime, background)
-        return cls(runtime, live, metrics, background, keeper, tokens)
+        scheduling = Scheduling(runtime, background.begin)
+        return cls(runtime, live, metrics, background, keeper, scheduling, tokens)
 
     def start(self) -> None:
         """Look after runs and the schedule from now on."""
         self.keeper.start()
+        self.scheduling.start()
 
     def stop(self) -> list[str]:
         """Take nothing new, and put away what is under way; the runs that were parked."""
         self.stopping = True
+        self.scheduling.stop()
         self.keeper.stop()
         return self.background.stop(self.runtime.settings.service.patience)
 

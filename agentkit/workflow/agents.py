@@ -19,7 +19,7 @@ from agentkit.yamlfile import Document, NodePath
 STEP = "agent"
 """The id of the step that a file of its own is."""
 
-SHARED = ("version", "name", "description", "inputs", "permissions")
+SHARED = ("version", "name", "description", "inputs", "triggers", "permissions")
 """Keys that such a file has like any workflow."""
 
 OUTPUTS = {

@@ -73,12 +73,14 @@ class View:
     variables: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
     secrets: tuple[str, ...] | None = None
+    members: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """More names that only this place has, and what each offers."""
 
     @property
     def roots(self) -> tuple[str, ...]:
         """What an expression can begin with."""
         held = () if self.secrets is None else ("secrets",)
-        return (*self.also, "inputs", "steps", "run", *held, *self.variables)
+        return (*self.also, *self.members, "inputs", "steps", "run", *held, *self.variables)
 
 
 class Names:
@@ -128,6 +130,9 @@ class Names:
         root, *rest = reference.path
         if root in view.variables or root in view.also:
             return None
+        if root in view.members:
+            known = view.members[root]
+            return self._member(path, reference, 1, known, f"fact of the {root}", "unknown-name")
         if root == "inputs":
             return self._input(path, reference, view)
         if root == "run":

@@ -302,7 +302,7 @@ def test_a_journal_of_a_newer_agentkit_is_refused(journal: Journal, path: Path) 
     with sqlite3.connect(path) as connection:
         connection.execute("INSERT INTO migrations VALUES (99)")
     connection.close()
-    with pytest.raises(MachineError, match="form 99, this agentkit knows forms up to 4") as caught:
+    with pytest.raises(MachineError, match="form 99, this agentkit knows forms up to 5") as caught:
         Journal(path)
     assert caught.value.hint == "pip install --upgrade agentkit"
 

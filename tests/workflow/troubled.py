@@ -21,6 +21,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ import pytest
 
 from agentkit import tool
 from agentkit.config import Settings, shipped
-from agentkit.errors import AgentkitError, UserError
+from agentkit.errors import UserError
 from agentkit.runtime import Runtime
 from agentkit.toolbox import Toolbox
 from agentkit.toolbox.sources import FolderSource, FunctionSource
@@ -117,6 +118,10 @@ def go_on(base: Path) -> None:
         runtime.resume("last")
 
 
+CHILDREN: set[int] = set()
+"""Those that have not ended yet."""
+
+
 def forked(work: Callable[[], None], said: Path) -> int:
     """A child that does it, and leaves in a file what it ended with."""
     sys.stdout.flush()
@@ -132,11 +137,13 @@ def forked(work: Callable[[], None], said: Path) -> int:
             said.write_text(" ".join(kinds) + "\n" + traceback.format_exc())
         finally:
             os._exit(0)
+    CHILDREN.add(number)
     return number
 
 
 def ended(number: int) -> None:
     os.waitpid(number, 0)
+    CHILDREN.discard(number)
 
 
 def until(there: Path) -> None:
@@ -237,6 +244,7 @@ def clock(base: Path, expected: dict[str, Any]) -> None:
 
 def main(folder: Path) -> int:
     """Print what went wrong, scene by scene."""
+    os.environ.pop("AGENTKIT_HOME", None)  # each scene has its own
     hurry()
     (folder / "undisturbed").mkdir()
     (folder / "undisturbed" / "free").touch()
@@ -249,9 +257,13 @@ def main(folder: Path) -> int:
         try:
             scene(folder / scene.__name__, expected)
             print(f"{scene.__name__}: as it should be")
-        except (AssertionError, AgentkitError, OSError) as fault:
+        except BaseException:
             faults += 1
-            print(f"{scene.__name__}: {fault}")
+            print(f"{scene.__name__}: {traceback.format_exc()}")
+        finally:
+            for number in CHILDREN:
+                with suppress(ProcessLookupError):
+                    os.kill(number, signal.SIGKILL)
     return faults
 
 

@@ -6,6 +6,7 @@ gets all its other problems reported.  Structure itself (unknown keys, wrong typ
 around   what exists outside the file
 text     values of one kind: fixed text, a condition, a list
 inputs   what is declared, and defaults that do not fit
+triggers what starts it by itself
 steps    lists of steps, their order, what each can read
 shapes   what later steps can read of one
 uses     tools, other workflows, models
@@ -29,6 +30,7 @@ from agentkit.workflow.check.prompts import Prompts
 from agentkit.workflow.check.shapes import shapes
 from agentkit.workflow.check.steps import Steps, duplicate_ids
 from agentkit.workflow.check.text import bare_braces, entries, fixed_text
+from agentkit.workflow.check.triggers import triggers
 from agentkit.workflow.names import Names, Unready, View, mapping
 from agentkit.yamlfile import Document, NodePath
 
@@ -55,6 +57,7 @@ def check(document: Document, around: Surroundings) -> Iterator[Problem]:
         yield from fixed_text(document, (key,), data.get(key))
     for key, value in mapping(data.get("permissions")).items():
         yield from fixed_text(document, ("permissions", key), value)
+    yield from triggers(document, around, Names(document), data)
     yield from _steps(document, around, data)
     model = mapping(mapping(data.get("defaults")).get("prompt")).get("model")
     yield from uses.model(document, around, ("defaults", "prompt", "model"), model)

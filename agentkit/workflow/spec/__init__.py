@@ -7,6 +7,7 @@ names        what may be called what
 foreign      words of other tools, for "did you mean"
 inputs       what goes in and comes out
 prompts      questions to a model
+triggers     what starts it by itself
 steps        one entry of `steps`
 workflow     the file as a whole
 json_schema  all of it for editors
@@ -15,9 +16,10 @@ json_schema  all of it for editors
 from agentkit.workflow.spec.inputs import Input, Output
 from agentkit.workflow.spec.prompts import Example, Prompt, PromptDefaults
 from agentkit.workflow.spec.steps import Approve, Cache, Foreach, Retry, Script, Step
+from agentkit.workflow.spec.triggers import Trigger
 from agentkit.workflow.spec.workflow import Concurrency, Workflow
 
 __all__ = [
     "Approve", "Cache", "Concurrency", "Example", "Foreach", "Input", "Output", "Prompt",
-    "PromptDefaults", "Retry", "Script", "Step", "Workflow",
+    "PromptDefaults", "Retry", "Script", "Step", "Trigger", "Workflow",
 ]  # fmt: skip

@@ -13,6 +13,20 @@ VALUES = {
 """Values of other tools, and ours."""
 
 KEYS = {
+    "on": "triggers",
+    "schedule": "triggers",
+    "schedules": "triggers",
+    "trigger": "triggers",
+    "starts": "triggers",
+    "interval_seconds": "every",
+    "tz": "timezone",
+    "time_zone": "timezone",
+    "catch_up": "catchup",
+    "misfire": "catchup",
+    "recovermissedschedules": "catchup",
+    "latemaximumdelay": "catchup_window",
+    "startingdeadlineseconds": "catchup_window",
+    "glob": "pattern",
     "parameters": "inputs",
     "params": "inputs",
     "variables": "inputs",

@@ -10,6 +10,8 @@ from agentkit.workflow.quality import NUMBERS
 from agentkit.workflow.spec.documented import describe
 from agentkit.workflow.spec.names import NAME, VARIABLE
 from agentkit.workflow.spec.steps import ACTIONS, BELONGS
+from agentkit.workflow.spec.triggers import BELONGS as ONLY_WITH
+from agentkit.workflow.spec.triggers import STARTS
 from agentkit.workflow.spec.workflow import Workflow
 
 TEXT = {"type": "string"}
@@ -22,6 +24,9 @@ SHORT_FORMS: tuple[tuple[str, str, Any], ...] = (
     ("Step", "needs", TEXT),
     ("Step", "retry", {"type": "integer"}),
     ("Defaults", "retry", {"type": "integer"}),
+    ("Trigger", "after", TEXT),
+    ("Trigger", "watch", TEXT),
+    ("Trigger", "webhook", TEXT),
     ("Step", "strategy", {"enum": [*NUMBERS]}),
     ("Agent", "strategy", {"enum": [*NUMBERS]}),
 )
@@ -81,6 +86,12 @@ def _exclude(kinds: dict[str, Any]) -> None:
     ]  # fmt: skip
     step["allOf"].append({"not": {"required": ["agent", "checks"]}})
     step["allOf"].append({"not": {"required": ["agent", "strategy"]}})
+    trigger = kinds["Trigger"]
+    trigger["oneOf"] = [{"required": [start]} for start in STARTS]
+    trigger["allOf"] = [
+        {"if": {"required": [key]}, "then": {"anyOf": [{"required": [one]} for one in starts]}}
+        for key, starts in ONLY_WITH
+    ]
     check["oneOf"] = [{"required": [kind]} for kind in check["properties"] if kind != "reason"]
     check["dependentRequired"] = {"reason": ["expression"]}
     kinds["Script"]["oneOf"] = [{"required": ["bash"]}, {"required": ["python"]}]

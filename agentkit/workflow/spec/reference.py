@@ -11,14 +11,15 @@ from agentkit.workflow.environment import FILTERS, OURS
 from agentkit.workflow.spec.json_schema import json_schema
 
 ORDER = (
-    "Workflow", "Input", "Step", "Foreach", "Retry", "Cache", "Script", "Approve", "Prompt",
-    "Example", "Agent", "AgentBudget", "Check", "Strategy", "Defaults", "PromptDefaults",
-    "Concurrency", "Permissions",
+    "Workflow", "Input", "Trigger", "After", "Watch", "Webhook", "Step", "Foreach", "Retry",
+    "Cache", "Script", "Approve", "Prompt", "Example", "Agent", "AgentBudget", "Check", "Strategy",
+    "Defaults", "PromptDefaults", "Concurrency", "Permissions",
 )  # fmt: skip
 """The kinds of mappings, as a reader meets them."""
 
 TITLES = {
-    "Workflow": "A file", "Input": "`inputs`", "Step": "A step", "Foreach": "`foreach`",
+    "Workflow": "A file", "Input": "`inputs`", "Trigger": "`triggers`", "After": "`after`",
+    "Watch": "`watch`", "Webhook": "`webhook`", "Step": "A step", "Foreach": "`foreach`",
     "Retry": "`retry`", "Cache": "`cache`", "Script": "`run`", "Approve": "`approve`",
     "Prompt": "`prompt`", "Example": "`examples` of a prompt", "Agent": "`agent`",
     "AgentBudget": "`budget` of an agent", "Check": "`checks`", "Strategy": "`strategy`",

@@ -13,6 +13,7 @@ from agentkit.workflow.spec.inputs import Input, Output, short_output
 from agentkit.workflow.spec.names import FileName, Name, Variable
 from agentkit.workflow.spec.prompts import PromptDefaults
 from agentkit.workflow.spec.steps import Retry, Step, short_retry
+from agentkit.workflow.spec.triggers import Trigger
 
 
 class Defaults(Node):
@@ -70,6 +71,8 @@ class Workflow(Node):
     description: str = ""
     inputs: dict[Name, Input] = Field({})
     """What the caller gives: `agentkit run WORKFLOW -i name=value`."""
+    triggers: list[Trigger] = Field([])
+    """What starts it by itself, where its file lies in a folder that the service watches."""
     secrets: list[Variable] = Field([])
     """Names of secrets that settings hold; `with` and `env` read them as `secrets.NAME`."""
     env: dict[Variable, str] = Field({})
