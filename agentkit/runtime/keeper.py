@@ -1,14 +1,14 @@
 """What the service looks after between requests: runs that could go on, and nobody tells them to.
 
 Those of which the process died, those that it parked itself when it stopped, and those that waited
-for a person who has answered by now.
+for a person: who has answered by now, or had so much time and no more.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from agentkit.errors import AgentkitError, Busy
@@ -31,6 +31,8 @@ class Keeper:
         self._runtime = runtime
         self._background = background
         self._given_up: set[tuple[str, str]] = set()
+        self._asked: set[str] = set()
+        self._over_at: Sequence[tuple[str, datetime]] = ()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look, name="keeper of runs", daemon=True)
 
@@ -65,6 +67,7 @@ class Keeper:
         for run in journal.runs(limit=1000, status="running"):
             if run.source and run.id not in busy and not journal.leases.held(run.id):
                 yield run, "its process died"
+        over = {run for run, when in self._wakes() if when < datetime.now(UTC)}
         answered: dict[str, str] = {}
         for request in journal.desk.answered():
             if request.answered and datetime.now(UTC) - request.answered < HIMSELF:
@@ -77,6 +80,15 @@ class Keeper:
                 yield run, f"{STOPPED}, and is back"
             elif run.id in answered:
                 yield run, f"a person has answered {answered[run.id]}"
+            elif run.id in over:
+                yield run, "nobody answered in time"
+
+    def _wakes(self) -> Sequence[tuple[str, datetime]]:
+        """When questions are over; told anew where others are open than before."""
+        asked = {one.id for one in self._runtime.journal.desk.requests(open_only=True, limit=1000)}
+        if asked != self._asked:
+            self._asked, self._over_at = asked, self._runtime.wakes()
+        return self._over_at
 
     def _look(self) -> None:
         while not self._over.is_set():

@@ -63,6 +63,11 @@ steps:
   - {id: q, approve: Go on?}
 outputs: {said: "${{ steps.q.outputs.answer }}"}
 """,
+    "hurry": """
+steps:
+  - {id: q, approve: {text: Go on?, timeout: 300ms, on_timeout: approve}}
+outputs: {said: "${{ steps.q.outputs.answer }}"}
+""",
     "wrong": """
 steps:
   - {id: x, run: exit 3}

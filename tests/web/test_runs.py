@@ -167,6 +167,13 @@ def test_a_run_that_waits_for_an_answer_goes_on_when_it_has_one(served: Served) 
         until(lambda: client.details(run).run.status == "succeeded")
 
 
+def test_a_question_that_nobody_answers_is_over_in_time(served: Served) -> None:
+    with served.client() as client:
+        run = client.run("hurry")
+        until(lambda: client.details(run).run.status == "succeeded")
+        assert client.details(run).run.outputs == {"said": "approve"}
+
+
 def test_an_answer_from_elsewhere_counts_as_well(served: Served) -> None:
     with served.client() as client:
         run = client.run("ask")
