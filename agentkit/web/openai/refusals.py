@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
@@ -59,7 +60,7 @@ class Route(APIRoute):
 
         async def handled(request: Request) -> Response:
             try:
-                return await handle(request)
+                return await handle(_Request(request.scope, request.receive))
             except RequestValidationError as error:
                 return answer(invalid(error, path))
             except PromptTooLong as error:
@@ -73,6 +74,25 @@ class Route(APIRoute):
                 return answer(Refused("", f"the body cannot be read: {error.detail}"))
 
         return handled
+
+
+class _Request(Request):
+    """Of its body, Python's reader of JSON would take more than can be written again."""
+
+    async def json(self) -> Any:
+        """See Starlette.  Raises `JSONDecodeError` for NaN and for half a character, too."""
+        body = await self.body()
+
+        def refuse(what: str) -> Any:
+            raise json.JSONDecodeError(f"{what} is no JSON", "", 0)
+
+        value = json.loads(body, parse_constant=refuse)
+        if b"\\ud" in body.lower():
+            try:
+                json.dumps(value, ensure_ascii=False).encode()
+            except UnicodeEncodeError:
+                refuse("half a surrogate pair")
+        return value
 
 
 def answer(error: AgentkitError) -> JSONResponse:
@@ -118,8 +138,12 @@ def _sorted(error: AgentkitError) -> tuple[int, str, str | None, str | None]:
 def invalid(error: RequestValidationError, path: str) -> Refused:
     """The fault of a request that says most about it."""
     faults: Sequence[Mapping[str, Any]] = error.errors()
-    if any(fault["type"] == "json_invalid" for fault in faults):
-        return Refused("", "the body is not valid JSON", code="invalid_json")
+    if faults[0]["type"] == "json_invalid":
+        said = faults[0]["ctx"]["error"]
+        return Refused("", f"the body is not valid JSON: {said}", code="invalid_json")
+    if isinstance(error.body, bytes):
+        hint = "send the header Content-Type: application/json"
+        return Refused("", "the body is not said to be JSON", code="invalid_json", hint=hint)
     named = [(_param(fault, error.body), fault) for fault in faults]
     param, fault = max(named, key=_telling)
     if fault["type"] == "extra_forbidden":

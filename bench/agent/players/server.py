@@ -1,6 +1,6 @@
 """llama.cpp's own server in a process of its own, with the model file that agentkit runs.
 
-    python -m bench.agent.players.server GGUF NAME THREADS CONTEXT
+    python -m bench.agent.players.server GGUF NAME THREADS CONTEXT SLOTS
 
 prints its address and serves until its standard input is closed, so that it never outlives who
 started it, nor keeps spinning while another model is measured.
@@ -23,9 +23,10 @@ PATIENCE = 15.0
 
 
 @contextmanager
-def serving(gguf: Path, name: str, *, threads: int, context: int) -> Iterator[str]:
+def serving(gguf: Path, name: str, *, threads: int, context: int, slots: int = 1) -> Iterator[str]:
     """Its address, once the model is loaded.  Raises `MachineError` where it does not start."""
-    command = [sys.executable, "-m", __name__, str(gguf), name, str(threads), str(context)]
+    numbers = map(str, (threads, context, slots))
+    command = [sys.executable, "-m", __name__, str(gguf), name, *numbers]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -44,8 +45,8 @@ def serving(gguf: Path, name: str, *, threads: int, context: int) -> Iterator[st
                 process.kill()
 
 
-def main(path: str, name: str, threads: str, context: str) -> None:
-    """Serve one model, to one who asks at a time."""
+def main(path: str, name: str, threads: str, context: str, slots: str) -> None:
+    """Serve one model, to so many who ask at a time."""
     xllamacpp = importlib.import_module("xllamacpp")
     params = xllamacpp.CommonParams()
     params.model.path = path
@@ -53,7 +54,7 @@ def main(path: str, name: str, threads: str, context: str) -> None:
     params.hostnames = ["127.0.0.1"]
     params.port = _free_port()
     params.n_ctx = int(context)
-    params.n_parallel = 1
+    params.n_parallel = int(slots)
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = int(threads)
     params.fit_params = False
     params.verbosity = 0

@@ -30,7 +30,7 @@ def blocks(language: str) -> list[str]:
 def real(tmp_path_factory: pytest.TempPathFactory, models_folder: Path) -> Iterator[Served]:
     """A service with the models of this machine; its token is where the page says."""
     home = tmp_path_factory.mktemp("home")
-    (home / "service-token").write_text(SECRET)
+    (home / "service-token").write_text(f"{SECRET}\n")
     (home / "service-token").chmod(0o600)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AGENTKIT_HOME", str(home))

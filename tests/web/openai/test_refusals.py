@@ -169,3 +169,14 @@ def test_a_token_for_inference_is_enough(place: Served) -> None:
     assert httpx.get(
         f"{place.url}/v1/models", headers={"Authorization": f"Bearer {secret}"}, timeout=LIMIT
     ).is_success
+
+
+def test_a_body_that_is_not_said_to_be_json_is_told_how_to_say_it(place: Served) -> None:
+    with place.http() as http:
+        answer = http.post(
+            "/v1/chat/completions",
+            content=b"{}",
+            headers={"Content-Type": "application/x-www-form-urlencoded"},
+        )
+    assert answer.status_code == 400
+    assert "Content-Type: application/json" in answer.json()["error"]["message"]

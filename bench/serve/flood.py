@@ -1,0 +1,73 @@
+"""More clients than there is room for: none gets an error of ours, and the service stays awake."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TextIO
+
+import httpx
+
+from bench.serve.asking import ask, client, question
+from bench.serve.sides import Side
+
+LOOK = 0.1
+"""Seconds between two looks at `/health`."""
+
+
+async def flood(side: Side, clients: int, seconds: float, out: TextIO) -> None:
+    """Let so many clients ask again and again for so long, and say what came of it."""
+    statuses: Counter[str] = Counter()
+    waits: list[float] = []
+    sizes: list[int] = []
+    tokens = 0
+    async with client(side) as http:
+        await ask(http, question(side, 999, 4))
+        until = time.monotonic() + seconds
+        number = 0
+
+        async def one() -> None:
+            nonlocal number, tokens
+            while time.monotonic() < until:
+                number += 1
+                try:
+                    tokens += await ask(http, question(side, number, 24))
+                    statuses["200"] += 1
+                except httpx.HTTPStatusError as error:
+                    status = error.response.status_code
+                    after = error.response.headers.get("retry-after")
+                    statuses[f"{status}{'' if after else ' without Retry-After'}"] += 1
+                    await asyncio.sleep(float(after or 1))
+                except (httpx.TransportError, RuntimeError) as error:
+                    statuses[type(error).__name__] += 1
+
+        async def watch() -> None:
+            while time.monotonic() < until:
+                began = time.perf_counter()
+                (await http.get("/health")).raise_for_status()
+                waits.append(time.perf_counter() - began)
+                sizes.append(memory(side.pid))
+                await asyncio.sleep(LOOK)
+
+        began = time.monotonic()
+        await asyncio.gather(watch(), *(one() for _ in range(clients)))
+        took = time.monotonic() - began
+    ranks = statistics.quantiles(waits, n=100)
+    third = len(sizes) // 3
+    early, late = max(sizes[third : 2 * third]), max(sizes[2 * third :])
+    print(f"{clients} clients for {took:.0f} s: {dict(statuses)}, {tokens / took:.1f} tokens/s\n"
+          f"/health: median {ranks[49] * 1000:.1f} ms, p99 {ranks[98] * 1000:.1f} ms, "
+          f"worst {max(waits) * 1000:.1f} ms\n"
+          f"memory: {sizes[0] / 1e6:.0f} MB at first, {early / 1e6:.0f} MB at most in the second "
+          f"third, {late / 1e6:.0f} MB in the last", file=out)  # fmt: skip
+
+
+def memory(pid: int) -> int:
+    """Bytes of a process in main memory that are its own, without mapped files."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("RssAnon"):
+            return int(line.split()[1]) * 1024
+    return 0
