@@ -24,11 +24,20 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Image:
+    """A picture: its bytes, and what they are, such as `image/png`."""
+
+    data: bytes
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One turn of a conversation.
 
     An assistant's turn may carry `tool_calls` beside or instead of text, and the `reasoning` that
-    came before.  A `tool` turn is the result of the call with the id `tool_call_id`.
+    came before.  A `tool` turn is the result of the call with the id `tool_call_id`.  A user's may
+    have `images`, for a model that sees; others refuse them.
     """
 
     role: Role
@@ -36,6 +45,7 @@ class Message:
     reasoning: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str = ""
+    images: tuple[Image, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

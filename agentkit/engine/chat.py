@@ -211,6 +211,9 @@ class LlamaChatModel:
     def _check(self, request: ChatRequest) -> None:
         if request.text is not None and (request.messages or request.tools):
             raise UserError("a plain text is gone on with alone: without messages and tools")
+        if any(message.images for message in request.messages):
+            hint = "ask one on a server that sees, under `remotes` in settings"
+            raise UserError(f"{self.name} reads text only, and there is a picture", hint=hint)
         check(request.sampling, self._vocabulary.size)
         if request.top_logprobs is not None:
             check_top(request.top_logprobs)

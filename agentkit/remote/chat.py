@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from agentkit.cancel import CancelToken
@@ -32,6 +33,9 @@ TEMPLATE_TOKENS = 1024
 """More than a chat template adds to a conversation, apart from what it adds to each message."""
 
 MESSAGE_TOKENS = 16
+
+IMAGE_TOKENS = 1024
+"""About what a picture costs; no server counts them beforehand."""
 
 
 class RemoteChatModel:
@@ -210,6 +214,10 @@ class RemoteChatModel:
             raise PromptTooLong(prompt_tokens=prompt, reserved=reserved, context_tokens=context)
 
     def _count(self, messages: Sequence[Message], tools: Sequence[ToolSchema], stop: Stop) -> int:
+        pictures = IMAGE_TOKENS * sum(len(message.images) for message in messages)
+        if pictures:
+            texts = [replace(one, images=()) for one in messages]
+            return pictures + self._count(texts, tools, stop)
         facts = self._learn(stop)
         flavour, ask = facts.dialect.flavour, self._server.ask
         text: dict[str, Any] = {"messages": wire.messages(messages), "tools": wire.tools(tools)}
@@ -267,6 +275,7 @@ def _most_tokens(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> in
 
 
 def _bytes(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> int:
+    messages = [replace(one, images=()) for one in messages]
     told = json.dumps([wire.messages(messages), wire.tools(tools)], ensure_ascii=False)
     return len(told.encode("utf-8", "surrogatepass"))
 

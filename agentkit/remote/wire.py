@@ -6,6 +6,7 @@ worse than none.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from agentkit.messages import (
     ChatRequest,
     Choices,
     Constraint,
+    Image,
     JsonSchema,
     Lark,
     Message,
@@ -150,9 +152,17 @@ def _message(turn: Message) -> dict[str, Any]:
         ]
     if turn.role in ("tool", "user"):  # a workflow puts pages into questions, too
         wire["content"] = defused(turn.content)
+    if turn.images:
+        text = [{"type": "text", "text": wire["content"]}] if turn.content else []
+        wire["content"] = [*map(_image, turn.images), *text]
     if turn.role == "tool":
         wire["tool_call_id"] = turn.tool_call_id
     return wire
+
+
+def _image(image: Image) -> dict[str, Any]:
+    data = base64.b64encode(image.data).decode()
+    return {"type": "image_url", "image_url": {"url": f"data:{image.kind};base64,{data}"}}
 
 
 # -- tools ---------------------------------------------------------------------------------------

@@ -120,6 +120,10 @@ class Models:
         self._check_local(name, "tokens")
         return self._tokenizer(name, self._store().resolve(name, role="chat"))
 
+    def sees(self, name: str | None = None) -> bool:
+        """Whether a chat model may look at pictures: one of this machine reads text only."""
+        return (name or self._settings.roles.chat) in self._settings.remotes
+
     def beginning(self, text: str, tokens: int, name: str | None = None) -> str:
         """The beginning of a text that has at most so many tokens of a chat model.
 

@@ -267,7 +267,8 @@ class Runtime:
         self.toolbox.refresh()
         path = find(name, self.workflow_folders)
         others = Folders(self.workflow_folders)
-        return load(path, self.toolbox, self._models.known, others, self.settings.queues)
+        known, queues = self._models.known, self.settings.queues
+        return load(path, self.toolbox, known, others, queues, self._models.sees)
 
     def draw(self, name: str, *, mermaid: bool) -> str:
         """A picture of a workflow.  Raises what `workflow` raises."""
@@ -304,7 +305,8 @@ class Runtime:
 
         path, models = Path(source), self._models.known
         others, queues = Folders(self.workflow_folders, files), frozenset(self.settings.queues)
-        around = Surroundings(self.toolbox, models, others, queues, path.parent, files)
+        sees = self._models.sees
+        around = Surroundings(self.toolbox, models, others, queues, path.parent, files, sees)
         return checked(load(text, source), path, around)
 
     def _kept(self, text: str, source: str, files: Mapping[str, str]) -> LoadedWorkflow:

@@ -144,4 +144,7 @@ class Acts:
             for name in ("max_tokens", "temperature")
             if name not in prompt.model_fields_set and getattr(shared, name) is not None
         }
-        return prompt.model_copy(update={**texts, **numbers, "examples": examples})
+        given = frame.render(prompt.images, (*path, "prompt", "images"))
+        images = [as_text(image) for image in given]
+        changed = {**texts, **numbers, "examples": examples, "images": images}
+        return prompt.model_copy(update=changed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,10 +66,16 @@ def load(
     models: Collection[str],
     others: Others | None = None,
     queues: Iterable[str] = (),
+    sees: Callable[[str | None], bool] = lambda model: True,
 ) -> LoadedWorkflow:
     """Read and check a workflow.  Raises `InvalidFile` with every problem, in order of place."""
     around = Surroundings(
-        tools, models, {} if others is None else others, frozenset(queues), path.parent
+        tools,
+        models,
+        {} if others is None else others,
+        frozenset(queues),
+        path.parent,
+        sees=sees,
     )
     return checked(load_file(path), path, around)
 

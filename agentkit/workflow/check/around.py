@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,3 +24,5 @@ class Surroundings:
     folder: Path = Path()
     files: Mapping[str, str] | None = None
     """What the files that it names said when a run began; None: they are read."""
+    sees: Callable[[str | None], bool] = lambda model: True
+    """Whether a model may look at pictures; None: the one of the role."""

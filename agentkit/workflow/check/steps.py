@@ -131,6 +131,9 @@ class Steps:
                 where = ("defaults", "prompt", key)
                 yield from self.names.check(where, shared.get(key), view)
         yield from uses.model(self.document, self.around, (*path, "model"), prompt.get("model"))
+        model = prompt.get("model") or shared.get("model")
+        images = (*path, "images")
+        yield from uses.pictures(self.document, self.around, images, prompt.get("images"), model)
         yield from uses.offered(self.document, self.around, (*path, "tools"), prompt.get("tools"))
         yield from answers.examples(self.document, (*path, "examples"), step)
 

@@ -127,6 +127,19 @@ def model(document: Document, around: Surroundings, path: NodePath, name: Any) -
         yield document.problem(path, "unknown-model", f'there is no model "{name}"', hint)
 
 
+def pictures(
+    document: Document, around: Surroundings, path: NodePath, images: Any, model: Any
+) -> Iterator[Problem]:
+    """Pictures for a model that reads text only."""
+    if not images or is_expression(model) or not isinstance(model, str | None):
+        return
+    if (model is None or model in around.models) and not around.sees(model):
+        named = f'the model "{model}"' if model else "the model of the role chat"
+        message = f"{named} reads text only, and sees no pictures"
+        hint = "name one that sees, on a server: remotes in settings"
+        yield document.problem(path, "no-images", message, hint)
+
+
 def _at(value: Any, path: NodePath) -> Any:
     for part in path:
         value = value[part]

@@ -39,6 +39,9 @@ class Prompt(Node):
     min_p: float = Field(0.0, ge=0, le=1)
     seed: int | None = None
     stop: list[str] = Field([])
+    images: list[str] = Field([])
+    """Pictures that belong to the question: files (PNG, JPEG, GIF or WebP), for a model that sees.
+    """
     tools: list[str] = Field([])
     """Tools that the model may call before it answers: `agentkit tools list`."""
 

@@ -6,6 +6,7 @@ A `strategy` spends more questions on a hard one; `checks` decide whether the an
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -14,15 +15,28 @@ from typing import Any
 from agentkit import events as ev
 from agentkit.agent.checks import Check, Fault, first_fault
 from agentkit.agent.strategies import Asker
-from agentkit.errors import ModelError
+from agentkit.errors import ModelError, ToolError
 from agentkit.fitting import first_misfit
-from agentkit.messages import ChatRequest, Completion, JsonSchema, Message, Sampling
+from agentkit.messages import ChatRequest, Completion, Image, JsonSchema, Message, Sampling
 from agentkit.ports import ChatModel
 from agentkit.toolbox.answer import answer
+from agentkit.toolbox.caller import Caller
+from agentkit.toolbox.files import GrantedFiles
 from agentkit.workflow.quality import ANSWER
 from agentkit.workflow.spec import Prompt, Step
 from agentkit.workflow.steps import quality
 from agentkit.workflow.steps.scope import Result, Scope
+
+PICTURES = {
+    "image/png": re.compile(rb"\x89PNG\r\n\x1a\n"),
+    "image/jpeg": re.compile(rb"\xff\xd8\xff"),
+    "image/gif": re.compile(rb"GIF8[79]a"),
+    "image/webp": re.compile(rb"RIFF....WEBP", re.DOTALL),
+}
+"""How files begin that servers take."""
+
+MOST_BYTES = 20_000_000
+"""Of a picture; servers take no larger ones."""
 
 
 def record(
@@ -78,7 +92,7 @@ def perform(
 
 def _request(prompt: Prompt, schema: Mapping[str, Any] | None, scope: Scope) -> ChatRequest:
     return ChatRequest(
-        messages=tuple(_messages(prompt)),
+        messages=tuple(_messages(prompt, tuple(_images(prompt.images, scope.caller)))),
         max_tokens=prompt.max_tokens,
         stop=tuple(prompt.stop),
         sampling=Sampling(
@@ -121,14 +135,26 @@ def _found(checks: Sequence[Check], text: str, schema: Mapping[str, Any] | None)
         return "output_schema", f"it is not JSON ({error})"
 
 
-def _messages(prompt: Prompt) -> Iterator[Message]:
+def _images(paths: Sequence[str], caller: Caller) -> Iterator[Image]:
+    """The pictures of a question.  Raises `ToolError` for a file that is none, or not granted."""
+    files = GrantedFiles(caller.folder, caller.grants, lambda path: None)
+    for path in paths:
+        data = files.read(path, limit=MOST_BYTES)
+        kind = next((kind for kind, begins in PICTURES.items() if begins.match(data)), None)
+        if kind is None:
+            known = ", ".join(kind.removeprefix("image/").upper() for kind in PICTURES)
+            raise ToolError(f"{path!r} is no picture that models see: {known} are")
+        yield Image(data, kind)
+
+
+def _messages(prompt: Prompt, images: tuple[Image, ...]) -> Iterator[Message]:
     if prompt.system:
         yield Message("system", prompt.system)
     for example in prompt.examples:
         yield Message("user", example.question)
         answer = example.answer
         yield Message("assistant", answer if isinstance(answer, str) else json.dumps(answer))
-    yield Message("user", prompt.text)
+    yield Message("user", prompt.text, images=images)
 
 
 def _data(completion: Completion, schema: Mapping[str, Any]) -> Any:
