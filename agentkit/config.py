@@ -37,6 +37,9 @@ from agentkit.yamlfile import load_file
 
 PACKAGE = Path(__file__).parent
 
+MOST_PLACES = 1000
+"""Of a queue."""
+
 
 def shipped(kind: Literal["tools", "workflows"]) -> Path:
     """The folder of built-in tools or workflows: inside the wheel, or at the top of a checkout."""
@@ -281,6 +284,47 @@ class ServiceSettings(BaseModel):
     """Seconds that runs have to come to a place where they can go on later, when it stops."""
 
 
+class ClusterQueue(BaseModel):
+    """What a step of a queue takes on a machine of the cluster."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    resource: str | None = Field(None, pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,99}$")
+    """A resource of `ray start --resources`: only machines that have it do these steps."""
+    amount: float = Field(1.0, gt=0)
+    """How much of the resource."""
+    num_cpus: float = Field(0.0, ge=0)
+    """Cores, as `ray start --num-cpus` counts them."""
+    num_gpus: float = Field(0.0, ge=0)
+    """GPUs, as `ray start --num-gpus` counts them."""
+
+    @model_validator(mode="after")
+    def _takes_something(self) -> ClusterQueue:
+        if not (self.resource or self.num_cpus or self.num_gpus):
+            raise ValueError("names what a step takes: a resource, num_cpus or num_gpus")
+        return self
+
+    @property
+    def bundle(self) -> dict[str, float]:
+        """The same in Ray's words."""
+        named = {} if self.resource is None else {self.resource: self.amount}
+        taken = {"CPU": self.num_cpus, "GPU": self.num_gpus, **named}
+        return {name: amount for name, amount in taken.items() if amount}
+
+
+class ClusterSettings(BaseModel):
+    """A Ray cluster that does the steps of some queues."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    address: str = Field("auto", pattern=r"^(auto|[^\s/:]+:\d{1,5})$")
+    """Where the head of the cluster listens, as `host:port`; auto: the one on this machine."""
+    queues: dict[Name, ClusterQueue] = Field(default_factory=dict)
+    """By the name of a queue.  One that `queues` does not name has as many places as Ray gives."""
+    largest: int = Field(4_000_000_000, ge=0)
+    """Bytes of files that may travel for one step, in each direction."""
+
+
 class SecretSource(BaseModel):
     """Where a secret is; settings hold none themselves."""
 
@@ -327,10 +371,17 @@ class Settings(BaseSettings):
     """Seconds after which a run whose process gives no sign of life may be taken over."""
     secrets: dict[str, SecretSource] = Field(default_factory=dict)
     """What workflows may ask for by name."""
-    queues: dict[Name, Annotated[int, Field(ge=1, le=1000)]] = Field(
+    queues: dict[Name, Annotated[int, Field(ge=1, le=MOST_PLACES)]] = Field(
         default_factory=lambda: {"gpu": 1}
     )
     """How many steps of all runs may be in a queue's places at a time."""
+    cluster: ClusterSettings = ClusterSettings()
+
+    @model_validator(mode="after")
+    def _queues_of_the_cluster(self) -> Settings:
+        for name in self.cluster.queues:
+            self.queues.setdefault(name, MOST_PLACES)
+        return self
 
     @property
     def digest(self) -> str:

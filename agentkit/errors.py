@@ -3,6 +3,7 @@
     AgentkitError
     ├── UserError        what was typed or written is wrong: fix the command or the file
     ├── MachineError     this machine lacks something: disk, memory, network, a model file
+    │   └── WorkerLost       another machine went away in the middle of a step: tried again
     ├── ModelError       a model answered, but not in a way that can be used
     ├── ToolError        a tool could not do what it was asked
     │   └── ToolRetry    the same, but a better call may succeed: the message says how
@@ -27,6 +28,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 
 def closest(name: str, options: Iterable[str]) -> str | None:
@@ -62,6 +64,16 @@ class AgentkitError(Exception):
 
     def __str__(self) -> str:
         return self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As it is, past its constructor: errors travel between machines."""
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(kind: type[AgentkitError], args: tuple[Any, ...], state: dict[str, Any]) -> Any:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 # -- what was typed or written is wrong ---------------------------------------------------------
@@ -179,6 +191,14 @@ class DiskFull(MachineError):
             hint="free some space (`agentkit models remove NAME`), or move the store: "
             "AGENTKIT_MODELS_DIR=/other/disk",
         )
+
+
+class WorkerLost(MachineError):
+    """Another machine went away while it did a step; what it did is not known."""
+
+    def __init__(self, machine: str, why: str) -> None:
+        super().__init__(f"the worker on {machine} was lost: {why}", hint="agentkit cluster")
+        self.machine = machine
 
 
 class NotEnoughMemory(MachineError):

@@ -103,6 +103,13 @@ class StepStarted(StepEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StepPlaced(StepEvent):
+    """The attempt that begins now is made on another machine."""
+
+    machine: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepProgress(StepEvent):
     """How far a long step is; `total` None when the end is not known."""
 

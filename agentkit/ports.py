@@ -6,10 +6,11 @@ The contract of each port is tested by one suite in `tests/contract/`, run on ev
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel
 
@@ -328,6 +329,63 @@ class Mailbox(Protocol):
 
         Each is taken when the next one is asked for: a process that dies over one loses none.
         """
+
+
+class Work(Protocol):
+    """A piece of work that another machine does."""
+
+    def told(self) -> Iterator[Any]:
+        """What it tells while it is done, until it is over.
+
+        A cancel is passed on, and the work ends in its own way; raises `Cancelled` if it does not
+        end, `WorkerLost` if its machine went away.
+        """
+
+    @property
+    def value(self) -> Any:
+        """What came of it.  Raises what it raised, and what `told` raises."""
+
+    def fetch(self, name: str, sha256: str, size: int, into: BinaryIO) -> None:
+        """A file that it left, by its name in its folder.
+
+        Raises `MachineError` for one that arrives as another, `WorkerLost`, `Cancelled`.
+        """
+
+
+class Worker(Protocol):
+    """Another machine, while one step is done there.  May be used from any thread."""
+
+    @property
+    def machine(self) -> str:
+        """What it is called."""
+
+    def send(self, files: Mapping[str, Path], cancel: CancelToken) -> None:
+        """Files by their SHA-256; what is there already does not travel.
+
+        Raises `MachineError` for what cannot be kept there, `WorkerLost`, `Cancelled`.
+        """
+
+    def work(self, order: Any, cancel: CancelToken) -> AbstractContextManager[Work]:
+        """Begin a piece of work; at the end of the block it is stopped and forgotten.
+
+        What an order means is agreed between both ends.
+        """
+
+
+class Workers(Protocol):
+    """Machines that do the steps of some queues.  May be used from any thread."""
+
+    def taken(
+        self, queue: str, warn: Callable[[str], None], cancel: CancelToken
+    ) -> AbstractContextManager[Worker]:
+        """A machine with what a step of the queue takes, as soon as one has it free.
+
+        While there is none, `warn` is told why, once.  Raises `MachineError` for a cluster that
+        cannot be reached or is of another version, `Cancelled`.
+        """
+
+    def close(self) -> None:
+        """Leave them; they stay.  Idempotent."""
 
 
 class Files(Protocol):

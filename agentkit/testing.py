@@ -603,10 +603,16 @@ class ScriptedServices:
         del age
         return self.kept.get(digest)
 
-    def place(self, queue: str, cancel: CancelToken) -> AbstractContextManager[None]:
-        """There is always one."""
-        del queue, cancel
-        return nullcontext()
+    def place(
+        self, queue: str | None, report: Any, cancel: CancelToken, travels: bool = True
+    ) -> AbstractContextManager[ScriptedServices]:
+        """There is always one, and it is here."""
+        del queue, report, cancel, travels
+        return nullcontext(self)
+
+    @property
+    def away(self) -> None:
+        """Tools are called in this process."""
 
     def child(
         self, name: str, given: Mapping[str, Any], run: str, parent: str, cancel: CancelToken

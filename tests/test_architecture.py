@@ -23,7 +23,7 @@ FLOORS: dict[str, int] = {
     "yamlfile": 1, "validation": 1, "schema": 1, "fitting": 1, "templates": 1,
     "ports": 1, "config": 1, "whereabouts": 1,
     "engine": 2, "remote": 2, "models": 2, "audio": 2, "journal": 2, "sandbox": 2,
-    "network": 2, "embedding": 2, "memory": 2, "toolservers": 2,
+    "network": 2, "embedding": 2, "memory": 2, "toolservers": 2, "cluster": 2,
     "toolbox": 3, "pool": 3, "schedule": 3,
     "agent": 4,
     "workflow": 5,
@@ -49,7 +49,7 @@ LATE = {"llama_cpp", "llguidance", "faster_whisper", "ctranslate2", "av", "torch
         "sentence_transformers", "mcp", "trafilatura", "pypdf", "ddgs", "apprise",
         "pyseccomp", "mcp_types", "docx", "semantic_text_splitter", "charset_normalizer",
         "apscheduler", "tzlocal", "watchfiles", "tokenizers", "threadpoolctl", "transformers",
-        "keyring"}  # fmt: skip
+        "keyring", "ray"}  # fmt: skip
 
 NOT_AT_START = {"jsonschema", "referencing", "sqlalchemy", "httpx", "httpcore"}
 """What the start of a run does not need may wait for its first use, too; see `test_start`."""

@@ -25,7 +25,7 @@ from agentkit.messages import (
 from agentkit.testing import ScriptedModel, ScriptedServices, ScriptedTranscriber
 from agentkit.toolbox.context import ToolServices
 from agentkit.transcript import Transcript
-from agentkit.workflow.steps.scope import Services
+from agentkit.workflow.steps.scope import Place, Services
 
 
 def question(text: str = "What now?", **more: Any) -> ChatRequest:
@@ -175,8 +175,8 @@ def test_the_transcriber_hears_silence_and_stops_when_asked() -> None:
 def test_services_stand_in_for_the_runtime() -> None:
     model, ears = ScriptedModel("yes"), ScriptedTranscriber({})
     services = ScriptedServices(model, ears)
-    lent: tuple[Services, ToolServices] = (services, services)
+    lent: tuple[Services, ToolServices, Place] = (services, services, services)
 
-    assert lent[0].chat() is model
+    assert lent[2].chat() is model
     assert services.chat() is services.chat("any") is model
     assert services.transcriber() is services.transcriber("any") is ears

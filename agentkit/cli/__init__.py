@@ -37,6 +37,7 @@ COMMANDS = {
     "prune": ("agentkit.cli.runs.clean:prune", "Remove old runs, and give their room back."),
     "approvals": ("agentkit.cli.approvals:approvals", "What waits for you to allow it."),
     "mcp": ("agentkit.cli.mcp:mcp", "Serve tools and workflows to other programs (MCP)."),
+    "cluster": ("agentkit.cli.cluster:cluster", "The machines that do steps for this one."),
     "schema": ("agentkit.cli.schema:schema", "The JSON Schema of workflow files, for editors."),
     "doctor": ("agentkit.cli.doctor:doctor", "What is here, what is missing, how to mend it."),
 }

@@ -10,6 +10,9 @@ agents    an objective that a person typed, as a workflow
 runs      runs of workflows: carried out, gone on with, spoken to
 services  what one run borrows
 places    places in queues and groups, shared by all processes
+away      the near end of steps that are done on another machine
+workplace the far end of them
+orders    what both say to each other
 groups    how many runs of a group there are at a time
 secrets   where secrets are, and where they must not appear
 one_call  a run of a single tool call

@@ -20,7 +20,7 @@ from agentkit.letters import LetterKind
 from agentkit.outcomes import Outcome
 from agentkit.permissions import Profile
 from agentkit.pool import Pool
-from agentkit.ports import ChatModel, Embedder, Scorer, Tokenizer, Transcriber
+from agentkit.ports import ChatModel, Desk, Embedder, Scorer, Tokenizer, Transcriber
 from agentkit.records import RunRecord
 from agentkit.runtime import permits
 from agentkit.runtime.agents import COMMAND, Wish, definition, given
@@ -36,6 +36,7 @@ from agentkit.toolbox.caller import Caller
 from agentkit.toolbox.grants import Narrowing
 
 if TYPE_CHECKING:
+    from agentkit.cluster import RayWorkers
     from agentkit.journal import Journal
     from agentkit.models import ModelStore, Plan
     from agentkit.runtime.bench import Speed
@@ -102,6 +103,19 @@ class Runtime:
         return self._tools.box()
 
     @cached_property
+    def workers(self) -> RayWorkers:
+        """The machines of the cluster that settings name; joined when a step is to be done there.
+
+        A worker of it is opened by the name of a function: its settings are those of its machine.
+        """
+        from agentkit.cluster import RayWorkers
+        from agentkit.runtime.workplace import open_workplace
+
+        cluster = self.settings.cluster
+        takes = {name: queue.bundle for name, queue in cluster.queues.items()}
+        return RayWorkers(cluster.address, takes, open_workplace)
+
+    @cached_property
     def _lent(self) -> Lent:
         return Lent(self.settings, self.transcriber, lambda: self.memories.collection())
 
@@ -116,6 +130,7 @@ class Runtime:
             self._models.beginning,
             self._loaded,
             self._kept,
+            lambda: self.workers,
         )
 
     # -- models ----------------------------------------------------------------------------------
@@ -201,11 +216,13 @@ class Runtime:
         work: Path | None = None,
         here: Path | None = None,
         hide: Callable[[Any], Any] = lambda value: value,
+        desk: Desk | None = None,
     ) -> Caller:
         """Makes the tool calls of one run, within what its profile grants.
 
         It works in its own folder, or in `work`.  Questions to a person are asked in the name of
-        the run, or of an `asker`, without what `hide` takes out of them.
+        the run, or of an `asker`, without what `hide` takes out of them; they lie on a `desk`, or
+        in the journal.
         """
         own = self.settings.runs_folder / run
         folder = own if work is None else work.resolve()
@@ -215,7 +232,7 @@ class Runtime:
             permits.grants(
                 self.settings, profile, folder, handed=handed, narrowings=narrowings, here=here
             ),
-            Approvals(self.journal.desk, approver, asker or run, hide=hide),
+            Approvals(desk or self.journal.desk, approver, asker or run, hide=hide),
             self._lent,
             folder,
             home=own,
@@ -315,7 +332,7 @@ class Runtime:
         return workflow
 
     def _check_models(self, workflow: LoadedWorkflow) -> None:
-        self._models.check(workflow.models())
+        self._models.check(workflow.models(elsewhere=self.settings.cluster.queues))
 
     # -- runs ------------------------------------------------------------------------------------
 
@@ -448,6 +465,8 @@ class Runtime:
         self.pool.close()
         self._tools.close()
         self._models.close()
+        if "workers" in self.__dict__:
+            self.workers.close()
         if "memories" in self.__dict__:
             self.memories.close()
         if "journal" in self.__dict__:

@@ -22,7 +22,7 @@ from agentkit.errors import UnknownName, UserError
 from agentkit.events import Event
 from agentkit.letters import Letter, LetterKind
 from agentkit.permissions import Profile, Request
-from agentkit.ports import ChatModel, Embedder
+from agentkit.ports import ChatModel, Embedder, Workers
 from agentkit.records import Later, Past, RunRecord, Settled, Stored
 from agentkit.runtime import permits
 from agentkit.runtime.held import held
@@ -91,6 +91,7 @@ class Runs:
     beginning: Callable[[str, int, str | None], str]
     load: Callable[[str], LoadedWorkflow]
     reload: Callable[[str, str, Mapping[str, str]], LoadedWorkflow]
+    workers: Callable[[], Workers]
 
     @property
     def folder(self) -> Path:

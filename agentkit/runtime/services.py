@@ -5,8 +5,8 @@ It is `workflow.steps.scope.Services`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,9 +20,19 @@ from agentkit.toolbox.grants import Narrowing
 
 if TYPE_CHECKING:
     from agentkit.runtime.runs import How, Runs
+    from agentkit.workflow.report import StepReport
+    from agentkit.workflow.steps.scope import Place
 
 DEEPEST = 8
 """Runs within runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """`workflow.steps.scope.Place` in this process."""
+
+    chat: Callable[..., ChatModel]
+    away: None = None
 
 
 @dataclass(frozen=True)
@@ -38,10 +48,6 @@ class RunServices:
     readable: tuple[Path, ...]
     narrowings: tuple[Narrowing, ...]
     hidden: tuple[str, ...]
-
-    def chat(self, name: str | None = None) -> ChatModel:
-        """See `Services.chat`."""
-        return self.runs.chat(name)
 
     def embedder(self, name: str | None = None) -> Embedder:
         """See `Services.embedder`."""
@@ -74,13 +80,28 @@ class RunServices:
         except MachineError:  # it went with its run
             return None
 
-    def place(self, queue: str, cancel: CancelToken) -> AbstractContextManager[None]:
+    @contextmanager
+    def place(
+        self, queue: str | None, report: StepReport, cancel: CancelToken, travels: bool = True
+    ) -> Iterator[Place]:
         """See `Services.place`."""
+        here = Here(self.runs.chat)
+        if queue is None:
+            yield here
+            return
         limits = self.runs.queues
         if queue not in limits:
             hint = f"add it to settings.yaml: queues: {{{queue}: 1}}"
             raise UnknownName("queue", queue, limits, hint=hint)
-        return self.runs.places.taken(f"queue {queue}", limits[queue], self.run, cancel)
+        with self.runs.places.taken(f"queue {queue}", limits[queue], self.run, cancel):
+            if not travels or queue not in self.runs.settings.cluster.queues:
+                yield here
+                return
+            from agentkit.runtime.away import There
+
+            with self.runs.workers().taken(queue, report.warned, cancel) as worker:
+                report.placed(worker.machine)
+                yield There(worker, cancel, self.runs.settings.cluster.largest)
 
     def child(
         self, name: str, given: Mapping[str, Any], run: str, parent: str, cancel: CancelToken

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +27,7 @@ from agentkit.errors import (
     Cancelled,
     InvalidInput,
     ToolRetry,
+    WorkerLost,
     did_you_mean,
 )
 from agentkit.hosts import Location
@@ -47,6 +48,10 @@ def new_call_id() -> str:
     return "".join(secrets.choice(ALPHABET) for _ in range(6))
 
 
+Away = Callable[[Tool, Mapping[str, Any], Grants, CallContext], Any]
+"""Does a call that was decided on another machine: what the tool gives, or raises."""
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Makes calls in one run, whose files lie in `folder`.  May be used from any thread.
@@ -62,6 +67,8 @@ class Caller:
     offered: tuple[str, ...] | None = None
     home: Path | None = None
     """The run's own folder, where it works in one of a person's."""
+    away: Away | None = None
+    """None: calls are done in this process."""
 
     @property
     def outputs(self) -> Path:
@@ -81,8 +88,8 @@ class Caller:
         """Make a call; arguments as JSON text are what a model wrote.
 
         `tool` is one that is in no toolbox, so that nobody else can call it.
-        Raises `Cancelled`, and for a mistake of ours anything; for nothing that the caller or the
-        tool did.
+        Raises `Cancelled`, `WorkerLost`, and for a mistake of ours anything; for nothing that the
+        caller or the tool did.
         """
         call, name = call or new_call_id(), readable(name)
         report.called(call, name, on_record(arguments))
@@ -125,8 +132,8 @@ class Caller:
             return NeedsApproval(need.request, readable(str(need)))
         except ToolRetry as error:
             return Retry(readable(str(error)))
-        except Cancelled:
-            raise
+        except (Cancelled, WorkerLost):
+            raise  # it was interrupted
         except AgentkitError as error:
             return Failed(readable(str(error)), error)
 
@@ -163,7 +170,9 @@ class Caller:
             approvals=self.approvals,
             report=report,
         )
-        return _returned(tool.name, tool.run(bound, context))
+        if self.away is None:
+            return _returned(tool.name, tool.run(bound, context))
+        return _returned(tool.name, self.away(tool, given, grants, context))
 
     def _with_options(self, tool: Tool) -> Grants:
         """An address that settings name for a tool is granted to it."""

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 from agentkit.errors import ToolError, ToolRetry, did_you_mean, human_bytes
 from agentkit.toolbox.grants import Grants
@@ -82,6 +83,27 @@ class GrantedFiles:
         there = sorted(entry.name for entry in entries if self.grants.reads(entry))
         near = did_you_mean(place.name, there)
         return near or (f" There is: {', '.join(map(repr, there[:20]))}." if there else "")
+
+
+@contextmanager
+def written(folder: Path, name: str, *, executable: bool = False) -> Iterator[BinaryIO]:
+    """A file in a folder, to be written piece by piece: in place as a whole or not at all.
+
+    Raises `ToolError` for a name that leads out of the folder, and for what cannot be written.
+    """
+    home = real_path(folder)
+    target = real_path((home / name).parent) / Path(name).name
+    if ".." in Path(name).parts or target == home or not target.is_relative_to(home):
+        raise ToolError(f"{name!r} is not in the folder of the run")
+    try:
+        with _held(target.parent) as (handle, real):
+            if not real.is_relative_to(home):
+                raise ToolError(f"{name!r} is not in the folder of the run")
+            mode = _mode(handle, target.name) or (0o755 if executable else 0o644)
+            with _replacing(handle, target.name, mode) as file:
+                yield file
+    except OSError as error:
+        raise ToolError(f"{name!r} cannot be written: {_said(error)}") from None
 
 
 def _not_granted(what: str, path: Path | str) -> ToolError:
@@ -154,15 +176,21 @@ def _content(handle: int, path: Path | str, limit: int) -> bytes:
 
 def _replace(folder: int, name: str, content: bytes) -> None:
     """Put a file in place as a whole; one that was there leaves its permissions."""
+    with _replacing(folder, name, _mode(folder, name)) as file:
+        file.write(content)
+
+
+@contextmanager
+def _replacing(folder: int, name: str, mode: int | None) -> Iterator[BinaryIO]:
+    """A file that takes its name when it is whole."""
     aside = f".{secrets.token_hex(6)}.part"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    mode = _mode(folder, name)
     handle = os.open(aside, flags, 0o644, dir_fd=folder)
     try:
         with os.fdopen(handle, "wb") as file:
             if mode is not None:
                 os.fchmod(handle, mode)
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(handle)  # whole before it has its name, also after a power cut
         os.replace(aside, name, src_dir_fd=folder, dst_dir_fd=folder)

@@ -5,7 +5,7 @@ handed to the module for its kind of work.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agentkit.agent.run import Part
@@ -24,7 +24,7 @@ from agentkit.workflow.steps import prompt as prompt_step
 from agentkit.workflow.steps import script as script_step
 from agentkit.workflow.steps import uses as uses_step
 from agentkit.workflow.steps import workflow as workflow_step
-from agentkit.workflow.steps.scope import Result, Scope, Services
+from agentkit.workflow.steps.scope import Place, Result, Scope, Services
 from agentkit.yamlfile import NodePath
 
 
@@ -38,20 +38,31 @@ class Acts:
     without: frozenset[Part] = frozenset()
 
     def perform(
-        self, step: Step, path: NodePath, frame: Frame, report: StepReport, cancel: CancelToken
+        self,
+        step: Step,
+        path: NodePath,
+        frame: Frame,
+        report: StepReport,
+        cancel: CancelToken,
+        place: Place,
     ) -> Result:
-        """Do it once.  Raises what the work raises."""
+        """Do it once, at a place: the call of a tool or script, or the model that is asked.
+
+        The tools of a model are called here in any case, where files, memory and people are.
+        Raises what the work raises.
+        """
         facts = frame.readable()
         scope = Scope(self.caller, cancel, report, facts, frame.beginning, self.without)
+        there = replace(scope, caller=replace(self.caller, away=place.away))
         match step.action:
             case "uses":
-                return self._uses(step, path, frame, scope)
+                return self._uses(step, path, frame, there, place)
             case "run":
-                return self._run(step, path, frame, scope)
+                return self._run(step, path, frame, there, place)
             case "agent":
                 assert step.agent is not None
                 agent = self._agent(step.agent, path, frame)
-                model = self.services.chat(agent.model)
+                model = place.chat(agent.model)
                 report.started("agent", agent_step.record(agent, model))
                 return agent_step.perform(agent, model, self.services, scope)
             case "approve":
@@ -61,22 +72,22 @@ class Acts:
                 assert step.prompt is not None
                 prompt = self._prompt(step.prompt, path, frame)
                 schema = frame.render(step.output_schema, (*path, "output_schema"))
-                model = self.services.chat(prompt.model)
+                model = place.chat(prompt.model)
                 report.started("prompt", prompt_step.record(step, prompt, schema, model))
                 return prompt_step.perform(step, prompt, schema, model, scope)
         raise AssertionError(f"spec: {step.action} is no action")
 
-    def _uses(self, step: Step, path: NodePath, frame: Frame, scope: Scope) -> Result:
+    def _uses(self, step: Step, path: NodePath, frame: Frame, scope: Scope, place: Place) -> Result:
         assert step.uses is not None
         arguments = frame.render(step.with_, (*path, "with"), secrets=True)
         scope.report.started(f"uses {step.uses}", arguments, more=step.workflow is None)
         if step.workflow is not None:
             return workflow_step.perform(step.workflow, arguments, self.services, scope)
         schema = frame.render(step.output_schema, (*path, "output_schema"))
-        chat = self._asker(frame)
+        chat = self._asker(frame, place)
         return uses_step.perform(step.uses, arguments, step.checks, schema, chat, scope)
 
-    def _run(self, step: Step, path: NodePath, frame: Frame, scope: Scope) -> Result:
+    def _run(self, step: Step, path: NodePath, frame: Frame, scope: Scope, place: Place) -> Result:
         assert step.run is not None
         shared = frame.render(self.workflow.spec.env, ("env",), secrets=True)
         own = frame.render(step.env, (*path, "env"), secrets=True)
@@ -84,7 +95,7 @@ class Acts:
         script = self._script(step.run, path, frame)
         scope.report.started("run", script_step.record(script, own), more=True)
         schema = frame.render(step.output_schema, (*path, "output_schema"))
-        chat = self._asker(frame)
+        chat = self._asker(frame, place)
         return script_step.perform(
             script, variables, step.checks, schema, chat, self._timeout(step), scope
         )
@@ -110,12 +121,12 @@ class Acts:
         named = None if model is None else as_text(frame.render(model, (*place, "model")))
         return agent.model_copy(update={"objective": objective, "model": named})
 
-    def _asker(self, frame: Frame) -> Any:
+    def _asker(self, frame: Frame, place: Place) -> Any:
         """Gives the model that the file names for all, or the one of the role."""
         name, where = self.workflow.spec.defaults.prompt.model, ("defaults", "prompt", "model")
 
         def chat() -> ChatModel:
-            return self.services.chat(name and as_text(frame.render(name, where)))
+            return place.chat(name and as_text(frame.render(name, where)))
 
         return chat
 

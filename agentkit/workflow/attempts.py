@@ -2,6 +2,9 @@
 
 The delay before attempt n + 1 is `delay * backoff ** (n - 1)`, at most `max_delay`, and up to a
 quarter more by chance.
+
+An attempt whose machine went away is made again whether the step says `retry` or not: nothing about
+the step was wrong.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from agentkit.errors import (
     Parked,
     TimedOut,
     ToolError,
+    WorkerLost,
 )
 from agentkit.workflow.report import StepReport
 from agentkit.workflow.spec import Retry
@@ -35,6 +39,9 @@ KINDS: tuple[tuple[str, type[AgentkitError]], ...] = (
     ("machine", MachineError),
 )
 
+LOST = Retry.model_validate({"max_attempts": 3, "delay": "1s", "backoff": 3.0})
+"""How often a step is tried again because its machine went away, and after which waits."""
+
 Act = Callable[[CancelToken], Result]
 
 
@@ -42,15 +49,20 @@ def attempted(
     act: Act, retry: Retry | None, timeout: float | None, report: StepReport, cancel: CancelToken
 ) -> Result:
     """What the first good attempt gave.  Raises what the last one raised."""
+    lost = 0
     for attempt in count(1):
         try:
             return within(timeout, cancel, act)
         except (Cancelled, Parked):
             raise
         except AgentkitError as fault:
-            if retry is None or attempt >= retry.max_attempts or not worth_it(fault, retry):
+            rules, made = retry, attempt - lost
+            if isinstance(fault, WorkerLost) and lost < LOST.max_attempts:
+                lost += 1
+                rules, made = LOST, lost
+            elif rules is None or made >= rules.max_attempts or not worth_it(fault, rules):
                 raise
-            wait = delay(retry, attempt)
+            wait = delay(rules, made)
             report.retried(attempt, str(fault), wait)
             cancel.wait(wait)
     raise AssertionError("attempts are counted without end")

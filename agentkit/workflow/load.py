@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,25 +36,27 @@ class LoadedWorkflow:
     others: Others = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
 
-    def models(self) -> set[tuple[ModelRole, str | None]]:
+    def models(self, elsewhere: Container[str] = ()) -> set[tuple[ModelRole, str | None]]:
         """Role and name of every model that a run needs; None: the one of the role.
 
         A name that an expression computes is not known yet, and is left out; what other workflows
-        need is theirs.
+        need is theirs, and what steps in a queue `elsewhere` need is of another machine.
         """
         shared = self.spec.defaults.prompt.model
         needed: set[tuple[ModelRole, str | None]] = set()
         for step in self.spec.every_step():
             asked: list[str | None] = []
             called: list[str] = []
-            if step.uses is not None and step.workflow is None:
+            away = step.queue is not None and step.queue in elsewhere
+            if step.uses is not None and step.workflow is None and not away:
                 called.append(step.uses)
             if (step.uses or step.run) and any(check.question for check in step.checks):
                 asked.append(shared)
             for one in (step.prompt, step.agent):
                 if one is not None:
                     asked.append(one.model or shared)
-                    called += one.tools
+                    called += one.tools  # a model's tools are called here in any case
+            asked = [] if away else asked
             needed |= {("chat", name) for name in asked if not is_expression(name)}
             needed |= {(role, None) for tool in called for role in self.tools[tool].roles}
         return needed

@@ -50,6 +50,10 @@ class StepReport:
         """The arguments are there, the work begins; `more`: with a call that is told next."""
         self._tell(ev.StepStarted, more, action=action, inputs=inputs)
 
+    def placed(self, machine: str) -> None:
+        """What begins now is done on another machine."""
+        self._tell(ev.StepPlaced, machine=machine)
+
     def skipped(self, reason: str) -> None:
         """There was nothing to do."""
         self._tell(ev.StepSkipped, reason=reason)

@@ -10,7 +10,6 @@ import json
 import threading
 import traceback
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -208,8 +207,9 @@ class Walk:
         defaults, services = self.acts.workflow.spec.defaults, self.acts.services
 
         def act(cancel: CancelToken) -> Result:
-            with services.place(step.queue, cancel) if step.queue else nullcontext():
-                return self.acts.perform(step, path, frame, report, cancel)
+            travels = step.workflow is None  # the steps of that one have queues of their own
+            with services.place(step.queue, report, cancel, travels) as place:
+                return self.acts.perform(step, path, frame, report, cancel, place)
 
         if step.approve is not None:
             return act(frame.cancel)

@@ -13,16 +13,24 @@ from agentkit.letters import Letter
 from agentkit.messages import Usage
 from agentkit.ports import ChatModel, Embedder
 from agentkit.records import AgentRecord, Cached
-from agentkit.toolbox.caller import Caller
+from agentkit.toolbox.caller import Away, Caller
 from agentkit.workflow.expressions import Beginning
 from agentkit.workflow.report import StepReport
 
 
-class Services(Protocol):
-    """What the composition root lends to a run.  Models are loaded when first asked for."""
+class Place(Protocol):
+    """Where a step is done: in this process, or on another machine."""
 
     def chat(self, name: str | None = None) -> ChatModel:
-        """A chat model by name; None: the one of the role."""
+        """A chat model of that machine, by name; None: the one of the role there."""
+
+    @property
+    def away(self) -> Away | None:
+        """How tools are called there; None: as always."""
+
+
+class Services(Protocol):
+    """What the composition root lends to a run.  Models are loaded when first asked for."""
 
     def embedder(self, name: str | None = None) -> Embedder:
         """An embedder by name; None: the one of the role."""
@@ -36,8 +44,14 @@ class Services(Protocol):
     def cached(self, digest: str, age: float | None) -> Cached | None:
         """What another run kept under a digest, at most so many seconds ago."""
 
-    def place(self, queue: str, cancel: CancelToken) -> AbstractContextManager[None]:
-        """One of the places of a queue, as soon as one is free.  Raises `Cancelled`."""
+    def place(
+        self, queue: str | None, report: StepReport, cancel: CancelToken, travels: bool = True
+    ) -> AbstractContextManager[Place]:
+        """One of the places of a queue, as soon as one is free; None: this process.
+
+        What does not travel is done here, whatever the queue is.  Raises `Cancelled`, and what
+        `ports.Workers.taken` raises.
+        """
 
     def child(
         self, name: str, given: Mapping[str, Any], run: str, parent: str, cancel: CancelToken

@@ -58,7 +58,7 @@ def perform(
         "seconds": timeout or LONGEST,
     }
     parse = _text if schema is None else _json
-    return uses.perform(_TOOL.name, arguments, checks, schema, chat, scope, own=_TOOL, parse=parse)
+    return uses.perform(TOOL.name, arguments, checks, schema, chat, scope, own=TOOL, parse=parse)
 
 
 def _text(printed: Any) -> Any:
@@ -127,4 +127,4 @@ def _places(files: Sequence[Path], context: ToolContext) -> list[Path]:
     return list(places.values())
 
 
-_TOOL = tool_of(_script, Path(__file__))
+TOOL = tool_of(_script, Path(__file__))
