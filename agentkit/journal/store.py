@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -197,7 +197,8 @@ class Journal:
                     connection.execute(f"DELETE FROM {table} WHERE {chosen}", those)  # noqa: S608
 
     def shrink(self, age: float) -> None:
-        """Forget kept results of that age, texts that nothing names, and give the room back."""
+        """Forget kept results and fires of that age, texts that nothing names; free their room."""
+        self.fires.forget(datetime.now(UTC) - timedelta(seconds=age))
         oldest = time.time() - age
         with self._database.write() as connection:
             connection.execute("DELETE FROM results WHERE stored < :oldest", {"oldest": oldest})

@@ -142,8 +142,9 @@ class Scheduling:
             now, (hurry, self._hurry) = self._clock.now(), (self._hurry, False)
             self._see_who_is_paused()
             if self._polled is None:
-                self._polled = min(self._fires.mark() or now, now)
-                self._read_files(now, self._polled)
+                mark = min(self._fires.mark() or now, now)
+                self._read_files(now, mark)
+                self._polled = mark
             self._decide(now, hurry=hurry)
             if hurry or self._files.unsure or self._clock.steady() - self._looked >= LOOKED:
                 self._read_files(now, now)

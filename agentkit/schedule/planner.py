@@ -22,6 +22,8 @@ Catchup = Literal["none", "last", "all"]
 GRACE = timedelta(seconds=60)
 """What is decided no later than this after its time was not missed, but late."""
 
+DUE = "it was due"
+
 MOST = 1000
 """Due times of one trigger that are looked at at once: after a year off, nobody wants all."""
 
@@ -55,10 +57,11 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """An entry, and up to which moment it was looked at; `wakes` is when it is next due."""
+    """An entry, up to which moment it was looked at, when it is due next, and acted upon."""
 
     entry: Entry
     seen: datetime
+    due: datetime | None
     wakes: datetime | None
     paused: bool = False
 
@@ -66,7 +69,7 @@ class Standing:
     def of(cls, entry: Entry, seen: datetime, *, paused: bool = False) -> Standing:
         """That of an entry that was looked at up to a moment."""
         due = entry.times.next(seen)
-        return cls(entry, seen, None if due is None else entry.wakes(due), paused)
+        return cls(entry, seen, due, None if due is None else entry.wakes(due), paused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +96,17 @@ def plan(standing: Iterable[Standing], now: datetime) -> tuple[list[Decision], l
             made, later = _decide(one, now)
             decisions += made
             after.append(later)
-    return sorted(decisions, key=lambda decision: decision.due), after
+    decisions.sort(key=lambda decision: decision.due)
+    return decisions, after
 
 
 def _decide(one: Standing, now: datetime) -> tuple[list[Decision], Standing]:
     entry = one.entry
-    dues, more, following = _dues(entry, one.seen, now)
+    dues, more, following = _dues(entry, one.due, now)
     if one.paused:
         return [], _after(one, dues[-1], following)
+    if len(dues) == 1 and now - entry.wakes(dues[0]) <= GRACE:
+        return [Decision(entry, "fire", dues[0], DUE)], _after(one, dues[0], following)
     fresh = [due for due in dues if now - entry.wakes(due) <= GRACE]
     old = dues[: len(dues) - len(fresh)]
     window = timedelta.max if entry.window is None else timedelta(seconds=entry.window)
@@ -110,7 +116,7 @@ def _decide(one: Standing, now: datetime) -> tuple[list[Decision], Standing]:
     elif entry.catchup == "last":
         caught = caught[-1:]
     made = [Decision(entry, "fire", due, _caught(entry, due, now)) for due in caught]
-    made += [Decision(entry, "fire", due, "it was due") for due in fresh]
+    made += [Decision(entry, "fire", due, DUE) for due in fresh]
     kept = set(caught)
     if missed := [due for due in old if due not in kept]:
         reason = _missed(entry, missed, more)
@@ -120,25 +126,24 @@ def _decide(one: Standing, now: datetime) -> tuple[list[Decision], Standing]:
 
 def _after(one: Standing, seen: datetime, following: datetime | None) -> Standing:
     wakes = None if following is None else one.entry.wakes(following)
-    return Standing(one.entry, seen, wakes, one.paused)
+    return Standing(one.entry, seen, following, wakes, one.paused)
 
 
 def _dues(
-    entry: Entry, seen: datetime, now: datetime
+    entry: Entry, due: datetime | None, now: datetime
 ) -> tuple[list[datetime], bool, datetime | None]:
-    """The due times that are to be acted upon by now, whether there were more before them, and the
-    next one.
+    """The due times from one on that are to be acted upon by now, whether there were more before
+    them, and the next one.
     """
     more = False
     while True:
         found: list[datetime] = []
-        due = entry.times.next(seen)
         while due is not None and entry.wakes(due) <= now and len(found) <= MOST:
             found.append(due)
             due = entry.times.next(due)
         if len(found) <= MOST:
             return found, more, due
-        seen, more = _newest(entry, now), True
+        due, more = entry.times.next(_newest(entry, now)), True
 
 
 def _newest(entry: Entry, now: datetime) -> datetime:

@@ -116,7 +116,7 @@ class Cron:
         """See `Times.next`."""
         if self._every_hour:
             return self._of_every_hour(after)
-        wall = after.astimezone(self.zone).replace(tzinfo=None)
+        wall = _wall(after, self.zone)
         while (found := self._on_the_wall(wall)) is not None:
             due = moment(found, self.zone)
             if due > after:
@@ -187,13 +187,14 @@ def never(times: Times, now: datetime) -> bool:
 
 def zone(name: str) -> ZoneInfo:
     """A time zone by its name.  Raises `ValueError` with a sentence."""
-    if name not in available_timezones():
-        near = did_you_mean(name, available_timezones())
-        last = {one.rpartition("/")[2].lower(): one for one in available_timezones()}
-        place = last.get(name.lower().replace(" ", "_"))
-        near = f' did you mean "{place}"?' if place else near
-        raise ValueError(f'there is no time zone "{name}".{near}')
-    return ZoneInfo(name)
+    try:
+        return ZoneInfo(name)
+    except (OSError, ValueError, KeyError):  # a folder, a path, nothing
+        known = available_timezones()
+    last = {one.rpartition("/")[2].lower(): one for one in known}
+    place = last.get(name.lower().replace(" ", "_"))
+    near = f' did you mean "{place}"?' if place else did_you_mean(name, known)
+    raise ValueError(f'there is no time zone "{name}".{near}')
 
 
 def local_zone() -> ZoneInfo:
@@ -218,13 +219,20 @@ def at(text: str, place: ZoneInfo) -> At:
     return At(said.astimezone(UTC) if said.tzinfo is not None else moment(said, place))
 
 
+@lru_cache(maxsize=1024)
+def _wall(after: datetime, place: tzinfo) -> datetime:
+    """What clocks show at a moment; midnight is the same for a thousand schedules."""
+    return after.astimezone(place).replace(tzinfo=None, fold=0)
+
+
+@lru_cache(maxsize=1024)
 def moment(wall: datetime, place: tzinfo, fold: int = 0) -> datetime:
     """What a time on the wall is in UTC; one that does not exist is the next moment that does."""
-    found = wall.replace(tzinfo=place, fold=fold).astimezone(UTC)
-    if found.astimezone(place).replace(tzinfo=None) == wall.replace(fold=0):
-        return found
-    early = wall.replace(tzinfo=place, fold=1).astimezone(UTC)
-    return _change(place, early, wall.replace(tzinfo=place, fold=0).astimezone(UTC))
+    first, second = (place.utcoffset(wall.replace(fold=one)) or timedelta() for one in (0, 1))
+    if first >= second:  # it exists, once or twice
+        return (wall - (second if fold else first)).replace(tzinfo=UTC, fold=0)
+    early, late = (wall - second).replace(tzinfo=UTC), (wall - first).replace(tzinfo=UTC)
+    return _change(place, early, late)
 
 
 def _change(place: tzinfo, before: datetime, after: datetime) -> datetime:
@@ -262,6 +270,7 @@ def _trigger(**fields: str) -> Any:
         raise ValueError(f'"{text}" is not {SAID[name]}; lists, 1-5 and */2 are') from None
 
 
+@lru_cache(maxsize=1024)
 def _values(name: str, text: str, count: int) -> list[int]:
     """The values that a field of hours or minutes means."""
     field = next(one for one in _trigger(**{name: text}).fields if one.name == name)

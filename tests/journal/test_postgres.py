@@ -18,6 +18,7 @@ from agentkit.runtime import Runtime
 from agentkit.toolbox.approvals import settle
 
 from .postgres import Server, binaries, server
+from .test_fires import tell_of_a_fire, tell_of_a_schedule
 
 pytestmark = pytest.mark.skipif(
     binaries() is None, reason="PostgreSQL is not installed: apt-get install postgresql"
@@ -104,3 +105,12 @@ def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
 def test_what_is_no_url_of_postgresql(url: str) -> None:
     with pytest.raises(UserError, match="journal"):
         Journal(url)
+
+
+def test_fires_and_schedules(postgres: Server) -> None:
+    journal = Journal(postgres.url)
+    try:
+        tell_of_a_fire(journal)
+        tell_of_a_schedule(journal)
+    finally:
+        journal.close()
