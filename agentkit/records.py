@@ -57,6 +57,10 @@ class StepRecord:
         return (self.finished - self.started).total_seconds() if self.finished else None
 
 
+STORED = "step-outputs"
+"""Where values lie that are too large for the journal, in the folder of their run."""
+
+
 class Stored(dict[str, Any]):
     """A large value that is a file of its run: `file` (its path there), `size` and `sha256`."""
 

@@ -17,6 +17,7 @@ from agentkit.cli.handover import Begin, carried_out, detached, service, where
 from agentkit.cli.interrupt import interruptible
 from agentkit.cli.live import follow, say
 from agentkit.errors import InvalidInput, MachineError, UserError
+from agentkit.records import STORED
 from agentkit.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def carry_out(
     made: list[ev.ArtifactMade] = []
 
     def remember(event: ev.Event) -> None:
-        if isinstance(event, ev.ArtifactMade):
+        if isinstance(event, ev.ArtifactMade) and not event.path.startswith(f"{STORED}/"):
             made.append(event)
 
     try:

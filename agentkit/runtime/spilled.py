@@ -15,16 +15,13 @@ from typing import Any
 
 from agentkit import events as ev
 from agentkit.errors import MachineError, ToolError
-from agentkit.records import Stored
+from agentkit.records import STORED, Stored
 from agentkit.toolbox.files import GrantedFiles
 from agentkit.toolbox.grants import Grants
 from agentkit.toolbox.paths import real_path
 
 LARGE = 1_000_000
 """Characters of a result, about, from which on it is a file."""
-
-FOLDER = "step-outputs"
-"""Where they lie, in the folder of the run."""
 
 
 class Spill:
@@ -72,7 +69,7 @@ class Spill:
             return value
         content = json.dumps(value).encode()
         digest = hashlib.sha256(content).hexdigest()
-        stored = Stored(file=f"{FOLDER}/{digest}.json", size=len(content), sha256=digest)
+        stored = Stored(file=f"{STORED}/{digest}.json", size=len(content), sha256=digest)
         try:
             self._files(event.run).write(self._runs / event.run / stored["file"], content)
         except ToolError as fault:

@@ -173,11 +173,8 @@ def _said(step: Step) -> Mapping[str, Any]:
 
 
 def _loop(step: Step) -> Mapping[str, Any] | None:
-    return (
-        None
-        if step.foreach is None
-        else step.foreach.model_dump(exclude={"max_parallel", "on_error"})
-    )
+    loop = step.foreach
+    return None if loop is None else loop.model_dump(exclude={"max_parallel", "on_error"})
 
 
 def _asks(step: Step) -> bool:
@@ -199,15 +196,13 @@ class _Spread:
     tools: Mapping[str, Tool]
 
     def round(self) -> bool:
-        """Whether anything was added."""
-        size = sum(one.keys is None for one in self.found.values()), len(self.found)
+        """Whether anything was added, or has to go further back than it had."""
+        before_it = dict(self.found)
         for one in self.steps:
-            name, before_it = one.step.id, self.found.get(one.step.id)
-            if before_it is None or before_it.keys is not None:
-                reason = self._because(one)
-                if reason and (before_it is None or reason.keys is None):
-                    self.found[name] = reason
-        return size != (sum(one.keys is None for one in self.found.values()), len(self.found))
+            name, reason = one.step.id, self._because(one)
+            if reason and _further(one.step, reason, self.found.get(name)):
+                self.found[name] = reason
+        return self.found != before_it
 
     def _because(self, one: _Placed) -> Again | None:
         step, found = one.step, self.found
@@ -252,6 +247,15 @@ class _Spread:
     def _effects(self, step: Step) -> set[str]:
         tool = self.tools.get(step.uses or "")
         return set(tool.effects) if tool else set()
+
+
+def _further(step: Step, reason: Again, known: Again | None) -> bool:
+    """Whether more is done again for a reason than for the one that is known."""
+    if known is None:
+        return True
+    if step.workflow and reason.anew and not known.anew:
+        return True  # what the run within has finished, it was given other inputs for
+    return known.keys is not None and reason.keys is None
 
 
 def _file(step: Step) -> str:

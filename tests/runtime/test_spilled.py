@@ -13,9 +13,9 @@ from agentkit import events as ev
 from agentkit import tool
 from agentkit.cli import cli
 from agentkit.errors import StepFailed
-from agentkit.records import Stored
+from agentkit.records import STORED, Stored
 from agentkit.runtime import Runtime
-from agentkit.runtime.spilled import FOLDER, LARGE, Spill
+from agentkit.runtime.spilled import LARGE, Spill
 
 FLOW = """\
 name: large
@@ -78,15 +78,15 @@ def test_a_large_output_is_a_file_and_comes_back(tmp_path: Path, runtime: Runtim
             runtime.run(flow, {"count": COUNT})
         run = runtime.journal.run("last").id
         steps = {(step.step, step.key): step for step in runtime.journal.steps(run)}
-        (file,) = (runtime.settings.runs_folder / run / FOLDER).iterdir()
+        (file,) = (runtime.settings.runs_folder / run / STORED).iterdir()
         expected = [f"number {at}" for at in range(COUNT)]
 
         assert isinstance(steps["made", ""].outputs, Stored)
         assert json.loads(file.read_text()) == expected
-        assert [one.path for one in runtime.journal.artifacts(run)] == [f"{FOLDER}/{file.name}"]
+        assert [one.path for one in runtime.journal.artifacts(run)] == [f"{STORED}/{file.name}"]
         assert runtime.settings.journal_file.stat().st_size < LARGE
         shown = CliRunner().invoke(cli, ["runs", "show", "last", "--full"]).output
-        assert f"MB in {FOLDER}/{file.name}" in shown
+        assert f"MB in {STORED}/{file.name}" in shown
 
         (tmp_path / "now").touch()
         outputs = runtime.resume(run)
@@ -110,7 +110,7 @@ def test_what_was_changed_since_is_not_taken_for_what_it_was(
         with pytest.raises(StepFailed):
             runtime.run(runtime.workflow(str(tmp_path / "large.yaml")), {"count": COUNT})
         run = runtime.journal.run("last").id
-        (file,) = (runtime.settings.runs_folder / run / FOLDER).iterdir()
+        (file,) = (runtime.settings.runs_folder / run / STORED).iterdir()
         file.write_text(file.read_text().replace("number 1", "nUmber 1"))
         (tmp_path / "now").touch()
 
@@ -128,7 +128,7 @@ def test_it_is_read_only_if_somebody_asks(tmp_path: Path, runtime: Runtime) -> N
             runtime.run(runtime.workflow(str(tmp_path / "large.yaml")), {"count": COUNT})
         record = runtime.journal.run("last")
         workflow = runtime._runs.kept(record)
-        (file,) = (runtime.settings.runs_folder / record.id / FOLDER).iterdir()
+        (file,) = (runtime.settings.runs_folder / record.id / STORED).iterdir()
         file.unlink()
 
         past = runtime._runs.past(record, workflow)

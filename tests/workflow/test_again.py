@@ -119,6 +119,18 @@ def test_what_a_run_keeps_besides_its_text() -> None:
     assert why(files={**FILES, "workflow:child": "{1}"}) == {"sub": "the workflow child changed"}
 
 
+def test_a_run_within_begins_anew_where_its_inputs_may_be_others() -> None:
+    reads = edited("with: {}}\n", 'with: {text: "${{ steps.find.outputs }}"}}\n')
+    rows = {place: Settled("succeeded", None) for place in DONE}
+    del rows["sub", ""]
+    stays = again(told(reads), told(reads), {}, rows)["sub"]
+    assert (stays.why, stays.anew) == ("it was not finished", False)
+
+    rows["find", ""] = Settled("failed", None)
+    anew = again(told(reads), told(reads), {}, rows)["sub"]
+    assert (anew.why, anew.anew) == ("it reads find, which is done again", True)
+
+
 def test_items_with_a_key_stay_where_only_the_list_changed() -> None:
     keyed = FLOW.replace("KEY", ', key: "${{ item }}"')
     changed = keyed.replace('items: "${{ steps.find.outputs }}"', "items: [a, b, c]")
