@@ -26,8 +26,8 @@ from agentkit.errors import (
 )
 from agentkit.messages import ChatRequest, Delta, Message, ToolSchema
 from agentkit.ports import Work, Worker
+from agentkit.records import STORED
 from agentkit.runtime import orders
-from agentkit.runtime.spilled import FOLDER as LARGE
 from agentkit.toolbox import Tool
 from agentkit.toolbox.caller import Away
 from agentkit.toolbox.context import CallContext
@@ -215,7 +215,7 @@ def _packed(tool: Tool, given: Mapping[str, Any], folder: Path) -> _Parcel:
         inside = {
             name: facts
             for name, facts in contents(home, DIGESTS).items()
-            if Path(name).parts[0] not in (PAGES, LARGE)  # results, kept for this machine
+            if Path(name).parts[0] not in (PAGES, STORED)  # results, kept for this machine
         }
         parcel = _Parcel(dict(given), inside)
         for name, facts in inside.items():
