@@ -268,7 +268,9 @@ class ServiceSettings(BaseModel):
     port: int = Field(8374, ge=0, le=65535)
     names: list[str] = Field(default_factory=list)
     """Names under which others reach it, such as `box.local`: no other is answered."""
-    origins: list[str] = Field(default_factory=list)
+    origins: list[Annotated[str, Field(pattern=r"^https?://[^/*\s]+$")]] = Field(
+        default_factory=list
+    )
     """Web pages that may ask from a browser (CORS), such as `https://chat.example.org`."""
     runs: int = Field(64, ge=1)
     """Runs at the same time."""

@@ -45,6 +45,7 @@ class RunStarted(Event):
     """`definition` is the text of the workflow file as it was when the run started.
 
     `files` are those that it names, by their names; `parent` is the run of which this is a step.
+    `terms` say on whose behalf it is done, and what that person granted it.
     """
 
     parent: str = ""
@@ -53,6 +54,7 @@ class RunStarted(Event):
     definition: str
     files: Mapping[str, str] = field(default_factory=dict)
     inputs: Mapping[str, Any]
+    terms: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -103,6 +103,7 @@ class Past:
 
     settled: Mapping[tuple[str, str], Settled] = field(default_factory=dict)
     deaths: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    began: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ def secret_in(path: Path) -> str:
     `MachineError` for one that cannot be used.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make(path)
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         with os.fdopen(descriptor, encoding="utf-8", errors="replace") as file:

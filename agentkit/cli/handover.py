@@ -78,7 +78,8 @@ def _suitable(runtime: Runtime) -> Client | None:
     about = heard(runtime.settings)
     if about is None:
         return None
-    if any(Path(kind).is_dir() for kind in OWN):
+    at_home = Path.cwd() == runtime.settings.home
+    if not at_home and any(Path(kind).is_dir() for kind in OWN):
         say("this runs here: the folder has tools or workflows of its own, unknown to the service")
         return None
     if not about.suits(runtime.settings):

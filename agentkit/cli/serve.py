@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 
 import click
@@ -32,6 +33,8 @@ def serve(host: str | None, port: int | None, verbose: bool) -> None:
     with Runtime(notice=say) as runtime:
         from agentkit.web.serve import Ready, serve
 
+        runtime.settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.chdir(runtime.settings.home)  # what is in some other folder means nothing to a service
         chosen = {"host": host, "port": port}
         runtime.settings.service = runtime.settings.service.model_copy(
             update={name: value for name, value in chosen.items() if value is not None}

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -35,6 +36,8 @@ def install(show: bool) -> None:
     if show:
         click.echo(text, nl=False)
         return
+    for program in ("systemctl", "journalctl"):
+        _found(program)
     file = _file()
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -54,9 +57,11 @@ def uninstall() -> None:
     if not file.exists():
         click.echo(f"there is no {file}")
         return
-    _systemctl("disable", "--now", NAME)
+    with suppress(MachineError):  # it may never have been up
+        _systemctl("disable", "--now", NAME)
     file.unlink()
-    _systemctl("daemon-reload")
+    with suppress(MachineError):
+        _systemctl("daemon-reload")
     click.echo(f"removed {file}")
 
 
@@ -112,10 +117,14 @@ def _systemctl(*arguments: str) -> None:
 
 
 def _called(program: str, *arguments: str) -> None:
-    found = shutil.which(program)
-    if found is None:
-        raise MachineError(f"there is no {program} here", hint="start it yourself: agentkit serve")
-    done = subprocess.run([found, *arguments], check=False)  # noqa: S603
+    done = subprocess.run([_found(program), *arguments], check=False)  # noqa: S603
     if done.returncode:
         said = " ".join([program, *arguments])
         raise MachineError(f"{said} failed", hint="start it yourself: agentkit serve")
+
+
+def _found(program: str) -> str:
+    found = shutil.which(program)
+    if found is None:
+        raise MachineError(f"there is no {program} here", hint="start it yourself: agentkit serve")
+    return found

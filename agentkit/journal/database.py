@@ -91,7 +91,7 @@ class Database:
         try:
             with self._explained():
                 if self._path is not None:
-                    self._path.parent.mkdir(parents=True, exist_ok=True)
+                    self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 if self._form() != FORM:
                     self._store.migrate()
         except BaseException:

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from agentkit import events as ev
 from agentkit.errors import UnknownName
@@ -40,6 +41,8 @@ _DIED = """
     SELECT step, key, count(*) FROM attempts
     WHERE run = :run AND status IN ('running', 'died') GROUP BY step, key
 """
+_BEGAN = "SELECT started FROM runs WHERE id = :run"
+_FIRST = "SELECT data FROM events WHERE run = :run AND kind = 'RunStarted' ORDER BY number LIMIT 1"
 _FORGET_STEP = "DELETE FROM steps WHERE run = :run AND step = :step AND key = :key"
 _FORGET_ATTEMPTS = """
     UPDATE attempts SET status = 'forgotten'
@@ -151,7 +154,16 @@ class Journal:
         with self._database.read() as connection:
             died = connection.execute(_DIED, {"run": run})
             deaths = {(step, key): count for step, key, count in died}
-        return Past(settled, deaths)
+            began = connection.execute(_BEGAN, {"run": run}).fetchone()
+        return Past(settled, deaths, rows.moment(began.started) if began else None)
+
+    def terms(self, run: str) -> Mapping[str, Any]:
+        """On whose behalf a run is done: `events.RunStarted.terms`."""
+        with self._database.read() as connection:
+            row = connection.execute(_FIRST, {"run": run}).fetchone()
+            about = parse(connection, row.data) if row else None
+        terms: Mapping[str, Any] = (about or {}).get("terms", {})
+        return terms
 
     def forget(self, run: str, steps: Mapping[str, Collection[str] | None]) -> None:
         """Let steps of a run be done again, as if they had never begun: these items, None: all."""
@@ -191,7 +203,7 @@ class Journal:
             for run in runs:
                 connection.execute(_NOT_AGAIN, {"run": run})
                 those = {"run": run, "inner": beginning(f"{run}."), "item": beginning(f"{run}[")}
-                for table, column in (("runs", "id"), ("leases", "run")):
+                for table, column in (("runs", "id"), ("leases", "run"), ("requests", "run")):
                     theirs = (f"{column} LIKE :{one} ESCAPE '/'" for one in ("inner", "item"))
                     chosen = " OR ".join((f"{column} = :run", *theirs))
                     connection.execute(f"DELETE FROM {table} WHERE {chosen}", those)  # noqa: S608

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -106,7 +107,12 @@ class Background:
             if len(self._work) >= self._most:
                 raise Busy(f"{self._most} runs are at work already", seconds=5)
             one = self._work[run] = _Work(run, self._hear, self._forget)
-        one.start(work, how)
+            try:
+                one.start(work, how)
+            except RuntimeError as error:  # the system has no thread to give
+                del self._work[run]
+                raise Busy(str(error), seconds=5) from None
+        one.wait()
         return run
 
     def _forget(self, run: str) -> None:
@@ -148,8 +154,14 @@ class Background:
             one.cancel.cancel(STOPPED, parks=True)
         for one in left:
             one.thread.join(max(0.0, until - time.monotonic()))
-        records = [self._runtime.journal.run(one.run) for one in left]
-        return [record.id for record in records if record.status in ("parked", "running")]
+        return [one.run for one in left if self._goes_on(one.run)]
+
+    def _goes_on(self, run: str) -> bool:
+        try:
+            record = self._runtime.journal.run(run)
+        except UnknownName:  # it had not begun
+            return False
+        return record.id == run and record.status in ("parked", "running")
 
 
 class _Work:
@@ -165,11 +177,14 @@ class _Work:
         self._error: BaseException | None = None
 
     def start(self, work: Callable[..., dict[str, Any]], how: How) -> None:
-        """Return when the run is on record, or raise why it cannot begin."""
+        """Begin.  Raises `RuntimeError` where there can be no thread more."""
         how["cancel"] = self.cancel
         how["subscribers"] = (self._heard, *how.get("subscribers", ()))
         self._work, self._how = work, how
         self.thread.start()
+
+    def wait(self) -> None:
+        """Return when the run is on record, or raise why it cannot begin."""
         self._under_way.wait()
         if self._error is not None:
             raise self._error
@@ -186,7 +201,8 @@ class _Work:
             self._ended(error)
         except BaseException as bug:
             self._ended(bug)
-            log.exception("run %s", self.run)
+            where = "".join(traceback.format_tb(bug.__traceback__))  # what it says may be secret
+            log.error("run %s: a %s\n%s", self.run, type(bug).__name__, where)
         finally:
             self._forget(self.run)
             self._under_way.set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from agentkit.cancel import CancelToken
 from agentkit.errors import MachineError
@@ -20,12 +20,12 @@ def cancelled_by_letter(mailbox: Mailbox, run: str, cancel: CancelToken) -> Iter
     over = threading.Event()
 
     def look() -> None:
-        while not cancel.cancelled and not over.wait(EVERY):
-            try:
+        while not cancel.cancelled:
+            with suppress(MachineError):  # the run will say so itself when it writes
                 for _ in mailbox.take(run, "cancel"):
                     cancel.cancel()
-            except MachineError:
-                continue  # the run will say so itself when it writes
+            if over.wait(EVERY):
+                return
 
     listener = threading.Thread(target=look, name=f"letters to {run}", daemon=True)
     listener.start()

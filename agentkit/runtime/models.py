@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Known(Collection[str]):
-    """Names of models, found when somebody asks for one."""
+    """Names of models, looked for when one is needed: a workflow without a model needs none."""
 
     names: Callable[[], list[str]]
 
@@ -72,11 +72,6 @@ class Models:
     def names(self) -> list[str]:
         """All that can be named: of the store and of the remotes in settings."""
         return sorted({*self._store().names(), *self._settings.remotes})
-
-    @property
-    def known(self) -> Known:
-        """The same, looked at when it is needed: a workflow without a model needs none."""
-        return Known(self.names)
 
     def chat(self, name: str | None = None) -> ChatModel:
         """A chat model, here or on a remote.

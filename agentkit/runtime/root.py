@@ -25,9 +25,9 @@ from agentkit.records import RunRecord
 from agentkit.runtime import permits
 from agentkit.runtime.agents import COMMAND, Wish, definition, given
 from agentkit.runtime.lent import Lent
-from agentkit.runtime.models import Models
+from agentkit.runtime.models import Known, Models
 from agentkit.runtime.offers import Notice, room_now
-from agentkit.runtime.runs import How, Runs, Subscriber, new_run_id
+from agentkit.runtime.runs import How, Runs, Subscriber, granted, new_run_id
 from agentkit.runtime.tools import Tools
 from agentkit.runtime.trust import TrustedFolders
 from agentkit.toolbox import Toolbox
@@ -284,7 +284,7 @@ class Runtime:
         self.toolbox.refresh()
         path = find(name, self.workflow_folders)
         others = Folders(self.workflow_folders)
-        known, queues = self._models.known, self.settings.queues
+        known, queues = Known(self.model_names), self.settings.queues
         return load(path, self.toolbox, known, others, queues, self._models.sees)
 
     def draw(self, name: str, *, mermaid: bool) -> str:
@@ -320,7 +320,7 @@ class Runtime:
         from agentkit.workflow.others import Folders
         from agentkit.yamlfile import load
 
-        path, models = Path(source), self._models.known
+        path, models = Path(source), Known(self.model_names)
         others, queues = Folders(self.workflow_folders, files), frozenset(self.settings.queues)
         sees = self._models.sees
         around = Surroundings(self.toolbox, models, others, queues, path.parent, files, sees)
@@ -421,7 +421,7 @@ class Runtime:
     ) -> dict[str, Any]:
         from agentkit.workflow.inputs import added, secret_again
 
-        past = self._runs.past(record, workflow)
+        past, how = self._runs.past(record, workflow), granted(self.journal.terms(record.id), how)
         if record.source == COMMAND and record.inputs.get("folder"):
             how["work"] = Path(record.inputs["folder"])  # a person gave it when the run began
         inputs = {**record.inputs, **secret_again(workflow.spec, record.inputs, given or {})}
@@ -429,6 +429,10 @@ class Runtime:
         return self._runs.execute(
             workflow, inputs, record.id, how, past, edited=edited, again=again
         )
+
+    def cancel(self, run: str) -> None:
+        """End a run, in whichever process it is.  Raises `UserError` for one that is over."""
+        self._runs.cancel(run)
 
     def wakes(self) -> list[tuple[str, datetime]]:
         """When which parked run wants to go on by itself: see `Runs.wakes`."""

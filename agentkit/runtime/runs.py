@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from agentkit.cancel import CancelToken
 from agentkit.config import Settings
 from agentkit.errors import UnknownName, UserError
-from agentkit.events import Event
+from agentkit.events import Event, RunFinished
 from agentkit.letters import Letter, LetterKind
+from agentkit.messages import Usage
 from agentkit.permissions import Profile, Request
 from agentkit.ports import ChatModel, Embedder, Workers
 from agentkit.records import Later, Past, RunRecord, Settled, Stored
@@ -49,16 +50,20 @@ Subscriber = Callable[[Event], None]
 class How(TypedDict, total=False):
     """How a run is carried out.
 
-    `handed` False: the inputs were chosen by a program, not by a person, and the files among them
-    are not readable for that.  `here` is the folder in which the person is, if that is not the one
-    of this process.  `work` is a folder of a person's in which the run works: it may read
-    and change what is there.  `without` leaves parts of agents out, for comparison.
+    `by` is the name of a token, if it is done for a program and not for the person whose home this
+    is.  `handed` False: the inputs were chosen by a program, not by a person, and the files among
+    them are not readable for that.  `here` is the folder in which the person is, if that is not the
+    one of this process; `looked_into` one in which a person was when the run began.  `work` is a
+    folder of a person's in which the run works: it may read and change what is there.  `without`
+    leaves parts of agents out, for comparison.
     """
 
     profile: Profile
     approver: Approver
+    by: str
     handed: bool
     here: Path
+    looked_into: Path
     work: Path | None
     without: frozenset[Part]
     cancel: CancelToken | None
@@ -144,6 +149,8 @@ class Runs:
             readable += tuple(map(Path, fire.files))
         elif how.get("handed", True):
             readable += tuple(permits.handed(workflow, inputs, how.get("here")))
+        if how.get("looked_into") is not None:
+            readable += (how["looked_into"],)
         held_secrets = resolved(workflow.spec.secrets, self.settings)
         hidden = (*held_secrets.values(), *_secret_inputs(workflow, inputs))
         hidden += () if within is None else within.hidden
@@ -181,6 +188,7 @@ class Runs:
                 held_secrets,
                 admitted(workflow, facts, run, self.places, cancel, ask_to_end),
                 edited,
+                _terms(how),
                 again,
             )
             return execution.execute()
@@ -355,6 +363,30 @@ class Runs:
             raise UserError(said, hint=f"begin a new one: agentkit run {record.source}") from None
         return Told(spec, self.journal.files(record.id))
 
+    def cancel(self, run: str) -> None:
+        """End a run, in whichever process it is; one that nobody works on is over at once.
+
+        Raises `UserError` for one that is over already.
+        """
+        record = self.journal.run(run)
+        try:
+            lease = self.journal.leases.take(record.id)
+        except UserError:  # somebody works on it
+            return self.post(record.id, "cancel")
+        try:
+            record = self.journal.run(record.id)
+            _check_listens(record)
+            usage, seconds = record.usage or Usage(), record.seconds or 0.0
+            self.journal.record(
+                RunFinished(
+                    run=record.id, status="cancelled", outputs={}, seconds=seconds, usage=usage,
+                    error="cancelled",
+                ),
+                lease,
+            )  # fmt: skip
+        finally:
+            self.journal.leases.give_back(lease)
+
     def remove(self, run: str) -> None:
         """A run with all that it made.  Raises `UserError` for one that is at work."""
         self.journal.leases.give_back(self.journal.leases.take(run))
@@ -419,13 +451,43 @@ class Runs:
     def post(self, run: str, kind: LetterKind, text: str = "") -> None:
         """Say something to a run that is at work.  Raises `UserError` for one that is over."""
         record = self.journal.run(run)
-        if record.status in ("succeeded", "failed", "cancelled", "skipped"):
-            hint = f"agentkit runs resume {run}" if record.status != "succeeded" else None
-            raise UserError(f"the run {run} is over ({record.status}): nobody listens", hint=hint)
+        _check_listens(record)
         if kind == "pause" and record.status == "parked":
             hint = f"agentkit runs resume {run}"
             raise UserError(f"the run {run} waits already: {record.error}", hint=hint)
         self.journal.mailbox.post(run, Letter(kind, text))
+
+
+def _check_listens(record: RunRecord) -> None:
+    """Raise `UserError` for a run that is over."""
+    if record.status in ("succeeded", "failed", "cancelled", "skipped"):
+        hint = f"agentkit runs resume {record.id}" if record.status != "succeeded" else None
+        said = f"the run {record.id} is over ({record.status}): nobody listens"
+        raise UserError(said, hint=hint)
+
+
+def _terms(how: How) -> dict[str, Any]:
+    """What of it counts as long as the run lasts, whoever goes on with it: see `granted`."""
+    attended = how.get("profile", "interactive") == "interactive"
+    here = how.get("here") or (Path.cwd() if attended else None)
+    return {
+        "by": how.get("by", ""),
+        "handed": how.get("handed", True),
+        "here": None if here is None else str(here),
+        "attended": attended,
+    }
+
+
+def granted(terms: Mapping[str, Any], how: How) -> How:
+    """How a run goes on: as whoever does, with what was granted to it when it began."""
+    how = {**how}
+    if terms.get("here"):
+        how.setdefault("here", Path(terms["here"]))
+        if terms.get("attended") and Path(terms["here"]) != Path("/"):
+            how["looked_into"] = Path(terms["here"])
+    if "handed" in terms:
+        how["handed"] = terms["handed"]
+    return how
 
 
 def _secret_inputs(workflow: LoadedWorkflow, inputs: Mapping[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ Scope = Literal["read", "run", "inference"]
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 PREFIX = "ak-"
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +69,11 @@ class Tokens:
     def make(self, name: str, scopes: Sequence[str], seconds: float | None = None) -> str:
         """A new token; what is returned is shown once and kept nowhere.
 
-        Raises `UserError` for a name that is taken, and for no or unknown scopes.
+        Raises `UserError` for a name that is none or taken, and for no or unknown scopes.
         """
         chosen = tuple(scope for scope in SCOPES if scope in scopes)
+        if not re.fullmatch(NAME, name) or name == "owner":
+            raise UserError(f"{name!r} is no name for a token: letters, digits, '.', '_' and '-'")
         if not chosen or set(scopes) - set(SCOPES):
             raise UserError(f"a token needs a scope: {', '.join(SCOPES)}")
         secret, made = PREFIX + secrets.token_urlsafe(32), datetime.now(UTC)
@@ -123,12 +127,19 @@ class Tokens:
 
 def _token(kept: dict[str, object]) -> Token:
     token = Token(**kept)  # type: ignore[arg-type]
+    if not set(token.scopes) <= set(SCOPES):
+        raise ValueError(f"{token.name!r} has scopes that there are not")
     return replace(
         token,
         scopes=tuple(token.scopes),
-        made=datetime.fromisoformat(str(token.made)),
-        expires=None if token.expires is None else datetime.fromisoformat(str(token.expires)),
+        made=_moment(token.made),
+        expires=None if token.expires is None else _moment(token.expires),
     )
+
+
+def _moment(written: object) -> datetime:
+    moment = datetime.fromisoformat(str(written))
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _digest(secret: str) -> str:

@@ -26,6 +26,7 @@ from agentkit.errors import (
     ApprovalNeeded,
     Cancelled,
     InvalidInput,
+    ToolError,
     ToolRetry,
     WorkerLost,
     did_you_mean,
@@ -33,6 +34,7 @@ from agentkit.errors import (
 from agentkit.hosts import Location
 from agentkit.outcomes import Failed, NeedsApproval, Outcome, Retry, Returned
 from agentkit.permissions import Access
+from agentkit.ports import Sandbox
 from agentkit.toolbox.approvals import ALPHABET, Approvals
 from agentkit.toolbox.box import Toolbox
 from agentkit.toolbox.context import CallContext, Report, ToolServices
@@ -103,6 +105,19 @@ class Caller:
             size = len(json.dumps(told, ensure_ascii=False).encode())
             report.returned(call, name, status, size, told)
         return outcome
+
+    def sandbox(self, name: str, arguments: Mapping[str, Any], cancel: CancelToken) -> Sandbox:
+        """Where a program may run that belongs to no tool; it is asked about like a call.
+
+        Raises `ToolError` for one that is not allowed, `ApprovalNeeded` while nobody has answered.
+        """
+        decision = self.grants.decide(name, (Access("executes"),), self.approvals.rules())
+        if decision.verdict == "deny":
+            raise ToolError(f"not allowed: {decision.reason}")
+        asked = decision.verdict == "ask"
+        if asked and not self.approvals.allows(name, arguments, decision.open, cancel):
+            raise ToolError(f"a person said no: {decision.reason}")
+        return self.services.sandbox
 
     def _found(self, name: str) -> Tool | None:
         return self.tools.get(name) if self.offered is None or name in self.offered else None

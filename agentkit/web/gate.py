@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import logging
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from agentkit.errors import MachineError
 from agentkit.runtime import Scope as TokenScope
 from agentkit.runtime import Tokens
 from agentkit.web.problems import refuse
@@ -24,11 +26,15 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Need = TokenScope | Literal["owner", "nothing"]
 """What a token has to be for; `owner`: only the one in the home, which may do everything."""
 
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+log = logging.getLogger(__name__)
+
 HERE = ("127.0.0.1", "localhost", "::1")
 OPEN = ("/health", "/ready", "/hooks/")
 """What needs no token: hooks are signed, each with a secret of its own."""
-ANSWERS = ("/api/approvals",)
-"""What widens what runs may do: for the owner alone, or a run could allow itself."""
+OWNERS = ("/api/approvals", "/api/models")
+"""What widens what runs may do, or disturbs them all: for the owner alone."""
 INFERENCE = ("/v1/", "/tokenize", "/detokenize")
 
 
@@ -40,7 +46,9 @@ def needed(method: str, path: str) -> Need:
         return "inference"
     if method in ("GET", "HEAD"):
         return "read"
-    if not path.startswith("/api/") or path.startswith(ANSWERS) or method == "DELETE":
+    if not path.startswith("/api/") or path.startswith(OWNERS) or method == "DELETE":
+        return "owner"
+    if path.startswith("/api/memory/") and path.endswith("/forget"):
         return "owner"
     return "run"
 
@@ -94,13 +102,19 @@ class Gate:
             return await self._app(scope, receive, send)
         if scope["type"] != "http":
             return None
+        if scope["method"] not in METHODS:
+            return await refuse(send, 405, "method_not_allowed", "not in this way")
         headers = _Headers(scope["headers"])
         if not self._is_ours(headers.all(b"host")):
             return await refuse(send, 421, "wrong_host", "this is not the host that was asked for")
         if not all(self._may_ask(origin) for origin in headers.all(b"origin")):
             return await refuse(send, 403, "wrong_origin", "no web page may ask")
         need = needed(scope["method"], scope["path"])
-        caller = self._caller(headers.all(b"authorization"))
+        try:
+            caller = self._caller(headers.all(b"authorization"))
+        except MachineError as error:  # the file of tokens is broken
+            log.error("%s", error)
+            return await refuse(send, 503, "machine_error", "tokens cannot be read: see the log")
         if need != "nothing" and caller is NOBODY:
             said = "the token is missing or wrong: Authorization: Bearer TOKEN"
             challenge = (b"www-authenticate", b'Bearer realm="agentkit"')

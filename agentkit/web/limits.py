@@ -12,7 +12,7 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 
-from agentkit.web.gate import App, Receive, Scope, Send
+from agentkit.web.gate import App, Caller, Receive, Scope, Send
 from agentkit.web.problems import SOON, refuse
 
 BURST = 2.0
@@ -46,13 +46,17 @@ class Bucket:
 
 
 class Limits:
-    """An ASGI application in front of another, behind the gate."""
+    """An ASGI application in front of another, behind the gate.
+
+    One token has at most half of the places, the owner all of them: nobody locks him out.
+    """
 
     def __init__(self, app: App, *, requests: int, rate: float) -> None:
         self._app = app
         self._most = requests
         self._rate = rate
         self._now = 0
+        self._each: dict[str, int] = {}
         self._buckets: dict[str, Bucket] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,13 +66,19 @@ class Limits:
         wait = self._bucket(scope["caller"].name).take(time.monotonic())
         if wait:
             return await _too_much(send, "this token asks too often", 1 + int(wait))
-        if self._now >= self._most:
-            return await _too_much(send, f"{self._most} requests are being answered already", SOON)
+        caller: Caller = scope["caller"]
+        share = self._most if caller.owner else max(1, self._most // 2)
+        if self._now >= self._most or self._each.get(caller.name, 0) >= share:
+            return await _too_much(send, "enough requests are being answered already", SOON)
         self._now += 1
+        self._each[caller.name] = self._each.get(caller.name, 0) + 1
         try:
             await self._app(scope, _patient(receive), send)
         finally:
             self._now -= 1
+            self._each[caller.name] -= 1
+            if not self._each[caller.name]:
+                del self._each[caller.name]
         return None
 
     def _bucket(self, name: str) -> Bucket:

@@ -98,7 +98,8 @@ async def refuse(
     """The same before there is a request to answer."""
     content = json.dumps(body(kind, message)).encode()
     length = (b"content-length", str(len(content)).encode())
-    head = [(b"content-type", b"application/json"), length, *headers]
+    over = (b"connection", b"close")  # what stands behind the head is not read
+    head = [(b"content-type", b"application/json"), length, over, *headers]
     await send({"type": "http.response.start", "status": code, "headers": head})
     await send({"type": "http.response.body", "body": content})
 

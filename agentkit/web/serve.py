@@ -7,6 +7,7 @@ a home: a lock of the kernel, which ends with the process however it ends.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import signal
 import socket
@@ -16,7 +17,6 @@ from dataclasses import dataclass
 from types import FrameType
 
 import uvicorn
-from filelock import FileLock, Timeout
 
 from agentkit.errors import MachineError, UserError
 from agentkit.runtime import Runtime
@@ -25,7 +25,7 @@ from agentkit.web.app import LOOPBACK, application
 from agentkit.web.connections import Connection
 from agentkit.web.notify import notify
 from agentkit.web.service import Service
-from agentkit.whereabouts import said
+from agentkit.whereabouts import alone, said
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def serve(runtime: Runtime, ready: Callable[[Ready], None]) -> list[str]:
     """
     settings = runtime.settings
     secret = secret_in(settings.service_token)
-    with _alone(runtime), _listening(settings.service.host, settings.service.port) as listening:
+    with alone(settings), _listening(settings.service.host, settings.service.port) as listening:
         port: int = listening.getsockname()[1]
         service = Service.of(runtime)
         config = uvicorn.Config(
@@ -109,34 +109,20 @@ def _signals(server: uvicorn.Server, service: Service) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-@contextmanager
-def _alone(runtime: Runtime) -> Iterator[None]:
-    file = runtime.settings.service_file
-    lock = FileLock(file.with_suffix(".lock"))
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        hint = "agentkit service status"
-        raise UserError(f"a service is up in {file.parent}", hint=hint) from None
-    except OSError as error:
-        raise MachineError(f"{file.parent} cannot be written: {error.strerror}") from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def _listening(host: str, port: int) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections inherit it
+        return listening
+    except socket.gaierror:
+        raise UserError(f"there is no address {host!r}", hint="--host 127.0.0.1") from None
     except OSError as error:
         why = (error.strerror or str(error)).lower()
-        raise MachineError(
-            f"{_shown(host)}:{port} cannot be had: {why}",
-            hint="take another port: agentkit serve --port N (0: any that is free)",
-        ) from None
+        hint = "take another port: agentkit serve --port N (0: any that is free)"
+        if error.errno == errno.EADDRNOTAVAIL:
+            hint = "take an address of this machine: agentkit serve --host 127.0.0.1"
+        raise MachineError(f"{_shown(host)}:{port} cannot be had: {why}", hint=hint) from None
 
 
 def _shown(host: str) -> str:

@@ -67,6 +67,8 @@ class WorkflowRun:
     """Entered when the run is on record: it may wait there for others, or not happen."""
     edited: bool = False
     """It goes on with another definition than the one that it began with."""
+    terms: Mapping[str, Any] | None = None
+    """On whose behalf it is done: see `events.RunStarted`."""
     again: Mapping[str, str] | None = None
     """Why a person who retries it has steps done again."""
 
@@ -147,6 +149,7 @@ class WorkflowRun:
             source=str(self.workflow.path),
             definition=self.workflow.document.text,
             files=self.workflow.files,
+            terms=self.terms or {},
             inputs=self.inputs,
         )
 
@@ -208,7 +211,7 @@ class WorkflowRun:
             "inputs": dict(self.inputs),
             "run": {
                 "id": self.id,
-                "date": date.today().isoformat(),
+                "date": self._date().isoformat(),
                 "folder": str(self.folder),
             },
         }
@@ -217,6 +220,11 @@ class WorkflowRun:
         shared = self.workflow.spec.defaults.prompt.model
         named = model or (None if is_expression(shared) else shared)
         return self.services.beginning(text, tokens, named)
+
+    def _date(self) -> date:
+        """The day on which it began: what it asks and calls stays the same when it goes on."""
+        began = None if self.past is None else self.past.began
+        return date.today() if began is None else began.astimezone().date()
 
     def _outputs(self, frame: Frame) -> dict[str, Any]:
         outputs = {}

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from agentkit.client import Client
+from agentkit.whereabouts import alone
 from agentkit.whereabouts import said as telling
 
 from .conftest import LIMIT, SECRET, Served
@@ -55,7 +56,8 @@ def test_the_program_of_the_page(
     as_on_the_page: Served, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (program,) = blocks("python")
-    with telling(as_on_the_page.service.runtime.settings, as_on_the_page.url):
+    settings = as_on_the_page.service.runtime.settings
+    with alone(settings), telling(settings, as_on_the_page.url):
         exec(compile(program, "service.md", "exec"), {})
     said = capsys.readouterr().out.splitlines()
     assert (said[0], said[-2]) == ("RunStarted", "RunFinished")

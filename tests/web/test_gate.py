@@ -71,6 +71,9 @@ def asked(tmp_path: Path) -> Asked:
         ("GET", "/v1/models", "inference"),
         ("POST", "/tokenize", "inference"),
         ("PUT", "/api/runs", "run"),
+        ("POST", "/api/memory/notes/search", "run"),
+        ("POST", "/api/memory/notes/forget", "owner"),
+        ("POST", "/api/models/unload", "owner"),
         ("POST", "/something/new", "owner"),
         ("POST", "//api/runs", "owner"),
     ],
@@ -151,6 +154,19 @@ def test_a_token_ends(asked: Asked) -> None:
 def test_a_page_that_points_its_name_here_gets_nothing(asked: Asked, host: bytes) -> None:
     assert asked.status((b"host", host), RIGHT) == 421
     assert asked.status(HOST, (b"host", host), RIGHT) == 421
+
+
+def test_a_method_that_there_is_not_comes_no_further(asked: Asked) -> None:
+    assert asked.status(HOST, RIGHT, method="AAAA") == 405
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '[{"name": "a"}]', "null"])
+def test_tokens_that_cannot_be_read_let_only_the_owner_in(
+    asked: Asked, tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "tokens.json").write_text(text)
+    assert asked.status(HOST, (b"authorization", b"Bearer ak-x")) == 503
+    assert asked.status(HOST, RIGHT) == 200
 
 
 def test_without_a_host_there_is_no_answer(asked: Asked) -> None:

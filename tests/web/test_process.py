@@ -20,6 +20,7 @@ from agentkit.cli.unit import unit
 from agentkit.client import Client
 from agentkit.config import Settings
 from agentkit.journal import Journal
+from agentkit.whereabouts import heard
 
 from .conftest import LIMIT
 
@@ -142,6 +143,8 @@ def test_a_power_cut_costs_the_step_in_flight(home: Path, start: Callable[[], Pr
         wait((home / "runs" / name / "held").exists)
     first.kill()
     first.wait()
+    assert (home / "service.json").exists()
+    assert heard(Settings.load()) is None  # who listens on its port now gets no token
     (home / "go").touch()
     start()
     with client() as one:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -276,3 +277,83 @@ def test_what_is_there_can_be_looked_at(served: Served) -> None:
         assert http.get("/api/service").json()["runs"] == []
         numbers = http.get("/metrics").text
         assert 'agentkit_requests_total{method="GET",route="/ready",status="200"} 1.0' in numbers
+
+
+def test_a_run_that_waits_is_cancelled_at_once(served: Served) -> None:
+    with served.client() as client:
+        run = client.run("ask")
+        assert ended(client, run) == "parked"
+        client.cancel(run)
+        assert client.details(run).run.status == "cancelled"
+        with pytest.raises(UserError, match=r"is over \(cancelled\)"):
+            client.cancel(run)
+        desk = served.service.runtime.journal.desk
+        settle(desk, desk.requests(open_only=True)[0], "approve")
+        assert served.service.keeper.look() == []
+
+
+def test_an_answer_that_nobody_uses_lets_a_run_go_on_once(served: Served) -> None:
+    journal = served.service.runtime.journal
+    with served.client() as client:
+        run = client.run("ask")
+        assert ended(client, run) == "parked"
+        other = replace(journal.desk.requests(open_only=True)[0], id="other1", key="another call")
+        journal.desk.file(other)
+        journal.desk.answer("other1", "approve")
+
+        def gone_on() -> int:
+            return [event.kind for event in journal.events(run)].count("RunResumed")
+
+        until(lambda: gone_on() == 1)
+        until(lambda: served.service.background.at_work() == [])
+        for _ in range(3):
+            assert served.service.keeper.look() == []
+        assert gone_on() == 1
+
+
+def test_a_guest_has_no_say_in_runs_of_the_owner(served: Served, guest: Client) -> None:
+    with served.client() as client:
+        run = client.run("hold")
+        for ask in (guest.cancel, guest.resume, guest.retry):
+            with pytest.raises(UserError, match="was begun by a person"):
+                ask(run)
+        with pytest.raises(UserError, match="was begun by a person"):
+            guest.say(run, "note", "do something else")
+        (served.home / "go").touch()
+        assert ended(client, run) == "succeeded"
+        own = guest.run("wrong")
+        assert ended(guest, own) == "failed"
+        assert guest.resume(own) == own
+
+
+def test_what_a_guest_names_stays_unreadable_when_the_run_goes_on(
+    served: Served, guest: Client
+) -> None:
+    """Whoever lets it go on: it was nobody's to hand over."""
+    readable = served.home / "readable"
+    readable.mkdir()
+    (readable / "a.txt").write_text("a")
+    (served.home / "settings.yaml").write_text("")
+    settings = served.service.runtime.settings
+    settings.permissions.unattended.read = [readable]
+    run = guest.run("reads", {"file": str(readable / "a.txt")})
+    assert ended(guest, run) == "succeeded"
+    assert served.service.runtime.journal.terms(run) == {
+        "by": "guest", "handed": False, "here": None, "attended": False,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("value", ["\ud800", [[[[0]]]] * 2, "~nobody-at-all/x", "a\0b"])
+def test_inputs_that_are_no_data_are_refused_and_break_nothing(
+    served: Served, guest: Client, value: object
+) -> None:
+    deep: object = value
+    if isinstance(value, list):
+        for _ in range(60):
+            deep = [deep]
+    body = json.dumps({"workflow": "reads", "inputs": {"file": deep}})
+    with served.http(**{"Content-Type": "application/json"}) as http:
+        assert http.post("/api/runs", content=body).status_code == 400
+        assert http.get("/api/runs").json() == []
+    with pytest.raises(UserError):
+        guest.run("reads", {"file": "~nobody-at-all/x"})

@@ -10,7 +10,7 @@ import pytest
 
 from agentkit import events as ev
 from agentkit.agent.strategies import THINK
-from agentkit.errors import StepFailed
+from agentkit.errors import ApprovalNeeded, StepFailed
 from agentkit.messages import JsonSchema, ToolCall
 from agentkit.runtime import Runtime
 from agentkit.testing import ScriptedModel
@@ -239,3 +239,14 @@ def test_a_question_about_the_result_of_a_tool_needs_a_model(tmp_path: Path) -> 
     )
     with Runtime() as runtime:
         assert load(path, runtime.workflow(str(path)).tools, []).models() == {("chat", None)}
+
+
+def test_a_script_of_a_check_is_asked_about_where_nothing_keeps_it_apart(
+    run: Run, isolated_home: Path, tmp_path: Path
+) -> None:
+    isolated_home.mkdir()
+    (isolated_home / "settings.yaml").write_text("sandbox: none\n")
+    script = f"touch {tmp_path / 'ran'}"
+    with pytest.raises(ApprovalNeeded, match="run needs approval: it would run code"):
+        run(f"{ASK}    checks: [{{script: '{script}'}}]\n", "Anna")
+    assert not (tmp_path / "ran").exists()

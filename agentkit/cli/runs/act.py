@@ -97,8 +97,9 @@ def pause(run: str) -> None:
 @click.command()
 @click.argument("run", metavar="ID")
 def cancel(run: str) -> None:
-    """End a run that is at work in another process, within a second or two."""
-    _post(run, "cancel")
+    """End a run: at once if it waits, within a second or two if a process works on it."""
+    with Runtime() as runtime:
+        runtime.cancel(run)
 
 
 @click.command()

@@ -2,7 +2,33 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+import json
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+DEEPEST = 50
+"""Lists within lists: what is deeper is no data that a person had."""
+
+
+def _proper(value: Any) -> Any:
+    """JSON as the journal keeps it: whole characters, numbers that are some, not too deep."""
+    try:
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("has half of a character in it") from None
+    if _depth(value) > DEEPEST:
+        raise ValueError(f"is more than {DEEPEST} deep")
+    return value
+
+
+def _depth(value: Any) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(_depth, inner), default=0)
+
+
+Data = Annotated[dict[str, Any], AfterValidator(_proper)]
+"""Names and values that become part of a run."""
 
 
 class Body(BaseModel):

@@ -18,6 +18,8 @@ from agentkit.web.service import Here, Service
 
 router = APIRouter(prefix="/api", tags=["runs"])
 
+MOST = 10**18
+"""Beyond any number of an event."""
 LOOK = 1.0
 """Seconds between two looks at a run that another process works on."""
 PATIENCE = 10.0
@@ -28,8 +30,8 @@ PATIENCE = 10.0
 async def events(
     run: str,
     here: Here,
-    after: Annotated[int, Query(ge=0)] = 0,
-    last_event_id: Annotated[str | None, Header(max_length=20)] = None,
+    after: Annotated[int, Query(ge=0, le=MOST)] = 0,
+    last_event_id: Annotated[str | None, Header(max_length=18)] = None,
 ) -> AsyncIterable[ServerSentEvent]:
     """All events of a run, and of those that belong to it, until it ends."""
     last = int(last_event_id) if last_event_id and last_event_id.isdecimal() else after

@@ -14,10 +14,10 @@ from agentkit.errors import InvalidInput, UserError
 from agentkit.events import RunStatus
 from agentkit.records import RunDetails, RunRecord
 from agentkit.runtime import How, Wish
-from agentkit.web.api.bodies import Body
+from agentkit.web.api.bodies import Body, Data
 from agentkit.web.api.workflows import known
 from agentkit.web.gate import Caller
-from agentkit.web.service import Here, Who
+from agentkit.web.service import Here, Service, Who
 
 router = APIRouter(prefix="/api", tags=["runs"])
 
@@ -36,7 +36,7 @@ class RunRequest(From):
 
     workflow: str
     """Its name; for the owner, also the path of a file."""
-    inputs: dict[str, Any] = Field(default_factory=dict)
+    inputs: Data = Field(default_factory=dict)
     id: str | None = Field(None, pattern=r"^[a-z0-9][a-z0-9-]{7,63}$")
     """Chosen by the caller: the same request again, with the same id, begins no second run."""
 
@@ -50,8 +50,8 @@ class AgentRequest(From):
     tools: list[str] | None = None
     model: str | None = None
     budget: dict[str, int] = Field(default_factory=dict)
-    checks: list[dict[str, Any]] = Field(default_factory=list)
-    strategy: str | dict[str, Any] | None = None
+    checks: list[Data] = Field(default_factory=list)
+    strategy: str | Data | None = None
     reflection: bool = True
     memory: bool = True
 
@@ -94,7 +94,6 @@ def begin(wanted: RunRequest, here: Here, who: Who) -> Begun:
     name = wanted.workflow if who.owner else known(wanted.workflow, here.runtime)
     workflow = here.runtime.workflow(name)
     if not who.owner:
-        how["handed"] = False
         _check_files(workflow.spec.inputs, wanted.inputs, here.runtime.settings)
     return Begun(id=here.background.begin(workflow, wanted.inputs, wanted.id, **how))
 
@@ -146,18 +145,18 @@ def details(run: str, here: Here) -> RunDetails:
 
 
 @router.post("/runs/{run}/cancel", status_code=202)
-def cancel(run: str, here: Here) -> Begun:
+def cancel(run: str, here: Here, who: Who) -> Begun:
     """Ask a run to stop."""
-    found = here.runtime.journal.run(run).id
+    found = _theirs(run, here, who)
     if not here.background.cancel(found):
-        here.runtime.post(found, "cancel")
+        here.runtime.cancel(found)
     return Begun(id=found)
 
 
 @router.post("/runs/{run}/words", status_code=202)
-def say(run: str, word: Word, here: Here) -> Begun:
+def say(run: str, word: Word, here: Here, who: Who) -> Begun:
     """Say something to the agents of a run."""
-    found = here.runtime.journal.run(run).id
+    found = _theirs(run, here, who)
     here.runtime.post(found, word.kind, word.text)
     return Begun(id=found)
 
@@ -166,7 +165,7 @@ def say(run: str, word: Word, here: Here) -> Begun:
 def resume(run: str, wanted: GoOn, here: Here, who: Who) -> Begun:
     """Go on with a run that was parked, failed or cancelled, or whose process died."""
     how = _how(wanted, who)
-    return Begun(id=here.background.go_on(run, wanted.inputs, **how))
+    return Begun(id=here.background.go_on(_theirs(run, here, who), wanted.inputs, **how))
 
 
 @router.post("/runs/{run}/retry", status_code=202)
@@ -174,7 +173,12 @@ def retry(run: str, wanted: Again, here: Here, who: Who) -> Begun:
     """Do what failed again, or a step and all that follows it."""
     how = _how(wanted, who)
     again = here.background.again(
-        run, wanted.step, wanted.edited, wanted.inputs, failed=wanted.failed, **how
+        _theirs(run, here, who),
+        wanted.step,
+        wanted.edited,
+        wanted.inputs,
+        failed=wanted.failed,
+        **how,
     )
     return Begun(id=again)
 
@@ -185,15 +189,30 @@ def remove(run: str, here: Here) -> None:
     here.runtime.remove(here.runtime.journal.run(run).id)
 
 
+def _theirs(run: str, here: Service, who: Caller) -> str:
+    """The id of a run; other tokens than the owner's have a say in those that tokens began."""
+    found = here.runtime.journal.run(run).id
+    if not who.owner and not here.runtime.journal.terms(found).get("by"):
+        raise UserError(f"the run {found} was begun by a person: it is not this token's")
+    return found
+
+
 def _check_files(declared: Mapping[str, Any], given: Mapping[str, Any], settings: Settings) -> None:
     """Other tokens than the owner's name files only where settings let runs read anyway."""
     readable = [folder.resolve() for folder in settings.permissions.unattended.read or ()]
     for name, one in declared.items():
         if one.type in ("file", "folder") and isinstance(given.get(name), str):
-            path = Path(given[name]).expanduser().resolve()
-            if not any(path.is_relative_to(folder) for folder in readable):
+            path = _real(given[name])
+            if path is None or not any(path.is_relative_to(folder) for folder in readable):
                 said = f'input "{name}": this token may name no files but those that runs may read'
                 raise InvalidInput(said, hint="permissions.unattended.read in settings")
+
+
+def _real(text: str) -> Path | None:
+    try:
+        return Path(text).expanduser().resolve()
+    except (ValueError, RuntimeError, OSError):  # no path at all, or one in nobody's home
+        return None
 
 
 def _how(wanted: From, who: Caller) -> How:
@@ -201,6 +220,8 @@ def _how(wanted: From, who: Caller) -> How:
     if (wanted.attended or wanted.here is not None) and not who.owner:
         raise UserError("this token is no person's: leave `here` and `attended` out")
     how: How = {"profile": "interactive" if wanted.attended else "unattended"}
+    if not who.owner:  # what a program names among the inputs nobody has handed over
+        how |= {"handed": False, "by": who.name}
     if wanted.here is not None:
         how["here"] = Path(wanted.here)
     return how

@@ -15,6 +15,8 @@ from agentkit.workflow.quality import ANSWER, Check, Strategy
 from agentkit.workflow.steps.scope import Scope
 
 SHOWN = 200
+SCRIPT = "run"
+"""What scripts of checks are called in permissions: the same as those of steps."""
 """Characters of a result that are shown with what is wrong with it."""
 
 
@@ -33,9 +35,9 @@ def check(said: Check, scope: Scope, word: str = ANSWER) -> agent.Check | str:
             said.reason or "",
         )
     if said.script is not None:
-        return agent.Succeeds(
-            said.script, lambda: scope.caller.services.sandbox, folder, scope.cancel
-        )
+        about = {"script": said.script}
+        sandbox = partial(scope.caller.sandbox, SCRIPT, about, scope.cancel)
+        return agent.Succeeds(said.script, sandbox, folder, scope.cancel)
     return said.question or ""
 
 
