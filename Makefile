@@ -1,5 +1,7 @@
 # make demo     set everything up in .venv and turn a recording into minutes
-# make test     set everything up in .venv and run the tests
+# make test     set everything up in .venv and run the tests: side by side those without a model, then
+#               the others one by one (two models at a time would take the cores from each other);
+#               what is compiled before need not be by each of the programs that tests start
 # make check    lint, formatting and types
 # make models   fetch the models that demo and tests use
 # make sandbox  install what the sandbox needs (as root, on Debian and its like)
@@ -24,7 +26,9 @@ demo: .venv/installed
 
 test: .venv/installed-dev sandbox database
 	$(BIN)/agentkit models pull $(TEST_MODELS)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m compileall -q agentkit tests
+	$(BIN)/python -m pytest -m "not model" -n auto --dist loadfile
+	$(BIN)/python -m pytest -m model
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .
