@@ -8,7 +8,7 @@ written is never behind what the run has done.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -36,8 +36,10 @@ class Event:
         return type(self).__name__
 
     def details(self) -> dict[str, Any]:
-        """Everything but run and time, as plain data."""
-        return {k: v for k, v in asdict(self).items() if k not in ("run", "time")}
+        """Everything but run and time, as plain data; what is large is not copied."""
+        names = [one.name for one in fields(self) if one.name not in ("run", "time")]
+        values = {name: getattr(self, name) for name in names}
+        return {k: asdict(v) if isinstance(v, Usage) else v for k, v in values.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

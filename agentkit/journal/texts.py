@@ -66,12 +66,16 @@ def dump(connection: Connection, value: Any) -> str:
         if isinstance(node, Stored):
             return {FILE: dict(node)}
         if isinstance(node, Mapping):
-            return {_ESCAPED.sub(r"$\g<0>", str(key)): shrink(item) for key, item in node.items()}
+            return {_escaped(str(key)): shrink(item) for key, item in node.items()}
         if isinstance(node, list | tuple):
             return [shrink(item) for item in node]
         return node
 
     return json.dumps(shrink(value), ensure_ascii=True)
+
+
+def _escaped(key: str) -> str:
+    return _ESCAPED.sub(r"$\g<0>", key) if key.startswith("$") else key
 
 
 def parse(connection: Connection, text: str | None) -> Any:

@@ -44,6 +44,22 @@ _READ = {"outputs": "given", "status": "status", "error": "error"}
 """What `steps.ID.…` offers, and what it is of `Settled`."""
 
 
+class _Steps(Mapping[str, _Facts]):
+    """What can be read of steps; made for those that an expression names, of hundreds perhaps."""
+
+    def __init__(self, settled: Mapping[str, Settled]) -> None:
+        self._settled = settled
+
+    def __getitem__(self, name: str) -> _Facts:
+        return _Facts(self._settled[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._settled)
+
+    def __len__(self) -> int:
+        return len(self._settled)
+
+
 @dataclass(frozen=True)
 class Frame:
     """The surroundings of a step; each group and each item of a loop has one of its own."""
@@ -67,8 +83,7 @@ class Frame:
 
     def readable(self) -> dict[str, Any]:
         """What an expression can read here."""
-        steps = {name: _Facts(one) for name, one in self.steps.items()}
-        return {**self.facts, "steps": steps}
+        return {**self.facts, "steps": _Steps(self.steps)}
 
     def render(self, value: Any, path: NodePath, *, secrets: bool = False) -> Any:
         """Raises `BadExpression`, which knows where in the file the expression stands."""

@@ -232,7 +232,9 @@ def test_a_server_that_stays_busy_is_given_up(make: Make, player: Player) -> Non
 
 
 @pytest.mark.parametrize(
-    "later", ["3600", format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)]
+    "later",
+    ["3600", format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)],
+    ids=["seconds", "date"],
 )
 def test_nobody_waits_for_an_hour(make: Make, player: Player, later: str) -> None:
     player.on(CHAT, reply(b"", 429, Retry_After=later))
