@@ -10,7 +10,9 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
@@ -72,12 +74,7 @@ class Signature:
     @property
     def json_schema(self) -> dict[str, Any]:
         """JSON Schema of the arguments as one object."""
-        schema = self.arguments.model_json_schema()
-        for nested in (schema, *schema.get("$defs", {}).values()):  # a model pays for each word
-            nested.pop("title", None)
-            for argument in nested.get("properties", {}).values():
-                argument.pop("title", None)
-        return schema
+        return deepcopy(_schema(self.arguments))
 
     @property
     def names(self) -> list[str]:
@@ -122,6 +119,17 @@ class Signature:
             what = "key" if path else "argument"
             return Fault(path, "missing-argument", f'the {what} "{name}" is missing')
         return Fault(path, "wrong-type", explain(*same), near_option(fault))
+
+
+@lru_cache(256)
+def _schema(arguments: type[BaseModel]) -> dict[str, Any]:
+    """Made once: two hundred steps with one tool are checked against it two hundred times."""
+    schema = arguments.model_json_schema()
+    for nested in (schema, *schema.get("$defs", {}).values()):  # a model pays for each word
+        nested.pop("title", None)
+        for argument in nested.get("properties", {}).values():
+            argument.pop("title", None)
+    return schema
 
 
 def signature_of(function: Callable[..., Any]) -> Signature:
