@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -137,8 +138,10 @@ def test_only_the_head_of_a_huge_program_is_read(tools: Path) -> None:
 def test_a_file_that_may_not_be_read_is_reported(tools: Path) -> None:
     write(tools, "description: A.", mode=0o311)
     tools.chmod(0o755)
-    for folder in tools.parents[:3]:
-        folder.chmod(folder.stat().st_mode | 0o055)
+    top = Path(tempfile.gettempdir())
+    for folder in tools.parents:
+        if top in folder.parents:
+            folder.chmod(folder.stat().st_mode | 0o055)
     code = (
         "import os, sys; from pathlib import Path; from agentkit.toolbox.sources import "
         "FolderSource; os.geteuid() or os.setuid(65534); "  # root may read everything
