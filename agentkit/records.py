@@ -223,6 +223,8 @@ class Fire:
     """What a file keeps where it gets another name."""
     outcome: str = ""
     """The status of its run, where that is on record."""
+    error: str = ""
+    """What that run says went wrong, or why it was skipped."""
 
 
 @dataclass(frozen=True, slots=True)

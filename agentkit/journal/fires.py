@@ -43,7 +43,8 @@ _SETTLE = """
     WHERE run = :run AND status = 'due'
 """
 _RECENT = """
-    SELECT fires.*, runs.status AS outcome FROM fires LEFT JOIN runs ON runs.id = fires.run
+    SELECT fires.*, runs.status AS outcome, runs.error AS error
+    FROM fires LEFT JOIN runs ON runs.id = fires.run
     WHERE fires.workflow = :workflow AND fires.status <> 'known'
     ORDER BY fires.decided DESC, fires.time DESC LIMIT :count
 """
@@ -231,6 +232,7 @@ def _fire(connection: Connection, row: Any) -> Fire:
         files=tuple(json.loads(row.files)),
         moved=row.moved,
         outcome=getattr(row, "outcome", None) or "",
+        error=getattr(row, "error", None) or "",
     )
 
 

@@ -92,13 +92,12 @@ class ScheduledFiles:
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             return self._last_good(name, path, before, record, f"{path}: {reason}")
-        if WORD not in text and text.strip():
+        had = before is not None or (record is not None and bool(record.definition))
+        if WORD not in text and not had:
             return None
         try:
             workflow = self._load(str(path))
         except AgentkitError as error:
-            if not text.strip() and before is None:
-                return None
             return self._last_good(name, path, before, record, _first(error))
         return Scheduled(name, path, workflow) if workflow.spec.triggers else None
 

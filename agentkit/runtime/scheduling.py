@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from agentkit.errors import (
@@ -288,6 +289,12 @@ class Scheduling:
         }
         self._known = found
         inboxes, lying = self._open_inboxes(before, now)
+        folders = {str(folder) for folder in self._runtime.settings.schedule_folders}
+        records |= {
+            name: replace(one, definition="", problem="")
+            for name, one in before.items()
+            if name not in found and str(Path(one.source).parent) in folders and one.definition
+        }
         changed = [one for name, one in records.items() if before.get(name) != one]
         if changed or lying:
             self._fires.keep(changed, lying)
@@ -455,7 +462,7 @@ class Scheduling:
         for fire in self._fires.recent(name):
             came = {"due": "waits to begin"}.get(fire.status, fire.status)
             came = f"run {fire.run} {fire.outcome or came}" if fire.run else came
-            yield f"{_local(fire.time)}  {fire.trigger}: {came}: {fire.reason}"
+            yield f"{_local(fire.time)}  {fire.trigger}: {came}: {fire.error or fire.reason}"
 
     def _what(self, trigger: Trigger, entry: Entry | None) -> str:
         if entry is None:

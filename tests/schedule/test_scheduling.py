@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from agentkit.errors import Busy, InvalidInput, MachineError, UnknownName
-from agentkit.runtime import Runtime
+from agentkit.runtime import Background, Runtime, Scheduling
+from agentkit.runtime.places import Places
 
 from .conftest import NOON, House
 
@@ -176,7 +177,23 @@ def test_an_empty_file_is_one_that_is_being_written(house: House) -> None:
     path.write_text("")
     house.edited(scheduling)
     assert "empty" in scheduling.list()[0].problem
+    path.write_text("half of a wo")
+    house.edited(scheduling)
+    assert "a workflow is a mapping" in scheduling.list()[0].problem
     assert house.look(scheduling, hours=1) == ["flow"]
+
+
+def test_what_was_taken_out_of_a_file_does_not_come_back_when_it_breaks(house: House) -> None:
+    path = house.write("flow", HOURLY)
+    scheduling = house.scheduling()
+    house.look(scheduling)
+    path.write_text("name: flow\nsteps: [{id: a, uses: now}]\n")
+    house.edited(scheduling)
+    assert scheduling.list() == []
+    path.write_text("no workflow at all")
+    house.edited(scheduling)
+    assert house.look(scheduling, hours=1) == []
+    assert house.look(house.scheduling(), hours=1) == []
 
 
 def test_files_come_and_go_while_it_looks(house: House) -> None:
@@ -334,6 +351,23 @@ def test_a_journal_that_is_away_for_a_moment_loses_nothing(
         with pytest.raises(MachineError):
             house.look(scheduling, hours=1)
     assert house.look(scheduling, seconds=1) == ["flow"]
+
+
+def test_a_run_that_does_not_happen_beside_another_one_says_so(house: House) -> None:
+    rest = "concurrency: {group: g, on_conflict: skip}"
+    house.write("flow", HOURLY, rest)
+    with Runtime() as runtime:
+        scheduling = Scheduling(runtime, Background(runtime, 9, ()).begin, house.clock)
+        scheduling.look()
+        place = Places(runtime.settings.home / "places").free("group g", 1, "another-run")
+        assert place is not None
+        house.clock.advance(hours=1)
+        scheduling.look()
+        while house.fires("flow")[0].outcome == "running":
+            pass
+        place.release()
+        said = "\n".join(scheduling.why("flow"))
+    assert "skipped: not run: another-run of the same group is at work" in said
 
 
 # -- people ----------------------------------------------------------------------------------------
