@@ -31,7 +31,7 @@ async def flood(side: Side, clients: int, seconds: float, out: TextIO) -> None:
 
         async def one() -> None:
             nonlocal number, tokens
-            while time.monotonic() < until:
+            while True:
                 number += 1
                 try:
                     tokens += await ask(http, question(side, number, 24))
@@ -53,8 +53,15 @@ async def flood(side: Side, clients: int, seconds: float, out: TextIO) -> None:
                 await asyncio.sleep(LOOK)
 
         began = time.monotonic()
-        await asyncio.gather(watch(), *(one() for _ in range(clients)))
+        readers = [asyncio.create_task(one()) for _ in range(clients)]
+        await watch()
         took = time.monotonic() - began
+        for reader in readers:
+            reader.cancel()  # all of them hang up at once
+        await asyncio.gather(*readers, return_exceptions=True)
+        left = time.monotonic()
+        await ask(http, question(side, 998, 4))
+        free = time.monotonic() - left
     ranks = statistics.quantiles(waits, n=100)
     third = len(sizes) // 3
     early, late = max(sizes[third : 2 * third]), max(sizes[2 * third :])
@@ -62,7 +69,8 @@ async def flood(side: Side, clients: int, seconds: float, out: TextIO) -> None:
           f"/health: median {ranks[49] * 1000:.1f} ms, p99 {ranks[98] * 1000:.1f} ms, "
           f"worst {max(waits) * 1000:.1f} ms\n"
           f"memory: {sizes[0] / 1e6:.0f} MB at first, {early / 1e6:.0f} MB at most in the second "
-          f"third, {late / 1e6:.0f} MB in the last", file=out)  # fmt: skip
+          f"third, {late / 1e6:.0f} MB in the last\n"
+          f"when all have hung up, the next one is answered in {free:.1f} s", file=out)  # fmt: skip
 
 
 def memory(pid: int) -> int:

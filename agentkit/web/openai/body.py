@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -104,6 +104,3 @@ class Sampled(Harmless):
             logit_bias={int(token): bias for token, bias in self.logit_bias.items()},
             seed=self.seed,
         )
-
-
-Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]

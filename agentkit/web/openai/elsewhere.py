@@ -66,8 +66,10 @@ class Elsewhere(Generic[T]):
             return
 
     async def everything(self) -> list[T]:
-        """All of it."""
-        return [piece async for pieces in self.pieces() for piece in pieces]
+        """All of it.  Raises `Cancelled` if nobody wants it any more."""
+        found = [piece async for pieces in self.pieces() for piece in pieces]
+        self._cancel.check()
+        return found
 
     def cancel(self) -> None:
         """Nobody wants it any more."""

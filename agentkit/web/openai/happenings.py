@@ -30,6 +30,7 @@ class Happenings:
 
     def __init__(self, asked: ResponseBody, model: str) -> None:
         self._number = 0
+        self._thoughts = 0
         self._open: _Item | None = None
         self._response: dict[str, Any] = {
             "id": f"resp_{uuid.uuid4().hex}",
@@ -67,6 +68,7 @@ class Happenings:
     def read(self, delta: Delta) -> Iterator[Event]:
         """What happens with a piece of the answer."""
         if delta.reasoning:
+            self._thoughts += 1
             yield from self._piece("reasoning", delta.reasoning)
         if delta.text or (delta.logprobs and not delta.call):
             yield from self._piece("message", delta.text, delta.logprobs)
@@ -137,7 +139,7 @@ class Happenings:
         self._response |= {
             "status": status,
             "completed_at": int(time.time()),
-            "usage": _usage(completion),
+            "usage": _usage(completion, self._thoughts),
         }
         yield self._event(f"response.{status}", response=dict(self._response))
 
@@ -190,7 +192,8 @@ class _Item:
         return item | {"role": "assistant", "content": content}
 
 
-def _usage(completion: Completion) -> dict[str, Any]:
+def _usage(completion: Completion, thoughts: int) -> dict[str, Any]:
+    """`thoughts`: pieces of reasoning, which are tokens but where a grammar dictated several."""
     cost = completion.usage
     return {
         "input_tokens": cost.prompt_tokens,
@@ -199,6 +202,6 @@ def _usage(completion: Completion) -> dict[str, Any]:
             "cache_write_tokens": cost.prompt_tokens - cost.cached_tokens,
         },
         "output_tokens": cost.completion_tokens,
-        "output_tokens_details": {"reasoning_tokens": 0},
+        "output_tokens_details": {"reasoning_tokens": thoughts},
         "total_tokens": cost.prompt_tokens + cost.completion_tokens,
     }

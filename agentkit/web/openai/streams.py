@@ -7,7 +7,9 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
+from fastapi import Response
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from agentkit.cancel import CancelToken
 from agentkit.errors import AgentkitError
@@ -37,6 +39,22 @@ def compact(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
+class Streamed(StreamingResponse):
+    """Cancels the work when it ends, also where a client was gone before the first piece."""
+
+    def __init__(self, work: Elsewhere[T], events: AsyncIterator[str]) -> None:
+        about = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+        super().__init__(events, media_type="text/event-stream", headers=about)
+        self._work = work
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See Starlette."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._work.cancel()
+
+
 async def streamed(
     begin: Callable[[CancelToken], Iterator[T]],
     written: Callable[[Iterable[T]], str],
@@ -44,7 +62,7 @@ async def streamed(
     opening: str = "",
     closing: Callable[[], str] = lambda: "",
     failure: Callable[[dict[str, Any]], str] = data,
-) -> StreamingResponse:
+) -> Response:
     """The pieces of an iterator as `written`; what goes wrong before the first one is raised.
 
     Later errors are an event of their own.  A client that goes away cancels the work.
@@ -70,8 +88,5 @@ async def streamed(
             said = "this server made a mistake: its log says which"
             yield failure({"error": {"message": said, "type": "server_error",
                                      "param": None, "code": None}})  # fmt: skip
-        finally:
-            work.cancel()
 
-    about = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return StreamingResponse(events(), media_type="text/event-stream", headers=about)
+    return Streamed(work, events())

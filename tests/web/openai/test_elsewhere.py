@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from agentkit.cancel import CancelToken
+from agentkit.errors import Cancelled
 from agentkit.web.openai import elsewhere
 from agentkit.web.openai.elsewhere import Elsewhere, pushed
+from agentkit.web.openai.streams import streamed
 
 
 def test_all_pieces_come_in_order_however_fast() -> None:
@@ -89,3 +91,37 @@ def test_what_is_pushed_is_an_iterator_and_so_is_its_error() -> None:
     assert next(pieces) == 1
     with pytest.raises(ValueError, match="late"):
         next(pieces)
+
+
+def test_who_is_gone_before_the_first_piece_is_not_worked_for() -> None:
+    given = threading.Event()
+    cancelled: list[CancelToken] = []
+
+    def begin(cancel: CancelToken) -> Iterator[int]:
+        cancelled.append(cancel)
+        given.wait(10)
+        return iter([1])
+
+    async def gone() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: object) -> None:
+        await asyncio.sleep(0)
+
+    async def ask() -> None:
+        asyncio.get_running_loop().call_soon(given.set)
+        answer = await streamed(begin, lambda pieces: "piece")
+        await answer({"type": "http", "asgi": {"spec_version": "2.3"}}, gone, send)
+
+    asyncio.run(ask())
+    assert cancelled[0].cancelled
+
+
+def test_an_answer_that_was_broken_off_is_none() -> None:
+    async def read() -> list[int]:
+        work = Elsewhere(lambda cancel: iter([1]))
+        work.cancel()
+        return await work.everything()
+
+    with pytest.raises(Cancelled, match="went away"):
+        asyncio.run(read())

@@ -64,6 +64,8 @@ def test_what_was_thought_said_and_called_in_one_go_is_one_turn_again(
     model = script(turn, "Noon.")
     first = client.responses.create(model="scripted", input="When?", tools=[CLOCK])
     assert [one.type for one in first.output] == ["reasoning", "message", "function_call"]
+    assert first.usage is not None
+    assert first.usage.output_tokens_details.reasoning_tokens == len(["A", "clock."])
     items: Any = [
         *first.output,
         {"type": "function_call_output", "call_id": "c1", "output": [
