@@ -23,7 +23,8 @@ from agentkit.config import Settings
 from agentkit.errors import AgentkitError, Busy, MachineError, UserError
 from agentkit.messages import Usage
 from agentkit.permissions import Request
-from agentkit.records import RunDetails, RunRecord
+from agentkit.ports import Recollection
+from agentkit.records import RunDetails, RunRecord, ScheduleView
 from agentkit.secret_file import secret_in
 from agentkit.whereabouts import heard
 
@@ -180,6 +181,45 @@ class Client:
         """A file that a run made."""
         place = f"/api/runs/{quote(run, safe='')}/artifacts/{quote(path)}"
         return self._send("GET", place).content
+
+    # -- what starts by itself ---------------------------------------------------------------
+
+    def schedules(self) -> list[ScheduleView]:
+        """All workflows with triggers."""
+        return _parsed(list[ScheduleView], self._get("/api/schedules"))
+
+    def why(self, workflow: str) -> list[str]:
+        """What will start a workflow, what has, and why something did not."""
+        return _parsed(list[str], self._get(f"/api/schedules/{quote(workflow, safe='')}/why"))
+
+    def pause(self, workflow: str) -> None:
+        """Let nothing start a workflow by itself."""
+        self._send("POST", f"/api/schedules/{quote(workflow, safe='')}/pause")
+
+    def unpause(self, workflow: str) -> None:
+        """Let it be started again."""
+        self._send("POST", f"/api/schedules/{quote(workflow, safe='')}/resume")
+
+    def trigger(self, workflow: str, inputs: Mapping[str, Any] | None = None) -> str:
+        """Start a workflow now, as if it were due; the id of its run."""
+        place = f"/api/schedules/{quote(workflow, safe='')}/trigger"
+        return str(self._post(place, {"inputs": dict(inputs or {})})["run"])
+
+    # -- memory and models -------------------------------------------------------------------
+
+    def search(self, collection: str, query: str, *, limit: int = 5) -> list[Recollection]:
+        """Entries of a collection that fit a query, best first."""
+        place = f"/api/memory/{quote(collection, safe='')}/search"
+        return _parsed(list[Recollection], self._post(place, {"query": query, "limit": limit}))
+
+    def keep(self, collection: str, text: str, *, source: str = "api") -> str:
+        """Keep a text; the id of its entry."""
+        place = f"/api/memory/{quote(collection, safe='')}"
+        return str(self._post(place, {"text": text, "source": source})["id"])
+
+    def models(self) -> list[str]:
+        """The names of the models that are on this machine."""
+        return [one["name"] for one in self._get("/api/models") if one["installed"]]
 
     # -- questions ---------------------------------------------------------------------------
 

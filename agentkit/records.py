@@ -172,6 +172,19 @@ class CallRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class ScheduleView:
+    """A workflow with triggers, as people see it."""
+
+    name: str
+    path: str
+    triggers: tuple[str, ...]
+    next: datetime | None
+    paused: datetime | None
+    problem: str
+    last: Fire | None
+
+
+@dataclass(frozen=True, slots=True)
 class RunDetails:
     """A run with all that is known of it; `tasks` are those of its agents: id, status, text."""
 

@@ -14,7 +14,8 @@ import click
 
 from agentkit.cli.live import say
 from agentkit.cli.run import carry_out, pairs
-from agentkit.runtime import Runtime, ScheduleView, Scheduling
+from agentkit.records import ScheduleView
+from agentkit.runtime import Runtime, Scheduling
 
 
 @click.group()

@@ -271,12 +271,13 @@ class PrefixStore:
         return sequence
 
     def _take_over(self, sequence: int, length: int) -> tuple[int, int]:
-        """Cut back the only idle sequence there is."""
+        """Go on with the only idle sequence there is, cut back to what can be used of it."""
         holder = self._holders[sequence]
         holder.busy, holder.pinned = True, False
         self._touch(sequence)
-        length = length if self._memory.keeps_positions else 0
-        self._cut(sequence, length)
+        if length < holder.length:
+            length = length if self._memory.keeps_positions else 0
+            self._cut(sequence, length)
         return sequence, length
 
     def _share(self, source: int, target: int, length: int) -> None:

@@ -36,7 +36,7 @@ from agentkit.runtime.background import Background
 from agentkit.runtime.keeper import Keeper
 from agentkit.runtime.root import Runtime, starter, workflow_reference, workflow_schema
 from agentkit.runtime.runs import How, Subscriber, new_run_id
-from agentkit.runtime.scheduling import ScheduleView, Scheduling
+from agentkit.runtime.scheduling import Scheduling
 from agentkit.runtime.tokens import SCOPES, Scope, Tokens
 from agentkit.toolbox.approvals import Approver, nobody, settle, standing_answer
 
@@ -47,7 +47,6 @@ __all__ = [
     "How",
     "Keeper",
     "Runtime",
-    "ScheduleView",
     "Scheduling",
     "Scope",
     "Subscriber",

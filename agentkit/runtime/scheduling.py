@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -24,7 +24,7 @@ from agentkit.errors import (
     UserError,
 )
 from agentkit.ports import Clock
-from agentkit.records import Fire, RunEnd, ScheduleRecord
+from agentkit.records import Fire, RunEnd, ScheduleRecord, ScheduleView
 from agentkit.runtime import hooked, starting
 from agentkit.runtime.root import Runtime
 from agentkit.runtime.runs import How, new_run_id
@@ -68,19 +68,6 @@ OWNERS = 8
 
 ENDS = {"success": ("succeeded",), "failure": ("failed",)}
 """What `after.on` means; `end` is every end."""
-
-
-@dataclass(frozen=True, slots=True)
-class ScheduleView:
-    """A workflow with triggers, as people see it."""
-
-    name: str
-    path: str
-    triggers: tuple[str, ...]
-    next: datetime | None
-    paused: datetime | None
-    problem: str
-    last: Fire | None
 
 
 class Scheduling:

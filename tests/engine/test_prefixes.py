@@ -197,6 +197,17 @@ def test_a_busy_sequence_lends_its_beginning(memory: ListMemory) -> None:
     assert other[1] == 3
 
 
+def test_a_pinned_one_is_gone_on_with_where_nothing_else_is_idle() -> None:
+    """Also where a state cannot be cut: it holds just what is wanted."""
+    memory = ListMemory(keeps_positions=False)
+    store = PrefixStore(memory)
+    pinned, _ = read(store, memory, [1])
+    store.pin(pinned)
+    for number in range(SEQUENCES - 1):
+        assert store.acquire(PLAIN, [2 + number, 9]) is not None
+    assert store.acquire(PLAIN, [1, 3]) == (pinned, 1)
+
+
 def test_the_least_recently_used_one_goes_first_and_a_pinned_one_last(memory: ListMemory) -> None:
     store = PrefixStore(memory)
     pinned, _ = read(store, memory, [1] * 10)

@@ -68,6 +68,11 @@ steps:
   - {id: q, approve: {text: Go on?, timeout: 300ms, on_timeout: approve}}
 outputs: {said: "${{ steps.q.outputs.answer }}"}
 """,
+    "nightly": """
+triggers: [{cron: 0 3 * * *, timezone: UTC}]
+steps:
+  - {id: a, uses: say, with: {text: good night}}
+""",
     "wrong": """
 steps:
   - {id: x, run: exit 3}

@@ -357,3 +357,27 @@ def test_inputs_that_are_no_data_are_refused_and_break_nothing(
         assert http.get("/api/runs").json() == []
     with pytest.raises(UserError):
         guest.run("reads", {"file": "~nobody-at-all/x"})
+
+
+def test_what_starts_by_itself_can_be_looked_at_and_started(served: Served, guest: Client) -> None:
+    with served.client() as client, served.http() as http:
+        until(lambda: [one.name for one in client.schedules()] == ["nightly"])
+        (one,) = client.schedules()
+        assert (one.triggers, one.paused) == (("cron 0 3 * * * UTC",), None)
+        due = http.get("/api/schedules/next", params={"count": 2}).json()
+        assert [each["workflow"] for each in due] == ["nightly", "nightly"]
+        client.pause("nightly")
+        assert client.schedules()[0].next is None
+        client.unpause("nightly")
+        run = client.trigger("nightly")
+        until(lambda: bool(client.runs()) and ended(client, run) == "succeeded")
+        assert any("a person said so" in line for line in client.why("nightly"))
+        with pytest.raises(UserError, match="no workflow with triggers named"):
+            client.trigger("daily")
+        with pytest.raises(UserError, match="leave `inputs` out"):
+            guest.trigger("nightly", {"a": 1})
+
+
+def test_a_run_that_never_was_has_no_events(served: Served) -> None:
+    with served.http() as http:
+        assert http.get("/api/runs/never/events").status_code == 404

@@ -15,7 +15,17 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from agentkit.web.api import approvals, artifacts, events, health, memory, models, runs, workflows
+from agentkit.web.api import (
+    approvals,
+    artifacts,
+    events,
+    health,
+    memory,
+    models,
+    runs,
+    schedules,
+    workflows,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
     health.router,
@@ -24,6 +34,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     events.router,
     artifacts.router,
     approvals.router,
+    schedules.router,
     memory.router,
     models.router,
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Depends, Header, Query
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
@@ -26,16 +26,20 @@ PATIENCE = 10.0
 """Seconds between two looks at one of this process, which says when something happens."""
 
 
+def _known(run: str, here: Here) -> str:
+    """The id of a run: one that is unknown is an answer of its own, and no stream."""
+    return here.runtime.journal.run(run).id
+
+
 @router.get("/runs/{run}/events", response_class=EventSourceResponse)
 async def events(
-    run: str,
+    found: Annotated[str, Depends(_known)],
     here: Here,
     after: Annotated[int, Query(ge=0, le=MOST)] = 0,
     last_event_id: Annotated[str | None, Header(max_length=18)] = None,
 ) -> AsyncIterable[ServerSentEvent]:
     """All events of a run, and of those that belong to it, until it ends."""
     last = int(last_event_id) if last_event_id and last_event_id.isdecimal() else after
-    found = (await run_in_threadpool(here.runtime.journal.run, run)).id
     with here.live.listening(found) as ear:
         while True:
             record, told = await run_in_threadpool(_told, here, found, last)
