@@ -214,6 +214,13 @@ class StepFailed(StepEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnding(Event):
+    """A run was cancelled, and what always follows comes now: nothing else will."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunFinished(Event):
     """The one recorded outcome of a run."""
 

@@ -98,12 +98,14 @@ class Settled:
 class Past:
     """What an earlier part of the same run left, by step and key of the item.
 
-    `deaths` counts how often the process died while a step was at work.
+    `deaths` counts how often the process died while a step was at work.  `ending` is why the run
+    was cancelled, if it died while it did what always follows.
     """
 
     settled: Mapping[tuple[str, str], Settled] = field(default_factory=dict)
     deaths: Mapping[tuple[str, str], int] = field(default_factory=dict)
     began: datetime | None = None
+    ending: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,10 @@ _DIED = """
     WHERE run = :run AND status IN ('running', 'died') GROUP BY step, key
 """
 _BEGAN = "SELECT started FROM runs WHERE id = :run"
+_LAST_TURN = """
+    SELECT kind, data FROM events WHERE run = :run AND kind IN ('RunEnding', 'RunFinished')
+    ORDER BY number DESC LIMIT 1
+"""
 _FIRST = "SELECT data FROM events WHERE run = :run AND kind = 'RunStarted' ORDER BY number LIMIT 1"
 _FORGET_STEP = "DELETE FROM steps WHERE run = :run AND step = :step AND key = :key"
 _FORGET_ATTEMPTS = """
@@ -155,7 +159,10 @@ class Journal:
             died = connection.execute(_DIED, {"run": run})
             deaths = {(step, key): count for step, key, count in died}
             began = connection.execute(_BEGAN, {"run": run}).fetchone()
-        return Past(settled, deaths, rows.moment(began.started) if began else None)
+            turn = connection.execute(_LAST_TURN, {"run": run}).fetchone()
+            cancelled = parse(connection, turn.data) if turn and turn.kind == "RunEnding" else None
+        ending = cancelled["reason"] if cancelled else None
+        return Past(settled, deaths, rows.moment(began.started) if began else None, ending)
 
     def terms(self, run: str) -> Mapping[str, Any]:
         """On whose behalf a run is done: `events.RunStarted.terms`."""

@@ -97,7 +97,7 @@ class WorkflowRun:
         error = ""
         try:
             with self.admission:
-                outputs = self._all(walk)
+                outputs = self._all(walk, publish)
             status = "succeeded"
         except (Cancelled, KeyboardInterrupt) as stop:
             status, error = "cancelled", str(stop) or "interrupted"
@@ -153,7 +153,7 @@ class WorkflowRun:
             inputs=self.inputs,
         )
 
-    def _all(self, walk: Walk) -> dict[str, Any]:
+    def _all(self, walk: Walk, publish: Publish) -> dict[str, Any]:
         """Steps, what follows a failure, what always follows, outputs."""
         spec = self.workflow.spec
         frame = Frame(
@@ -161,12 +161,15 @@ class WorkflowRun:
         )
         reached: dict[str, Settled] = {}
         try:
+            self._check_not_ending(reached)
             self._main(walk, frame, reached)
         except Parked:
             raise
         except BaseException as fault:
             if self.cancel.parks:
                 raise
+            if isinstance(fault, Cancelled | KeyboardInterrupt) and spec.finally_:
+                publish(ev.RunEnding(run=self.id, reason=str(fault) or "interrupted"))
             about = _about(fault)
             after = self._after(frame, reached, about)
             try:
@@ -177,6 +180,12 @@ class WorkflowRun:
             raise
         self._finally(walk, self._after(frame, reached, None))
         return self._outputs(replace(frame, steps=reached))
+
+    def _check_not_ending(self, reached: dict[str, Settled]) -> None:
+        """A run that was cancelled before its process died goes on with its end."""
+        if self.past is not None and self.past.ending is not None:
+            reached |= {step: done for (step, key), done in self.past.settled.items() if not key}
+            raise Cancelled(self.past.ending)
 
     def _main(self, walk: Walk, frame: Frame, reached: dict[str, Settled]) -> None:
         spec = self.workflow.spec

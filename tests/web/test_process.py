@@ -249,3 +249,26 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
         timeout=LIMIT,
     )
     assert (verified.returncode, verified.stderr) == (0, "")
+
+
+def test_a_cancelled_run_stays_cancelled_though_its_process_dies_in_the_middle(
+    home: Path, start: Callable[[], Process]
+) -> None:
+    (home / "workflows" / "cleans.yaml").write_text(
+        "name: cleans\nsteps:\n  - {id: wait, uses: hold}\n"
+        "  - {id: after, uses: say, with: {text: x}}\nfinally:\n  - {id: clean, uses: hold}\n"
+    )
+    first = start()
+    with client() as one:
+        name = one.run("cleans")
+        wait((home / "runs" / name / "held").exists)
+        (home / "runs" / name / "held").unlink()
+        one.cancel(name)
+        wait((home / "runs" / name / "held").exists)
+    first.kill()
+    first.wait()
+    (home / "go").touch()
+    start()
+    with client() as one:
+        wait(lambda: one.details(name).run.status == "cancelled")
+    assert beginnings(home, name) == {"wait": 1, "clean": 2}
