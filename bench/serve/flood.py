@@ -34,7 +34,8 @@ async def flood(side: Side, clients: int, seconds: float, out: TextIO) -> None:
             while True:
                 number += 1
                 try:
-                    tokens += await ask(http, question(side, number, 24))
+                    written = await ask(http, question(side, number, 24))
+                    tokens += written  # not in one line: others count while this one waits
                     statuses["200"] += 1
                 except httpx.HTTPStatusError as error:
                     status = error.response.status_code
