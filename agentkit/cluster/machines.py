@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import agentkit
 from agentkit.cancel import CancelToken
@@ -30,7 +30,7 @@ REACHED = 3.0
 """Seconds in which the head of a cluster takes a connection."""
 
 JOINED = 30.0
-"""Seconds in which it lets this process in."""
+"""Seconds in which it lets this process in, and in which it answers afterwards."""
 
 OPENED = 60.0
 """Seconds in which a worker starts and says what it is: it may have to import much."""
@@ -49,6 +49,9 @@ LONGEST = 30.0
 
 AT_A_TIME = 64
 """Questions that a worker answers at the same time."""
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,7 @@ class RayWorkers:
     _seats: dict[str, list[_Seat]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _joined: bool = False
+    _users: int = 0
     _closed: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
@@ -100,13 +104,25 @@ class RayWorkers:
         self, queue: str, warn: Callable[[str], None], cancel: CancelToken
     ) -> Iterator[RemoteWorker]:
         """See `ports.Workers.taken`."""
-        self._join(cancel)
-        waiting = _Waiting(warn)
+        with self._inside(cancel):
+            seat, worker = self._found(queue, _Waiting(warn), cancel)
+            try:
+                yield worker
+            except WorkerLost:
+                self._give_back(seat)
+                raise
+            except BaseException:
+                self._leave(queue, seat)
+                raise
+            self._leave(queue, seat)
+
+    def _found(
+        self, queue: str, waiting: _Waiting, cancel: CancelToken
+    ) -> tuple[_Seat, RemoteWorker]:
         while True:
             seat = self._seat(queue, waiting, cancel)
             try:
-                worker = self._worker(seat.node, cancel)
-                break
+                return seat, self._worker(seat.node, cancel)
             except WorkerLost as lost:  # its node has died, and Ray does not know it yet
                 self._give_back(seat)
                 waiting.say(str(lost))
@@ -114,32 +130,27 @@ class RayWorkers:
             except BaseException:
                 self._give_back(seat)
                 raise
-        try:
-            yield worker
-        except WorkerLost:
-            self._give_back(seat)
-            raise
-        except BaseException:
-            self._leave(queue, seat)
-            raise
-        self._leave(queue, seat)
 
     def machines(self) -> list[Machine]:
         """Those that are in the cluster now.  Raises what `taken` raises."""
+        token = CancelToken()
+        with self._inside(token):
+            return [
+                Machine(
+                    node["NodeID"],
+                    node["NodeManagerHostname"],
+                    node["NodeManagerAddress"],
+                    node["Resources"],
+                    self._pid(node["NodeID"]),
+                )
+                for node in self._nodes(token)
+                if node["Alive"]
+            ]
+
+    def _nodes(self, cancel: CancelToken) -> list[dict[str, Any]]:
         import ray
 
-        self._join(CancelToken())
-        return [
-            Machine(
-                node["NodeID"],
-                node["NodeManagerHostname"],
-                node["NodeManagerAddress"],
-                node["Resources"],
-                self._pid(node["NodeID"]),
-            )
-            for node in ray.nodes()
-            if node["Alive"]
-        ]
+        return self._ask(ray.nodes, cancel)
 
     def close(self) -> None:
         """See `ports.Workers.close`."""
@@ -147,9 +158,7 @@ class RayWorkers:
         with self._lock:
             joined, self._joined = self._joined, False
         if joined:
-            import ray
-
-            ray.shutdown()  # what it holds in the cluster is given back with it
+            _leave()  # what it holds in the cluster is given back with it
 
     # -- a place in the cluster ------------------------------------------------------------------
 
@@ -161,12 +170,13 @@ class RayWorkers:
             if kept:
                 return kept.pop()
         bundle = dict(self.queues[queue])
-        group = placement_group([bundle])
+        group = self._ask(lambda: placement_group([bundle]), cancel)
         try:
-            while not group.wait(LOOK):
+            while not self._ask(lambda: group.wait(LOOK), cancel):
                 cancel.check()
                 waiting.look(lambda: self._why(queue, bundle))
-            node = placement_group_table(group)["bundles_to_node_id"][0]
+            about = self._ask(lambda: placement_group_table(group), cancel)
+            node = about["bundles_to_node_id"][0]
         except BaseException:
             self._give_back(_Seat(group, "", 0.0))
             raise
@@ -190,24 +200,27 @@ class RayWorkers:
         seat.left = now
         with self._lock:
             self._seats.setdefault(queue, []).append(seat)
-        timer = threading.Timer(KEPT, self._tidy, (queue,))
-        timer.daemon = True
-        timer.start()
 
-    def _tidy(self, queue: str) -> None:
+    def _tidy(self) -> None:
+        """Give back what nobody took meanwhile, and leave when nobody is there any more."""
+        now = time.monotonic()
         with self._lock:
-            kept = self._seats.get(queue, [])
-            old = [seat for seat in kept if time.monotonic() - seat.left >= KEPT]
-            self._seats[queue] = [seat for seat in kept if seat not in old]
+            kept = self._seats
+            old = [seat for seats in kept.values() for seat in seats if now - seat.left >= KEPT]
+            self._seats = {q: [s for s in seats if s not in old] for q, seats in kept.items()}
         for seat in old:
             self._give_back(seat)
+        with self._lock:
+            if self._joined and not self._users and not any(self._seats.values()):
+                self._joined = False
+                _leave()
 
     def _give_back(self, seat: _Seat) -> None:
         from ray.util import remove_placement_group
 
         if not self._closed.is_set():
             with suppress(Exception):  # with the cluster gone, it is given back anyway
-                remove_placement_group(seat.group)
+                _asked(lambda: remove_placement_group(seat.group), CancelToken(), REACHED)
 
     # -- the process on a machine ----------------------------------------------------------------
 
@@ -220,10 +233,11 @@ class RayWorkers:
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        where = self._name(node)
+        where = self._name(node, cancel)
         link = _RayLink(where)
-        try:
-            link.actor = (
+
+        def found() -> Any:
+            return (
                 ray.remote(Host)
                 .options(
                     name=_actor_name(node),
@@ -236,6 +250,9 @@ class RayWorkers:
                 )
                 .remote(self.open_workplace, alone=True)
             )
+
+        try:
+            link.actor = self._ask(found, cancel)
         except (ray.exceptions.RayError, ValueError) as error:
             raise WorkerLost(where, _first_line(error)) from None
         until = time.monotonic() + OPENED
@@ -258,10 +275,8 @@ class RayWorkers:
         link.machine = where
         return RemoteWorker(where, link)
 
-    def _name(self, node: str) -> str:
-        import ray
-
-        for known in ray.nodes():
+    def _name(self, node: str, cancel: CancelToken) -> str:
+        for known in self._nodes(cancel):
             if known["NodeID"] == node:
                 host, address = known["NodeManagerHostname"], known["NodeManagerAddress"]
                 return f"{host} ({address})"
@@ -278,11 +293,53 @@ class RayWorkers:
 
     # -- the cluster -----------------------------------------------------------------------------
 
-    def _join(self, cancel: CancelToken) -> None:
+    def _ask(self, do: Callable[[], T], cancel: CancelToken) -> T:
+        """What Ray says.  Raises `MachineError` for a cluster of which the head has gone.
+
+        The next step joins anew: another head may be there by then.
+        """
+        try:
+            return _asked(do, cancel)
+        except _Silent:
+            with self._lock:
+                self._drop()
+            raise MachineError(
+                f"the cluster at {self._head()} does not answer any more",
+                hint="is its head still up? ray status, and: agentkit cluster",
+            ) from None
+
+    def _drop(self) -> None:
+        """Leave a head that has gone."""
+        joined, self._joined = self._joined, False
+        self._seats.clear()
+        if joined:
+            _leave()
+
+    @contextmanager
+    def _inside(self, cancel: CancelToken) -> Iterator[None]:
+        """In the cluster while the block lasts, and for a moment after it.
+
+        Nobody stays there for nothing: a process that is in when the head is replaced by another
+        one does not survive it.
+        """
         with self._lock:
+            try:
+                self._check_address()
+            except MachineError:
+                self._drop()
+                raise
             if not self._joined:
                 self._enter(cancel)
                 self._joined = True
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+            timer = threading.Timer(KEPT + LOOK, self._tidy)
+            timer.daemon = True
+            timer.start()
 
     def _enter(self, cancel: CancelToken) -> None:
         """Raises `MachineError` with what is in the way."""
@@ -293,27 +350,15 @@ class RayWorkers:
                 "steps of this queue are done in a cluster, and Ray is not installed",
                 hint="pip install 'agentkit[cluster]'",
             ) from None
-        self._check_address()
-        failed: list[BaseException] = []
-        done = threading.Event()
-
-        def enter() -> None:
-            try:
-                _connect(self.address)
-            except BaseException as error:
-                failed.append(error)
-            done.set()
-
-        # On a thread: Ray would take SIGTERM from the main one, and tries for a minute if the
-        # token is wrong.
-        threading.Thread(target=enter, name="joins the cluster", daemon=True).start()
-        until = time.monotonic() + JOINED
-        while not done.wait(LOOK):
-            cancel.check()
-            if time.monotonic() > until:
-                raise _shut(self._head())
-        if failed:
-            raise _explained(failed[0], self._head())
+        # Not in the main thread: there Ray would take SIGTERM for itself.
+        try:
+            _asked(lambda: _connect(self.address), cancel)
+        except _Silent:
+            raise _shut(self._head()) from None
+        except Exception as error:
+            if isinstance(error, AgentkitError):
+                raise
+            raise _explained(error, self._head()) from None
 
     def _check_address(self) -> None:
         if self.address == "auto":
@@ -329,6 +374,37 @@ class RayWorkers:
 
     def _head(self) -> str:
         return os.environ.get("RAY_ADDRESS", "auto") if self.address == "auto" else self.address
+
+
+class _Silent(Exception):
+    """Ray does not answer."""
+
+
+def _asked(do: Callable[[], T], cancel: CancelToken, limit: float = JOINED) -> T:
+    """What Ray says, which waits without end for a head that is not there.
+
+    Raises `_Silent` after a while, and what `do` raises.
+    """
+    said: list[T] = []
+    failed: list[BaseException] = []
+    done = threading.Event()
+
+    def ask() -> None:
+        try:
+            said.append(do())
+        except BaseException as error:
+            failed.append(error)
+        done.set()
+
+    threading.Thread(target=ask, name="asks Ray", daemon=True).start()
+    until = time.monotonic() + limit
+    while not done.wait(LOOK):
+        cancel.check()
+        if time.monotonic() > until:
+            raise _Silent
+    if failed:
+        raise failed[0]
+    return said[0]
 
 
 class _Waiting:
@@ -389,12 +465,23 @@ def _actor_name(node: str) -> str:
 
 def _connect(address: str) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    import ray
+    os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # a question would start a cluster of its own
+    os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "1000000")
+    import ray  # it would end this process a minute after the head has gone, but for that
 
+    if ray.is_initialized():
+        ray.shutdown()  # of a head that has gone
     logging.getLogger("ray").setLevel(logging.ERROR)
     ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, configure_logging=False)
     with suppress(AttributeError):  # it prints to stdout what we say ourselves, and has no switch
         ray._private.worker.print_to_stdstream = _unheard
+
+
+def _leave() -> None:
+    import ray
+
+    with suppress(Exception):  # the head has gone before
+        _asked(ray.shutdown, CancelToken(), REACHED)
 
 
 def _unheard(*said: Any, **how: Any) -> None:
