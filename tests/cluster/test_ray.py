@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import tempfile
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,9 +33,14 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture(scope="module")
-def cluster(models_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Its head, and two machines: one listens, one computes."""
-    folder = tmp_path_factory.mktemp("c")
+def cluster(models_folder: Path) -> Iterator[Cluster]:
+    """Its head, and two machines: one listens, one computes.
+
+    Ray's sockets lie in its folder, and the path of a socket has 107 bytes at most: pytest's own
+    folders are too deep for that.
+    """
+    place = tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True)
+    folder = Path(place.name)
     there = {
         "PYTHONPATH": str(ROOT),
         "AGENTKIT_MODELS_DIR": str(models_folder),
@@ -49,6 +55,7 @@ def cluster(models_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         yield made
     finally:
         made.stop()
+        place.cleanup()
 
 
 @pytest.fixture
