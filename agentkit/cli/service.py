@@ -36,8 +36,7 @@ def install(show: bool) -> None:
     if show:
         click.echo(text, nl=False)
         return
-    for program in ("systemctl", "journalctl"):
-        _found(program)
+    _systemctl("show-environment", quiet=True)  # nothing is written where nobody reads it
     file = _file()
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -112,12 +111,13 @@ def _file() -> Path:
     return Path(config).expanduser() / "systemd" / "user" / NAME
 
 
-def _systemctl(*arguments: str) -> None:
-    _called("systemctl", "--user", *arguments)
+def _systemctl(*arguments: str, quiet: bool = False) -> None:
+    _called("systemctl", "--user", *arguments, quiet=quiet)
 
 
-def _called(program: str, *arguments: str) -> None:
-    done = subprocess.run([_found(program), *arguments], check=False)  # noqa: S603
+def _called(program: str, *arguments: str, quiet: bool = False) -> None:
+    out = subprocess.DEVNULL if quiet else None
+    done = subprocess.run([_found(program), *arguments], check=False, stdout=out)  # noqa: S603
     if done.returncode:
         said = " ".join([program, *arguments])
         raise MachineError(f"{said} failed", hint="start it yourself: agentkit serve")

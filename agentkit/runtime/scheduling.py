@@ -224,8 +224,9 @@ class Scheduling:
         """What runs of the workflow that is followed are called: its file may be called another."""
         assert trigger.after is not None
         found = self._known.get(trigger.after.workflow)
-        known = found is not None and found.workflow is not None
-        return found.workflow.spec.name if known else trigger.after.workflow  # type: ignore[union-attr]  # known
+        if found is None or found.workflow is None:
+            return trigger.after.workflow
+        return found.workflow.spec.name
 
     def _arrived(self, *, hurry: bool) -> Iterator[tuple[Inbox, Found]]:
         for inbox in self._inboxes.values():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -115,10 +116,10 @@ def _listening(host: str, port: int) -> socket.socket:
         listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections inherit it
         return listening
-    except socket.gaierror:
-        raise UserError(f"there is no address {host!r}", hint="--host 127.0.0.1") from None
     except OSError as error:
-        why = (error.strerror or str(error)).lower()
+        if (error.errno or 0) < 0:  # of getaddrinfo: create_server makes all of one kind
+            raise UserError(f"there is no address {host!r}", hint="--host 127.0.0.1") from None
+        why = os.strerror(error.errno or 0).lower()
         hint = "take another port: agentkit serve --port N (0: any that is free)"
         if error.errno == errno.EADDRNOTAVAIL:
             hint = "take an address of this machine: agentkit serve --host 127.0.0.1"

@@ -217,6 +217,23 @@ def test_ctrl_c_ends_the_run_in_the_service(
         assert [record.status for record in one.runs()] == ["cancelled"]
 
 
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("nowhere.invalid", "error: there is no address 'nowhere.invalid'\n"),
+        ("192.0.2.7", "error: 192.0.2.7:0 cannot be had: cannot assign requested address\n"),
+    ],
+)
+def test_an_address_that_is_not_ours_is_said(
+    run: Callable[..., Said], host: str, said: str
+) -> None:
+    told = run("serve", "--host", host)
+    assert told.returncode in (1, 2)
+    assert told.stderr.startswith(said)
+    assert "hint:" in told.stderr
+
+
 def test_tokens_are_made_listed_and_revoked(home: Path, run: Callable[..., Said]) -> None:
     made = run("tokens", "create", "phone", "--scope", "read", "--expires", "30d")
     secret = made.stdout.strip()
