@@ -1,8 +1,4 @@
-"""Who may come in over HTTP: somebody on this machine who knows the token, and no web page.
-
-A page in a browser can be made to send requests here, under a name of its own that it points to
-this machine (DNS rebinding).  They carry that name as `Host`, or its own address as `Origin`.
-"""
+"""Who may come in over HTTP: somebody on this machine who knows the token, and no web page."""
 
 from __future__ import annotations
 
@@ -10,12 +6,12 @@ import hmac
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from agentkit.visits import Door, Headers, bearer
+
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-NAMES = ("127.0.0.1", "localhost", "[::1]")
 
 
 class Gate:
@@ -24,8 +20,7 @@ class Gate:
     def __init__(self, app: App, token: str, port: int) -> None:
         self._app = app
         self._token = token.encode()
-        self._hosts = {f"{name}:{port}".encode() for name in NAMES}
-        self._origins = {b"http://" + host for host in self._hosts}
+        self._door = Door(port)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what may come in."""
@@ -44,24 +39,12 @@ class Gate:
         await send({"type": "http.response.body", "body": body})
         return None
 
-    def _refusal(
-        self, headers: list[tuple[bytes, bytes]]
-    ) -> tuple[int, str, list[tuple[bytes, bytes]]] | None:
-        """Status, words and headers; None: come in.  One value that is right is not enough."""
-
-        def values(name: bytes) -> list[bytes]:
-            return [value.strip() for key, value in headers if key.lower() == name]
-
-        if not values(b"host") or not set(values(b"host")) <= self._hosts:
-            return 421, "this is not the host that was asked for", []
-        if not set(values(b"origin")) <= self._origins:
-            return 403, "no web page may ask", []
-        given = values(b"authorization")
-        if len(given) != 1 or not self._is_token(given[0]):
+    def _refusal(self, headers: Headers) -> tuple[int, str, list[tuple[bytes, bytes]]] | None:
+        """Status, words and headers; None: come in."""
+        if refusal := self._door.refusal(headers):
+            status, _, said = refusal
+            return status, said, []
+        if not (given := bearer(headers)) or not hmac.compare_digest(given, self._token):
             challenge = (b"www-authenticate", b'Bearer realm="agentkit"')
             return 401, "the token is missing or wrong", [challenge]
         return None
-
-    def _is_token(self, given: bytes) -> bool:
-        scheme, _, token = given.partition(b" ")
-        return scheme.lower() == b"bearer" and hmac.compare_digest(token.strip(), self._token)

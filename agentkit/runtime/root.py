@@ -162,6 +162,10 @@ class Runtime:
         """The tokens of a chat model of this machine.  Raises what `scorer` raises."""
         return self._models.tokenizer(name)
 
+    def sees(self, name: str | None = None) -> bool:
+        """Whether a chat model may be shown pictures."""
+        return self._models.sees(name)
+
     def plan(self, name: str) -> Plan:
         """How a chat model would be loaded now.  Raises what `Models.plan` raises."""
         return self._models.plan(name)
@@ -285,7 +289,7 @@ class Runtime:
         path = find(name, self.workflow_folders)
         others = Folders(self.workflow_folders)
         known, queues = Known(self.model_names), self.settings.queues
-        return load(path, self.toolbox, known, others, queues, self._models.sees)
+        return load(path, self.toolbox, known, others, queues, self.sees)
 
     def draw(self, name: str, *, mermaid: bool) -> str:
         """A picture of a workflow.  Raises what `workflow` raises."""
@@ -322,8 +326,7 @@ class Runtime:
 
         path, models = Path(source), Known(self.model_names)
         others, queues = Folders(self.workflow_folders, files), frozenset(self.settings.queues)
-        sees = self._models.sees
-        around = Surroundings(self.toolbox, models, others, queues, path.parent, files, sees)
+        around = Surroundings(self.toolbox, models, others, queues, path.parent, files, self.sees)
         return checked(load(text, source), path, around)
 
     def _kept(self, text: str, source: str, files: Mapping[str, str]) -> LoadedWorkflow:

@@ -1,4 +1,4 @@
-"""All of it put together: a request passes gate, limits and counters, and comes to its handler."""
+"""All of it put together: a request passes counters, gate and limits, and comes to its handler."""
 
 from __future__ import annotations
 
@@ -41,9 +41,7 @@ def handlers(service: Service) -> FastAPI:
 def application(service: Service, *, secret: str, port: int) -> App:
     """The whole ASGI application, as it listens on a port."""
     settings: ServiceSettings = service.runtime.settings.service
-    limited = Limits(
-        service.metrics.counted(handlers(service)), requests=settings.requests, rate=settings.rate
-    )
+    limited = Limits(handlers(service), requests=settings.requests, rate=settings.rate)
     gate = Gate(
         limited,
         secret=secret,
@@ -53,10 +51,11 @@ def application(service: Service, *, secret: str, port: int) -> App:
         origins=settings.origins,
         loopback=settings.host in LOOPBACK,
     )
+    counted = service.metrics.counted(gate)
     if not settings.origins:
-        return gate
+        return counted
     return CORSMiddleware(
-        gate,
+        counted,
         allow_origins=settings.origins,
         allow_methods=["GET", "POST", "DELETE"],
         allow_headers=["Authorization", "Content-Type", "Last-Event-ID"],

@@ -1,13 +1,8 @@
-"""Who may come in: somebody who knows a token, by a name that is ours, for what the token is for.
-
-A page in a browser can be made to send requests here, under a name of its own that it points to
-this machine (DNS rebinding).  They carry that name as `Host`, or the page's own as `Origin`.
-"""
+"""Who may come in: somebody who knows a token, by a name of ours, for what the token is for."""
 
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +11,7 @@ from typing import Any, Literal
 from agentkit.errors import MachineError
 from agentkit.runtime import Scope as TokenScope
 from agentkit.runtime import Tokens
+from agentkit.visits import Door, Headers, bearer
 from agentkit.web.problems import refuse
 
 Scope = MutableMapping[str, Any]
@@ -30,7 +26,6 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 log = logging.getLogger(__name__)
 
-HERE = ("127.0.0.1", "localhost", "::1")
 OPEN = ("/health", "/ready", "/hooks/")
 """What needs no token: hooks are signed, each with a secret of its own."""
 OWNERS = ("/api/approvals", "/api/models")
@@ -91,10 +86,7 @@ class Gate:
         self._app = app
         self._secret = secret.encode()
         self._tokens = tokens
-        self._port = port
-        self._names = {name.lower() for name in (*HERE, *names)}
-        self._origins = {origin.rstrip("/").lower() for origin in origins}
-        self._loopback = loopback
+        self._door = Door(port, names, origins, addresses=not loopback)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what may come in."""
@@ -103,76 +95,31 @@ class Gate:
         if scope["type"] != "http":
             return None
         if scope["method"] not in METHODS:
-            return await refuse(send, 405, "method_not_allowed", "not in this way")
-        headers = _Headers(scope["headers"])
-        if not self._is_ours(headers.all(b"host")):
-            return await refuse(send, 421, "wrong_host", "this is not the host that was asked for")
-        if not all(self._may_ask(origin) for origin in headers.all(b"origin")):
-            return await refuse(send, 403, "wrong_origin", "no web page may ask")
+            return await refuse(scope, send, 405, "method_not_allowed", "not in this way")
+        if refusal := self._door.refusal(scope["headers"]):
+            return await refuse(scope, send, *refusal)
         need = needed(scope["method"], scope["path"])
         try:
-            caller = self._caller(headers.all(b"authorization"))
+            caller = self._caller(scope["headers"])
         except MachineError as error:  # the file of tokens is broken
             log.error("%s", error)
-            return await refuse(send, 503, "machine_error", "tokens cannot be read: see the log")
+            said = "tokens cannot be read: see the log"
+            return await refuse(scope, send, 503, "machine_error", said)
         if need != "nothing" and caller is NOBODY:
             said = "the token is missing or wrong: Authorization: Bearer TOKEN"
             challenge = (b"www-authenticate", b'Bearer realm="agentkit"')
-            return await refuse(send, 401, "invalid_api_key", said, [challenge])
+            return await refuse(scope, send, 401, "invalid_api_key", said, [challenge])
         if not caller.may(need):
             said = f"this token is not for that: it takes one for {need!r}"
-            return await refuse(send, 403, "insufficient_scope", said)
+            return await refuse(scope, send, 403, "insufficient_scope", said)
         scope["caller"] = caller
         return await self._app(scope, receive, send)
 
-    def _is_ours(self, hosts: list[bytes]) -> bool:
-        """One value that is right is not enough."""
-        return bool(hosts) and all(self._is_our_name(host.decode("latin-1")) for host in hosts)
-
-    def _is_our_name(self, host: str) -> bool:
-        name, port = _split(host.lower())
-        if port not in (str(self._port), ""):
-            return False
-        if name in self._names:
-            return True
-        return not self._loopback and _is_address(name)  # an address cannot be pointed elsewhere
-
-    def _may_ask(self, origin: bytes) -> bool:
-        text = origin.decode("latin-1").lower()
-        scheme, _, host = text.partition("://")
-        return text in self._origins or (scheme == "http" and self._is_our_name(host))
-
-    def _caller(self, given: list[bytes]) -> Caller:
-        scheme, _, secret = given[0].partition(b" ") if len(given) == 1 else (b"", b"", b"")
-        secret = secret.strip()
-        if scheme.lower() != b"bearer" or not secret:
+    def _caller(self, headers: Headers) -> Caller:
+        secret = bearer(headers)
+        if not secret:
             return NOBODY
         if hmac.compare_digest(secret, self._secret):
             return Caller("owner", owner=True)
         token = self._tokens.find(secret.decode("latin-1"))
         return NOBODY if token is None else Caller(token.name, token.scopes)
-
-
-class _Headers:
-    def __init__(self, raw: Sequence[tuple[bytes, bytes]]) -> None:
-        self._raw = raw
-
-    def all(self, name: bytes) -> list[bytes]:
-        return [value.strip() for key, value in self._raw if key.lower() == name]
-
-
-def _split(host: str) -> tuple[str, str]:
-    """A name and its port, if it has one: `[::1]:80` has the name `::1`."""
-    if host.startswith("["):
-        name, _, rest = host[1:].partition("]")
-        return name, rest.removeprefix(":")
-    name, _, port = host.partition(":")
-    return name, port
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

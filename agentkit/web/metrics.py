@@ -17,7 +17,8 @@ from prometheus_client import (
 
 from agentkit.events import Event, RunFinished, StepFinished
 from agentkit.runtime import Background, Runtime
-from agentkit.web.gate import App, Receive, Scope, Send
+from agentkit.web.gate import METHODS, App, Receive, Scope, Send
+from agentkit.web.problems import REASON
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -38,6 +39,16 @@ class Metrics:
         )
         self._runs = Counter("agentkit_runs", "Runs that ended", ["status"], registry=registry)
         self._tokens = Counter("agentkit_tokens", "Tokens in runs", ["kind"], registry=registry)
+        self._asked = Counter(
+            "agentkit_api_tokens",
+            "Tokens of requests to the API of OpenAI's clients",
+            ["route", "model", "kind"],
+            registry=registry,
+        )
+        self._refused = Counter(
+            "agentkit_refusals", "Requests that were not done, and why", ["reason"],
+            registry=registry,
+        )  # fmt: skip
 
     def watch(self, background: Background, runtime: Runtime) -> None:
         """Count what is under way whenever somebody looks."""
@@ -54,6 +65,14 @@ class Metrics:
             self._tokens.labels("read").inc(event.usage.prompt_tokens)
             self._tokens.labels("cached").inc(event.usage.cached_tokens)
             self._tokens.labels("written").inc(event.usage.completion_tokens)
+
+    def answered(
+        self, route: str, model: str, read: int, cached: int = 0, written: int = 0
+    ) -> None:
+        """Count what a request to a model cost; `read` includes what was `cached`."""
+        for kind, count in (("read", read), ("cached", cached), ("written", written)):
+            if count:
+                self._asked.labels(route, model, kind).inc(count)
 
     def text(self) -> bytes:
         """All of it, in Prometheus' text format."""
@@ -76,7 +95,10 @@ class Metrics:
                 await app(scope, receive, watched)
             finally:
                 route = getattr(scope.get("route"), "path", "none")  # few, whatever is asked
-                self._requests.labels(scope["method"], route, status).inc()
+                method = scope["method"] if scope["method"] in METHODS else "other"
+                self._requests.labels(method, route, status).inc()
+                if reason := scope.get(REASON):
+                    self._refused.labels(reason).inc()
                 self._seconds.labels(route).observe(time.perf_counter() - began)
             return None
 

@@ -28,7 +28,11 @@ from agentkit.errors import (
     UserError,
 )
 
+Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+REASON = "agentkit.reason"
+"""Where the scope of a request says why it was refused, for those who count."""
 
 SOON = 1
 """Seconds after which it is worth to try again."""
@@ -89,6 +93,7 @@ def _name(error: AgentkitError) -> str:
 
 
 async def refuse(
+    scope: Scope,
     send: Send,
     code: int,
     kind: str,
@@ -96,6 +101,7 @@ async def refuse(
     headers: Sequence[tuple[bytes, bytes]] = (),
 ) -> None:
     """The same before there is a request to answer."""
+    scope[REASON] = kind
     content = json.dumps(body(kind, message)).encode()
     length = (b"content-length", str(len(content)).encode())
     over = (b"connection", b"close")  # what stands behind the head is not read
@@ -109,17 +115,20 @@ def explain_errors(app: FastAPI) -> None:
 
     async def ours(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, AgentkitError)
+        request.scope[REASON] = _name(error)
         return answer(error)
 
     async def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         said = "; ".join(map(_fault, error.errors()[:20]))
+        request.scope[REASON] = "invalid_request"
         return JSONResponse(body("invalid_request", said), 400)
 
     async def other(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         said = {404: "there is nothing here", 405: "not in this way"}.get(error.status_code)
         kind = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "refused")
+        request.scope[REASON] = kind
         return JSONResponse(
             body(kind, said or str(error.detail)), error.status_code, dict(error.headers or {})
         )

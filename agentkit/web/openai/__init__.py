@@ -9,6 +9,8 @@ audio        /v1/audio/transcriptions
 tokens       /tokenize and /detokenize
 score        /v1/score: how likely a model finds an answer; how near two texts are
 conversation turns and tools as a client writes them
+asking       a model is asked, and what that costs is counted
+pictured     pictures that come with a request
 body         what requests have in common, and which parameters are harmless
 refusals     errors in OpenAI's shape, with the parameter that is to blame
 elsewhere    blocking work on threads of its own, for the loop

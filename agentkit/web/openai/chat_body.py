@@ -97,12 +97,12 @@ class ChatBody(Sampled):
             raise ValueError("top_logprobs wants logprobs: true")
         return self
 
-    def request(self, model: str) -> ChatRequest:
-        """As the core takes it.  Raises `Refused`."""
+    def request(self, model: str, *, sees: bool) -> ChatRequest:
+        """As the core takes it, for a model that `sees` or not.  Raises `Refused`."""
         names = [tool.function.name for tool in self.tools]
         wanted, one, only = _choice(self.tool_choice)
         return ChatRequest(
-            messages=conversation(self.messages, model),
+            messages=conversation(self.messages, model, sees=sees),
             max_tokens=self.max_completion_tokens or self.max_tokens,
             stop=self.stops,
             sampling=self.sampling(),

@@ -17,11 +17,14 @@ from agentkit.cancel import CancelToken
 from agentkit.messages import ChatRequest, Completion, Delta, TokenLogprob
 from agentkit.runtime import Runtime
 from agentkit.web.openai import chat_answer
+from agentkit.web.openai.asking import asked
 from agentkit.web.openai.body import MOST_SAMPLES, Sampled
 from agentkit.web.openai.elsewhere import working
 from agentkit.web.openai.refusals import Refused, Route, unsupported
 from agentkit.web.openai.streams import DONE, data, streamed
 from agentkit.web.service import Here
+
+PATH = "/v1/completions"
 
 router = APIRouter(tags=["openai"], route_class=Route)
 
@@ -75,19 +78,18 @@ class CompletionBody(Sampled):
                         for one in self.prompt]  # fmt: skip
 
 
-@router.post("/v1/completions", response_model=None)
-async def complete(asked: CompletionBody, here: Here, request: Request) -> Response:
+@router.post(PATH, response_model=None)
+async def complete(body: CompletionBody, here: Here, request: Request) -> Response:
     """What follows a text."""
-    name = asked.model or here.runtime.settings.roles.chat
-    wanted = asked.requests()
+    name = body.model or here.runtime.settings.roles.chat
+    wanted = body.requests()
 
     def begin(cancel: CancelToken) -> Iterator[Delta]:
-        model = here.runtime.chat(name)
-        streams = [model.stream(one, cancel) for one in wanted]
-        return _numbered(streams, asked, here.runtime, name)
+        streams = [asked(here, PATH, name, one, cancel) for one in wanted]
+        return _numbered(streams, body, here.runtime, name)
 
-    answer = _Answer(name, asked)
-    if asked.stream:
+    answer = _Answer(name, body)
+    if body.stream:
         return await streamed(begin, answer.chunks, closing=answer.closing)
     async with working(request, begin) as work:
         return JSONResponse(answer.whole(await work.everything()))

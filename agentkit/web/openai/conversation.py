@@ -9,6 +9,7 @@ from pydantic import Field
 
 from agentkit.messages import (
     Constraint,
+    Image,
     JsonSchema,
     Message,
     OneTool,
@@ -17,14 +18,18 @@ from agentkit.messages import (
     ToolSchema,
 )
 from agentkit.web.openai.body import Body
+from agentkit.web.openai.pictured import Detail, ImageUrl, pictured
 from agentkit.web.openai.refusals import Refused, unsupported
 
 TEXTS = ("text", "refusal", "input_text", "output_text", "reasoning_text")
 """Kinds of content that are text."""
-SEEN_OR_HEARD = {
+IMAGES = ("image_url", "input_image")
+"""Kinds that are pictures: in chats, and in responses."""
+OTHERS = {
     "image_url": "images", "input_image": "images", "input_audio": "recordings",
     "file": "files", "input_file": "files", "video_url": "films",
 }  # fmt: skip
+"""What is no text, in a word."""
 
 NOTHING: Mapping[str, Any] = {"type": "object", "properties": {}}
 """The schema of a tool that takes no arguments."""
@@ -38,6 +43,9 @@ class Part(Body):
     type: str
     text: str = ""
     refusal: str = ""
+    image_url: str | ImageUrl = ""
+    """Its address, or in chats an object that has it."""
+    detail: Detail = "auto"
 
 
 class CalledFunction(Body):
@@ -89,37 +97,59 @@ class Function(Body):
         return ToolSchema(self.name, self.description, self.parameters or NOTHING)
 
 
-def conversation(turns: Sequence[Turn], model: str) -> tuple[Message, ...]:
-    """The turns as the core takes them.  Raises `Refused` for what no text says."""
-    return tuple(_message(turn, f"messages[{number}]", model) for number, turn in enumerate(turns))
+def conversation(turns: Sequence[Turn], model: str, *, sees: bool = False) -> tuple[Message, ...]:
+    """The turns as the core takes them.  Raises `Refused` for what the model cannot read."""
+    return tuple(
+        _message(turn, f"messages[{number}]", model, sees) for number, turn in enumerate(turns)
+    )
 
 
-def _message(turn: Turn, at: str, model: str) -> Message:
+def _message(turn: Turn, at: str, model: str, sees: bool) -> Message:
     if turn.role == "tool" and not turn.tool_call_id:
         raise Refused(f"{at}.tool_call_id", "a result names the call that it is the result of")
+    said, images = content(turn.content, f"{at}.content", model, sees=sees and turn.role == "user")
     return Message(
         "system" if turn.role == "developer" else turn.role,
-        text(turn.content, f"{at}.content", model) or turn.refusal,
+        said or turn.refusal,
         turn.reasoning_content or turn.reasoning,
         tuple(
             ToolCall(call.id, call.function.name, call.function.arguments)
             for call in turn.tool_calls
         ),
         turn.tool_call_id,
+        images,
     )
 
 
-def text(content: str | Sequence[Part], at: str, model: str) -> str:
-    """The text of a content.  Raises `Refused` for a part that is none."""
-    if isinstance(content, str):
-        return content
-    for number, part in enumerate(content):
-        if part.type in SEEN_OR_HEARD:
-            said = f"the model {model!r} takes no {SEEN_OR_HEARD[part.type]}, only text"
-            raise Refused(f"{at}[{number}]", said, code="unsupported_content")
-        if part.type not in TEXTS:
+def content(
+    parts: str | Sequence[Part], at: str, model: str, *, sees: bool = False
+) -> tuple[str, tuple[Image, ...]]:
+    """The text of a content, and the pictures that a user's may have for a model that `sees`.
+
+    Raises `Refused` for other parts, and for what stands between two pictures: those are shown
+    to the model before the text.
+    """
+    if isinstance(parts, str):
+        return parts, ()
+    for number, part in enumerate(parts):
+        if part.type in OTHERS and not (sees and part.type in IMAGES):
+            raise _unreadable(f"{at}[{number}]", model, OTHERS[part.type])
+        if part.type not in (*TEXTS, *OTHERS):
             raise unsupported(f"{at}[{number}].type", f"{part.type!r} is no kind of content here")
-    return "\n".join(part.text or part.refusal for part in content)
+    shown = [number for number, part in enumerate(parts) if part.type in IMAGES]
+    if shown and shown[-1] - shown[0] >= len(shown):
+        hint = "send the text before or after all pictures"
+        raise Refused(at, "a text stands between two pictures", hint=hint)
+    images = tuple(pictured(parts[number].image_url, f"{at}[{number}]") for number in shown)
+    texts = [part.text or part.refusal for part in parts if part.type in TEXTS]
+    return "\n".join(texts), images
+
+
+def _unreadable(at: str, model: str, what: str) -> Refused:
+    said, hint = f"the model {model!r} takes no {what} here", None
+    if what == "images":
+        hint = "a user may show them to a model on a server that sees: `remotes` in settings"
+    return Refused(at, said, code="unsupported_content", hint=hint)
 
 
 def tools(

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+PATH = "/v1/embeddings"
+
 router = APIRouter(tags=["openai"], route_class=Route)
 
 MOST_TEXTS = 2048
@@ -42,7 +44,7 @@ class EmbeddingBody(Harmless):
         return texts
 
 
-@router.post("/v1/embeddings")
+@router.post(PATH)
 async def embed(asked: EmbeddingBody, here: Here, request: Request) -> dict[str, Any]:
     """Texts as vectors of length one."""
     name = asked.model or here.runtime.settings.roles.embed
@@ -57,6 +59,7 @@ async def embed(asked: EmbeddingBody, here: Here, request: Request) -> dict[str,
         return [_written(one, asked.encoding_format) for one in vectors], model.count_tokens(texts)
 
     vectors, tokens = await result(request, work)
+    here.metrics.answered(PATH, name, tokens)
     return {
         "object": "list",
         "model": name,

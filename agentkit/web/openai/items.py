@@ -16,7 +16,7 @@ from agentkit.web.openai.conversation import (
     Schema,
     choice,
     constraint,
-    text,
+    content,
     tools,
 )
 from agentkit.web.openai.refusals import Refused
@@ -116,12 +116,12 @@ class ResponseBody(Harmless):
         """Whether the probabilities of tokens are told."""
         return self.top_logprobs is not None or "message.output_text.logprobs" in self.include
 
-    def request(self, model: str) -> ChatRequest:
-        """As the core takes it.  Raises `Refused`."""
+    def request(self, model: str, *, sees: bool) -> ChatRequest:
+        """As the core takes it, for a model that `sees` or not.  Raises `Refused`."""
         names = [tool.name for tool in self.tools]
         wanted, one, only = _choice(self.tool_choice)
         return ChatRequest(
-            messages=self._messages(model),
+            messages=self._messages(model, sees),
             max_tokens=self.max_output_tokens,
             sampling=Sampling(self.temperature, top_p=self.top_p, min_p=USUAL_MIN_P),
             constraint=constraint(self.text.format, "text.format.schema"),
@@ -131,11 +131,11 @@ class ResponseBody(Harmless):
             top_logprobs=(self.top_logprobs or 0) if self.with_logprobs else None,
         )
 
-    def _messages(self, model: str) -> tuple[Message, ...]:
+    def _messages(self, model: str, sees: bool) -> tuple[Message, ...]:
         first = [Message("system", self.instructions)] if self.instructions else []
         if isinstance(self.input, str):
             return (*first, Message("user", self.input))
-        return (*first, *_turns(self.input, model))
+        return (*first, *_turns(self.input, model, sees))
 
     def echoed(self) -> dict[str, Any]:
         """What of a request stands in its answer."""
@@ -170,19 +170,20 @@ def _choice(given: Any) -> tuple[Any, str | None, list[str] | None]:
     return given.mode, None, [tool.name for tool in given.tools]
 
 
-def _turns(items: Sequence[Item], model: str) -> list[Message]:
+def _turns(items: Sequence[Item], model: str, sees: bool) -> list[Message]:
     """Items as turns: what the model thought, said and called in one go is one turn of its."""
     turns: list[Message] = []
     own = False  # whether the last turn is the model's, and still open
     for number, item in enumerate(items):
         at = f"input[{number}]"
-        said = text(item.content, f"{at}.content", model)
+        seeing = sees and item.role == "user"
+        said, images = content(item.content, f"{at}.content", model, sees=seeing)
         if item.type == "function_call_output":
-            result = text(item.output, f"{at}.output", model)
+            result, _ = content(item.output, f"{at}.output", model)
             turns.append(Message("tool", result, tool_call_id=item.call_id))
             own = False
         elif item.type == "message" and item.role != "assistant":
-            turns.append(Message("user" if item.role == "user" else "system", said))
+            turns.append(Message("user" if item.role == "user" else "system", said, images=images))
             own = False
         else:
             if not own or not _goes_on(turns[-1], item):

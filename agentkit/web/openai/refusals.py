@@ -23,7 +23,7 @@ from agentkit.errors import (
     UnknownName,
     UserError,
 )
-from agentkit.web.problems import SOON
+from agentkit.web.problems import REASON, SOON
 
 ENDED = 499
 """What nginx notes for a client that did not wait for the answer; nobody reads it."""
@@ -62,16 +62,18 @@ class Route(APIRoute):
             try:
                 return await handle(_Request(request.scope, request.receive))
             except RequestValidationError as error:
-                return answer(invalid(error, path))
+                refusal: AgentkitError = invalid(error, path)
             except PromptTooLong as error:
                 code = "context_length_exceeded"
-                return answer(Refused(READ.get(path, "input"), error.message, code=code))
+                refusal = Refused(READ.get(path, "input"), error.message, code=code)
             except AgentkitError as error:
-                return answer(error)
+                refusal = error
             except HTTPException as error:
                 if error.status_code != 400:
                     raise
-                return answer(Refused("", f"the body cannot be read: {error.detail}"))
+                refusal = Refused("", f"the body cannot be read: {error.detail}")
+            request.scope[REASON] = _sorted(refusal)[2] or "invalid_request"
+            return answer(refusal)
 
         return handled
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from agentkit.cancel import CancelToken
+from agentkit.messages import Delta
+from agentkit.web.openai.asking import asked
 from agentkit.web.openai.elsewhere import working
 from agentkit.web.openai.happenings import Happenings
 from agentkit.web.openai.items import ResponseBody
@@ -12,25 +17,29 @@ from agentkit.web.openai.refusals import Route
 from agentkit.web.openai.streams import streamed
 from agentkit.web.service import Here
 
+PATH = "/v1/responses"
+
 router = APIRouter(tags=["openai"], route_class=Route)
 
 
-@router.post("/v1/responses", response_model=None)
-async def respond(asked: ResponseBody, here: Here, request: Request) -> Response:
+@router.post(PATH, response_model=None)
+async def respond(body: ResponseBody, here: Here, request: Request) -> Response:
     """What a model says to a list of items."""
-    name = asked.model or here.runtime.settings.roles.chat
-    wanted = asked.request(name)
-    happenings = Happenings(asked, name)
-    if asked.stream:
+    name = body.model or here.runtime.settings.roles.chat
+    wanted = body.request(name, sees=here.runtime.sees(name))
+    happenings = Happenings(body, name)
+
+    def begin(cancel: CancelToken) -> Iterator[Delta]:
+        return asked(here, PATH, name, wanted, cancel)
+
+    if body.stream:
         return await streamed(
-            lambda cancel: here.runtime.chat(name).stream(wanted, cancel),
+            begin,
             happenings.written,
             opening=happenings.opening,
             failure=happenings.failure,
         )
-    async with working(
-        request, lambda cancel: here.runtime.chat(name).stream(wanted, cancel)
-    ) as work:
+    async with working(request, begin) as work:
         for delta in await work.everything():
             for _ in happenings.read(delta):
                 pass

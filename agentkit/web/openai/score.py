@@ -21,6 +21,8 @@ from agentkit.web.openai.elsewhere import result
 from agentkit.web.openai.refusals import Refused, Route
 from agentkit.web.service import Here
 
+PATH = "/v1/score"
+
 router = APIRouter(tags=["openai"], route_class=Route)
 
 MOST = 256
@@ -46,7 +48,7 @@ class ScoreBody(Harmless):
         return self
 
 
-@router.post("/v1/score")
+@router.post(PATH)
 async def score(asked: ScoreBody, here: Here, request: Request) -> dict[str, Any]:
     """A number for each continuation, or for each pair of texts."""
     roles = here.runtime.settings.roles
@@ -63,6 +65,7 @@ async def score(asked: ScoreBody, here: Here, request: Request) -> dict[str, Any
         data, tokens = await result(
             request, lambda cancel: _cosines(here.runtime, name, pairs, cancel)
         )
+    here.metrics.answered(PATH, name, tokens)
     return {
         "object": "list",
         "model": name,

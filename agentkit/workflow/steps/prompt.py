@@ -6,7 +6,6 @@ A `strategy` spends more questions on a hard one; `checks` decide whether the an
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -18,6 +17,7 @@ from agentkit.agent.strategies import Asker
 from agentkit.errors import ModelError, ToolError
 from agentkit.fitting import first_misfit
 from agentkit.messages import ChatRequest, Completion, Image, JsonSchema, Message, Sampling
+from agentkit.pictures import KNOWN, MOST_BYTES, picture
 from agentkit.ports import ChatModel
 from agentkit.toolbox.answer import answer
 from agentkit.toolbox.caller import Caller
@@ -26,17 +26,6 @@ from agentkit.workflow.quality import ANSWER
 from agentkit.workflow.spec import Prompt, Step
 from agentkit.workflow.steps import quality
 from agentkit.workflow.steps.scope import Result, Scope
-
-PICTURES = {
-    "image/png": re.compile(rb"\x89PNG\r\n\x1a\n"),
-    "image/jpeg": re.compile(rb"\xff\xd8\xff"),
-    "image/gif": re.compile(rb"GIF8[79]a"),
-    "image/webp": re.compile(rb"RIFF....WEBP", re.DOTALL),
-}
-"""How files begin that servers take."""
-
-MOST_BYTES = 20_000_000
-"""Of a picture; servers take no larger ones."""
 
 
 def record(
@@ -139,12 +128,10 @@ def _images(paths: Sequence[str], caller: Caller) -> Iterator[Image]:
     """The pictures of a question.  Raises `ToolError` for a file that is none, or not granted."""
     files = GrantedFiles(caller.folder, caller.grants, lambda path: None)
     for path in paths:
-        data = files.read(path, limit=MOST_BYTES)
-        kind = next((kind for kind, begins in PICTURES.items() if begins.match(data)), None)
-        if kind is None:
-            known = ", ".join(kind.removeprefix("image/").upper() for kind in PICTURES)
-            raise ToolError(f"{path!r} is no picture that models see: {known} are")
-        yield Image(data, kind)
+        found = picture(files.read(path, limit=MOST_BYTES))
+        if found is None:
+            raise ToolError(f"{path!r} is no picture that models see: {KNOWN} are")
+        yield found
 
 
 def _messages(prompt: Prompt, images: tuple[Image, ...]) -> Iterator[Message]:

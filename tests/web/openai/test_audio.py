@@ -12,8 +12,8 @@ import openai
 import pytest
 
 from agentkit.errors import BadAudio
-from tests.web.conftest import Served, Start
-from tests.web.openai.conftest import Ears
+from tests.web.conftest import Start
+from tests.web.openai.conftest import Ears, Place
 
 Listen = Callable[..., Ears]
 
@@ -144,7 +144,7 @@ def test_what_is_not_supported_is_named(
         assert caught.value.param == param
 
 
-def test_a_form_without_a_file_or_with_a_text_for_one(place: Served) -> None:
+def test_a_form_without_a_file_or_with_a_text_for_one(place: Place) -> None:
     with place.http() as http:
         for data in ({}, {"file": "text"}):
             answer = http.post("/v1/audio/transcriptions", data=data, files={} if data else None)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any
 
@@ -15,8 +17,7 @@ from pydantic import BaseModel
 
 from agentkit.messages import JsonSchema, Message, OneTool, ToolCall
 from agentkit.web.openai.body import USUAL_MIN_P
-from tests.web.conftest import Served
-from tests.web.openai.conftest import Script
+from tests.web.openai.conftest import Place, Script
 
 HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hello?"}]
 WEATHER: Any = {
@@ -58,7 +59,7 @@ def test_what_was_read_before_is_counted_as_cached(client: openai.OpenAI) -> Non
     assert told[1].prompt_tokens_details.cached_tokens == told[1].prompt_tokens - 1
 
 
-def test_without_a_model_it_is_the_one_of_the_settings(place: Served) -> None:
+def test_without_a_model_it_is_the_one_of_the_settings(place: Place) -> None:
     with place.http() as http:
         found = http.post("/v1/chat/completions", json={"messages": HELLO, "max_tokens": 3})
     assert found.json()["model"] == "tiny"
@@ -235,7 +236,7 @@ def test_reasoning_is_given_and_taken_back(client: openai.OpenAI, script: Script
     assert model.requests[1].messages[1] == Message("assistant", "Four.", "Two and two.")
 
 
-def test_reasoning_by_the_name_that_ollama_gives_it(place: Served, script: Script) -> None:
+def test_reasoning_by_the_name_that_ollama_gives_it(place: Place, script: Script) -> None:
     model = script("Yes.")
     turn = {"role": "assistant", "content": "Four.", "reasoning": "Hm."}
     with place.http() as http:
@@ -406,17 +407,64 @@ def test_a_model_that_knows_nothing_still_keeps_to_a_schema(client: openai.OpenA
 # -- who does not wait -----------------------------------------------------------------------------
 
 
-def wait_until_idle(place: Served) -> None:
-    """Hangs if somebody still works for a client that is gone."""
-    model = place.service.runtime.pool.peek("tiny")
-    assert model is not None
-    while not model._scheduler.idle:
-        pass
+@contextmanager
+def breaking_off(place: Place, tokens: int) -> Iterator[Callable[[], None]]:
+    """What is done within ends an answer of so many tokens; wait until the model is at work."""
+
+    def users() -> int:
+        return sum(one["users"] for one in owner.get("/api/models/loaded").json())
+
+    def wait() -> None:
+        while not users():
+            pass
+
+    with place.http(place.owner) as owner:
+        before = spent(place, "written")
+        yield wait
+        while users():
+            pass
+        assert spent(place, "written") - before < tokens
 
 
-def test_a_client_that_goes_away_frees_its_place(place: Served, client: openai.OpenAI) -> None:
-    body = {"messages": HELLO, "max_tokens": 400, "temperature": 0}
-    with place.http() as http, pytest.raises(httpx.ReadTimeout):
-        http.post("/v1/chat/completions", json=body, timeout=0.05)
-    wait_until_idle(place)
-    client.chat.completions.create(model="tiny", messages=HELLO, max_tokens=1)
+def spent(place: Place, kind: str, route: str = "/v1/chat/completions") -> float:
+    """Tokens of `tiny`, as /metrics has them."""
+    name = f'agentkit_api_tokens_total{{kind="{kind}",model="tiny",route="{route}"}} '
+    with place.http(place.owner) as owner:
+        lines = owner.get("/metrics").text.splitlines()
+    return next((float(one.removeprefix(name)) for one in lines if one.startswith(name)), 0)
+
+
+def test_a_client_that_goes_away_frees_its_place(place: Place) -> None:
+    body = {"messages": HELLO, "max_tokens": 440, "temperature": 0}
+
+    async def leave(wait: Callable[[], None]) -> None:
+        about = {"Authorization": f"Bearer {place.token}"}
+        async with httpx.AsyncClient(base_url=place.url, headers=about, trust_env=False) as http:
+            asking = asyncio.create_task(http.post("/v1/chat/completions", json=body))
+            await asyncio.to_thread(wait)
+            asking.cancel()
+
+    with breaking_off(place, tokens=440) as wait:
+        asyncio.run(leave(wait))
+
+
+def test_metrics_tell_what_answers_cost(place: Place, client: openai.OpenAI) -> None:
+    def all_() -> list[float]:
+        return [spent(place, kind) for kind in ("read", "cached", "written")]
+
+    messages: Any = [{"role": "user", "content": "What does it cost? " * 8}]
+    before = all_()
+    found = [
+        client.chat.completions.create(model="tiny", messages=messages, max_tokens=3, n=n).usage
+        for n in (1, 2)
+    ]
+    told = [one.model_dump() for one in found if one is not None]
+    assert [after - then for after, then in zip(all_(), before, strict=True)] == [
+        sum(one["prompt_tokens"] for one in told),
+        sum(one["prompt_tokens_details"]["cached_tokens"] for one in told),
+        sum(one["completion_tokens"] for one in told),
+    ]
+    assert told[1]["completion_tokens"] == 6
+    read = spent(place, "read", "/v1/completions")
+    list(client.completions.create(model="tiny", prompt=["abc", "d"], max_tokens=1, stream=True))
+    assert spent(place, "read", "/v1/completions") - read == len("abcd")

@@ -14,9 +14,8 @@ from openai.types.chat import ChatCompletionChunk
 from agentkit.errors import ModelError
 from agentkit.messages import Message, ToolCall
 from agentkit.web.openai import elsewhere
-from tests.web.conftest import Served
-from tests.web.openai.conftest import Script
-from tests.web.openai.test_chat import CLOCK, HELLO, WEATHER, Report, wait_until_idle
+from tests.web.openai.conftest import Place, Script
+from tests.web.openai.test_chat import CLOCK, HELLO, WEATHER, Report, breaking_off
 
 
 def read(client: openai.OpenAI, **more: Any) -> list[ChatCompletionChunk]:
@@ -144,7 +143,7 @@ def test_what_goes_wrong_later_is_an_error_in_the_stream(
 
 
 def test_a_stream_that_waits_says_that_it_is_there(
-    place: Served, script: Script, monkeypatch: pytest.MonkeyPatch
+    place: Place, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard = threading.Event()
 
@@ -166,10 +165,10 @@ def test_a_stream_that_waits_says_that_it_is_there(
     assert lines[-2] == "data: [DONE]"
 
 
-def test_who_stops_reading_frees_his_place(place: Served, client: openai.OpenAI) -> None:
-    stream = client.chat.completions.create(
-        model="tiny", messages=HELLO, stream=True, max_tokens=400
-    )
-    next(iter(stream))
-    stream.close()
-    wait_until_idle(place)
+def test_who_stops_reading_frees_his_place(place: Place, client: openai.OpenAI) -> None:
+    with breaking_off(place, tokens=440):
+        stream = client.chat.completions.create(
+            model="tiny", messages=HELLO, stream=True, max_tokens=440
+        )
+        next(iter(stream))
+        stream.close()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.web.conftest import Served
-from tests.web.openai.conftest import Script
+from tests.web.openai.conftest import Place, Script
 
 HALF = r'"\ud800"'
 """Half a character: JSON can say it, UTF-8 cannot."""
@@ -30,7 +29,7 @@ ASKED = '"messages": [{"role": "user", "content": "x"}]'
         ("score", '{"messages": [{"role": "user", "content": %s}], "continuation": "x"}'),
     ],
 )  # fmt: skip
-def test_half_a_character(place: Served, script: Script, path: str, body: str) -> None:
+def test_half_a_character(place: Place, script: Script, path: str, body: str) -> None:
     script("Yes.")
     with place.http() as http:
         answer = http.post(
@@ -52,7 +51,7 @@ def test_half_a_character(place: Served, script: Script, path: str, body: str) -
                       ' "name": "x", "parameters": {"a": Infinity}}]}'),
     ],
 )  # fmt: skip
-def test_a_number_that_is_none(place: Served, script: Script, path: str, body: str) -> None:
+def test_a_number_that_is_none(place: Place, script: Script, path: str, body: str) -> None:
     script("Yes.")
     with place.http() as http:
         answer = http.post(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -9,8 +10,8 @@ import openai
 import pytest
 
 from agentkit.errors import MachineError, ModelBusy, ModelError
-from tests.web.conftest import LIMIT, Served
-from tests.web.openai.conftest import Script
+from tests.web.conftest import LIMIT
+from tests.web.openai.conftest import Place, Script
 from tests.web.openai.test_chat import CLOCK, HELLO
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,"}}
@@ -52,7 +53,7 @@ IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,"}}
     ],
 )  # fmt: skip
 def test_a_parameter_that_is_wrong_or_not_supported_is_named(
-    place: Served, more: dict[str, Any], param: str
+    place: Place, more: dict[str, Any], param: str
 ) -> None:
     with place.http() as http:
         answer = http.post("/v1/chat/completions", json={"messages": HELLO, **more})
@@ -74,14 +75,14 @@ def test_a_parameter_that_is_wrong_or_not_supported_is_named(
             "name": "x", "schema": {"type": "nonsense"}}}}, "schema"),
     ],
 )  # fmt: skip
-def test_what_does_not_go_together_is_said(place: Served, more: dict[str, Any], word: str) -> None:
+def test_what_does_not_go_together_is_said(place: Place, more: dict[str, Any], word: str) -> None:
     with place.http() as http:
         answer = http.post("/v1/chat/completions", json={"messages": HELLO, **more})
     assert answer.status_code == 400, answer.text
     assert word in answer.json()["error"]["message"]
 
 
-def test_null_is_the_same_as_nothing(place: Served, script: Script) -> None:
+def test_null_is_the_same_as_nothing(place: Place, script: Script) -> None:
     script("Yes.")
     unsaid = dict.fromkeys(("tools", "stop", "n", "functions", "temperature", "seed", "audio"))
     with place.http() as http:
@@ -115,6 +116,7 @@ def test_models_are_listed_with_their_owners(client: openai.OpenAI) -> None:
     assert [(one.id, one.object, one.owned_by) for one in client.models.list()] == [
         ("tiny", "model", "agentkit"),
         ("tiny-embed", "model", "agentkit"),
+        ("far", "model", "remote"),
     ]
     assert client.models.retrieve("tiny").id == "tiny"
     with pytest.raises(openai.NotFoundError):
@@ -142,7 +144,7 @@ def test_what_is_not_the_clients_fault(
     assert caught.value.status_code == status
 
 
-def test_what_is_no_json(place: Served) -> None:
+def test_what_is_no_json(place: Place) -> None:
     with place.http() as http:
         for content in (b"{", b"[1]", b"", b'"x"', b"[" * 10_000):
             answer = http.post(
@@ -154,7 +156,7 @@ def test_what_is_no_json(place: Served) -> None:
             assert answer.json()["error"]["type"] == "invalid_request_error"
 
 
-def test_without_a_token_nobody_is_answered(place: Served) -> None:
+def test_without_a_token_nobody_is_answered(place: Place) -> None:
     with (
         openai.OpenAI(
             api_key="wrong", base_url=f"{place.url}/v1", max_retries=0, timeout=LIMIT
@@ -164,14 +166,42 @@ def test_without_a_token_nobody_is_answered(place: Served) -> None:
         client.models.list()
 
 
-def test_a_token_for_inference_is_enough(place: Served) -> None:
-    secret = place.service.tokens.make("chat", ["inference"])
-    assert httpx.get(
-        f"{place.url}/v1/models", headers={"Authorization": f"Bearer {secret}"}, timeout=LIMIT
-    ).is_success
+def test_a_token_for_inference_is_enough_and_good_for_nothing_else(place: Place) -> None:
+    with place.http() as http:
+        assert http.get("/v1/models").is_success
+        for path in ("/api/runs", "/api/memory", "/metrics"):
+            assert http.get(path).status_code == 403
 
 
-def test_a_body_that_is_not_said_to_be_json_is_told_how_to_say_it(place: Served) -> None:
+def test_refusals_are_counted_by_their_reason(place: Place) -> None:
+    def counted(reason: str) -> float:
+        with place.http(place.owner) as owner:
+            lines = owner.get("/metrics").text.splitlines()
+        name = f'agentkit_refusals_total{{reason="{reason}"}} '
+        return next((float(one.removeprefix(name)) for one in lines if one.startswith(name)), 0)
+
+    def ask(path: str = "chat/completions", **more: Any) -> int:
+        with place.http() as http:
+            body = {"model": "tiny", "messages": HELLO, **more}
+            return http.post(f"/v1/{path}", json=body).status_code
+
+    asked: dict[str, Callable[[], int]] = {
+        "model_not_found": lambda: ask(model="gpt-9"),
+        "unsupported_parameter": lambda: ask(audio={}),
+        "context_length_exceeded": lambda: ask(messages=[{"role": "user", "content": "x" * 600}]),
+        "not_found": lambda: ask("nothing/of/this/name"),
+        "invalid_api_key": lambda: httpx.get(f"{place.url}/v1/models").status_code,
+        "wrong_host": lambda: (
+            httpx.get(f"{place.url}/v1/models", headers={"Host": "evil.example"}).status_code
+        ),
+    }
+    for reason, refuse in asked.items():
+        before = counted(reason)
+        assert refuse() >= 400
+        assert counted(reason) == before + 1, reason
+
+
+def test_a_body_that_is_not_said_to_be_json_is_told_how_to_say_it(place: Place) -> None:
     with place.http() as http:
         answer = http.post(
             "/v1/chat/completions",

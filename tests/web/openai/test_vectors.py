@@ -11,7 +11,7 @@ import numpy as np
 import openai
 import pytest
 
-from tests.web.conftest import Served
+from tests.web.openai.conftest import Place
 
 # -- /v1/embeddings --------------------------------------------------------------------------------
 
@@ -31,7 +31,7 @@ def test_several_texts_keep_their_order(client: openai.OpenAI) -> None:
     assert both[1].embedding == pytest.approx(alone[0].embedding, abs=1e-4)
 
 
-def test_base64_and_numbers_say_the_same(place: Served) -> None:
+def test_base64_and_numbers_say_the_same(place: Place) -> None:
     def ask(form: str | None) -> Any:
         more = {} if form is None else {"encoding_format": form}
         with place.http() as http:
@@ -62,7 +62,7 @@ def test_the_asynchronous_client_gets_vectors(asynchronous: openai.AsyncOpenAI) 
         ({"truncate": True}, "truncate"),
     ],
 )
-def test_what_cannot_be_embedded_is_named(place: Served, more: dict[str, Any], param: str) -> None:
+def test_what_cannot_be_embedded_is_named(place: Place, more: dict[str, Any], param: str) -> None:
     with place.http() as http:
         answer = http.post("/v1/embeddings", json={"input": "x", **more})
     assert answer.status_code == 400
@@ -83,7 +83,7 @@ def test_a_chat_model_embeds_nothing(client: openai.OpenAI) -> None:
 # -- /tokenize, /detokenize ------------------------------------------------------------------------
 
 
-def test_tokens_of_a_text_and_back(place: Served) -> None:
+def test_tokens_of_a_text_and_back(place: Place) -> None:
     with place.http() as http:
         found = http.post("/tokenize", json={"model": "tiny", "prompt": "Hi<|im_end|>"}).json()
         assert found == {"count": 3, "tokens": [*b"Hi", 258]}
@@ -91,14 +91,14 @@ def test_tokens_of_a_text_and_back(place: Served) -> None:
     assert back["prompt"] == back["content"] == "Hi<|im_end|>"
 
 
-def test_tokens_in_the_words_of_llama_server(place: Served) -> None:
+def test_tokens_in_the_words_of_llama_server(place: Place) -> None:
     with place.http() as http:
         found = http.post("/tokenize", json={"content": "Hi", "with_pieces": True}).json()
     assert found["tokens"] == [{"id": 72, "piece": "H"}, {"id": 105, "piece": "i"}]
 
 
 def test_tokens_of_a_conversation_are_those_that_the_model_reads(
-    place: Served, client: openai.OpenAI
+    place: Place, client: openai.OpenAI
 ) -> None:
     messages: Any = [{"role": "user", "content": "Hi"}]
     with place.http() as http:
@@ -109,7 +109,7 @@ def test_tokens_of_a_conversation_are_those_that_the_model_reads(
     assert found.json()["token_strs"][0] == "<|im_start|>"
 
 
-def test_what_is_no_token_or_no_single_text_is_refused(place: Served) -> None:
+def test_what_is_no_token_or_no_single_text_is_refused(place: Place) -> None:
     with place.http() as http:
         assert http.post("/detokenize", json={"tokens": [100_000]}).status_code == 400
         assert http.post("/tokenize", json={}).status_code == 400
@@ -120,7 +120,7 @@ def test_what_is_no_token_or_no_single_text_is_refused(place: Served) -> None:
 
 
 def test_an_answer_has_the_probability_that_the_model_gives_it(
-    place: Served, client: openai.OpenAI
+    place: Place, client: openai.OpenAI
 ) -> None:
     messages: Any = [{"role": "user", "content": "Hi"}]
     written = client.chat.completions.create(
@@ -139,7 +139,7 @@ def test_an_answer_has_the_probability_that_the_model_gives_it(
     )
 
 
-def test_two_texts_are_as_near_as_their_vectors(place: Served) -> None:
+def test_two_texts_are_as_near_as_their_vectors(place: Place) -> None:
     body = {"model": "tiny-embed", "text_1": "one", "text_2": ["one", "another thing"]}
     with place.http() as http:
         found = http.post("/v1/score", json=body).json()["data"]
@@ -157,6 +157,6 @@ def test_two_texts_are_as_near_as_their_vectors(place: Served) -> None:
         {"messages": [{"role": "user", "content": "Hi"}], "continuation": ""},
     ],
 )
-def test_what_cannot_be_scored_is_refused(place: Served, body: dict[str, Any]) -> None:
+def test_what_cannot_be_scored_is_refused(place: Place, body: dict[str, Any]) -> None:
     with place.http() as http:
         assert http.post("/v1/score", json=body).status_code == 400
