@@ -12,15 +12,17 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from itertools import combinations, islice
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from agentkit.config import Settings
 from agentkit.runtime import Runtime, Scheduling
+from agentkit.runtime.scheduling import set_apart
 from agentkit.schedule.planner import Entry, Standing, plan
-from agentkit.schedule.triggers import Cron
+from agentkit.schedule.triggers import cron
 from agentkit.testing import FrozenClock
 
 START = datetime(2026, 11, 28, 11, 59, 30, tzinfo=UTC)
@@ -33,15 +35,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=5000)
     count = parser.parse_args().count
-    apart = [Cron(f"{n % 60} {n // 60 % 24} * * *", BERLIN) for n in range(count)]
-    spread = [Standing.of(Entry(f"w{n}", apart[n]), START) for n in range(count)]
-    same = [Standing.of(Entry(f"w{n}", Cron("0 13 * * *", BERLIN)), START) for n in range(count)]
+    several = combinations(range(1, 60), 3)
+    spread = standing(f"{n % 60} {n // 60 % 24} * * *" for n in range(count))
+    alike = standing("0 13 * * *" for _ in range(count))
+    apart = standing(f"0,{a},{b},{c} 13 * * *" for a, b, c in islice(several, count))
+    set_apart()  # as the service does when it has read the files
     print(f"{count} schedules, plan() alone, milliseconds of a core")
     timed("nothing due", lambda: plan(spread, START + timedelta(seconds=1)))
     timed("one minute's share due", lambda: plan(spread, START + timedelta(seconds=31)))
-    timed("all due at once", lambda: plan(same, START + timedelta(seconds=31)))
+    timed("all due at once, all alike", lambda: plan(alike, START + timedelta(seconds=31)))
+    timed(
+        "all due at once, none alike", lambda: plan(forgetful(apart), START + timedelta(seconds=31))
+    )
     with tempfile.TemporaryDirectory() as folder:
         whole(Path(folder), count)
+
+
+def standing(crons: Iterable[str]) -> list[Standing]:
+    """As files give them: those that say the same share one value."""
+    return [Standing.of(Entry(f"w{n}", cron(text, BERLIN)), START) for n, text in enumerate(crons)]
+
+
+def forgetful(several: list[Standing]) -> list[Standing]:
+    """The same, which know no answer yet."""
+    for one in several:
+        vars(one.entry.times).pop("_last", None)
+    return several
 
 
 def whole(home: Path, count: int) -> None:

@@ -15,7 +15,7 @@ import click
 from agentkit.cli.live import say
 from agentkit.cli.run import carry_out, pairs
 from agentkit.records import ScheduleView
-from agentkit.runtime import Runtime, Scheduling
+from agentkit.runtime import Runtime, Timetable
 
 
 @click.group()
@@ -28,8 +28,8 @@ def schedule() -> None:
 def list_schedules(as_json: bool) -> None:
     """All workflows with triggers, and when each is due next."""
     with Runtime() as runtime:
-        scheduling = Scheduling(runtime)
-        found, looked_after = scheduling.list(), scheduling.looked_after
+        timetable = Timetable(runtime)
+        found, looked_after = timetable.list(), timetable.looked_after
         folders = runtime.settings.schedule_folders
     if as_json:
         click.echo(json.dumps([asdict(one) for one in found], indent=2, default=str))
@@ -51,7 +51,7 @@ def list_schedules(as_json: bool) -> None:
 def upcoming(count: int, as_json: bool) -> None:
     """The next due times of all workflows."""
     with Runtime() as runtime:
-        due = Scheduling(runtime).next(count)
+        due = Timetable(runtime).next(count)
     if as_json:
         keys = ("time", "workflow", "trigger")
         rows = [dict(zip(keys, one, strict=True)) for one in due]
@@ -68,7 +68,7 @@ def upcoming(count: int, as_json: bool) -> None:
 def pause(workflow: str) -> None:
     """Let nothing start WORKFLOW by itself until it is resumed."""
     with Runtime() as runtime:
-        Scheduling(runtime).pause(workflow)
+        Timetable(runtime).pause(workflow)
     click.echo(f"{workflow} is paused; go on:  agentkit schedule resume {workflow}")
 
 
@@ -77,7 +77,7 @@ def pause(workflow: str) -> None:
 def resume(workflow: str) -> None:
     """Let WORKFLOW be started again; what was due meanwhile stays undone."""
     with Runtime() as runtime:
-        Scheduling(runtime).resume(workflow)
+        Timetable(runtime).resume(workflow)
     click.echo(f"{workflow} starts again when it is due")
 
 
@@ -88,13 +88,13 @@ def resume(workflow: str) -> None:
 def trigger(workflow: str, inputs: tuple[str, ...]) -> None:
     """Start WORKFLOW now, as if it were due: in the service if one is up, here if none is."""
     with Runtime(notice=say) as runtime:
-        scheduling = Scheduling(runtime)
-        looked_after = scheduling.looked_after
-        fire = scheduling.trigger(workflow, pairs(inputs))
+        timetable = Timetable(runtime)
+        looked_after = timetable.looked_after
+        fire = timetable.trigger(workflow, pairs(inputs))
         if looked_after:
             click.echo(f"the service starts it:  agentkit runs show {fire.run}")
             return
-        here = partial(scheduling.begun_here, fire)
+        here = partial(timetable.begun_here, fire)
         carry_out(runtime, here, output=None, as_json=False, unattended=True, local=True,
                   detach=False)  # fmt: skip
 
@@ -104,7 +104,7 @@ def trigger(workflow: str, inputs: tuple[str, ...]) -> None:
 def why(workflow: str) -> None:
     """What will start WORKFLOW, what has, and why something did not."""
     with Runtime() as runtime:
-        for line in Scheduling(runtime).why(workflow):
+        for line in Timetable(runtime).why(workflow):
             click.echo(line)
 
 

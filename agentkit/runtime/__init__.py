@@ -19,6 +19,7 @@ one_call  a run of a single tool call
 background runs that nobody waits for
 keeper    runs that could go on, and nobody tells them to
 scheduling what starts by itself: decided, on record, begun
+timetable  the same for people: looked at, explained, paused, started by hand
 scheduled the files that say so
 starting  triggers as entries of a plan, what happened as fires
 arrivals  files that arrive in folders
@@ -37,6 +38,7 @@ from agentkit.runtime.keeper import Keeper
 from agentkit.runtime.root import Runtime, starter, workflow_reference, workflow_schema
 from agentkit.runtime.runs import How, Subscriber, new_run_id
 from agentkit.runtime.scheduling import Scheduling
+from agentkit.runtime.timetable import Timetable
 from agentkit.runtime.tokens import SCOPES, Scope, Tokens
 from agentkit.toolbox.approvals import Approver, nobody, settle, standing_answer
 
@@ -50,6 +52,7 @@ __all__ = [
     "Scheduling",
     "Scope",
     "Subscriber",
+    "Timetable",
     "Tokens",
     "Wish",
     "new_run_id",

@@ -18,6 +18,7 @@ from agentkit.cancel import CancelToken
 from agentkit.errors import AgentkitError, Busy, UnknownName, UserError
 from agentkit.events import Event
 from agentkit.runtime.agents import given
+from agentkit.runtime.permits import check_named
 from agentkit.runtime.root import Runtime
 from agentkit.runtime.runs import How, Subscriber, new_run_id
 
@@ -55,8 +56,11 @@ class Background:
     ) -> str:
         """Begin a run, and return its id when it is on record.
 
-        Raises what `Runtime.run` raises before anything starts, and `Busy`.
+        Raises what `Runtime.run` raises before anything starts, `Busy`, and `InvalidInput` for a
+        file that a program may not name.
         """
+        if not how.get("handed", True):
+            check_named(workflow, inputs, self._runtime.settings)
         run = id or new_run_id()
 
         def work(**more: Unpack[How]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentkit.config import Settings
-from agentkit.errors import ToolRetry, UserError
+from agentkit.errors import InvalidInput, ToolRetry, UserError
 from agentkit.permissions import Effect, Profile, Verdict
 from agentkit.toolbox.grants import Grants, Narrowing
 from agentkit.toolbox.paths import full_path, real_path
@@ -98,6 +98,27 @@ def handed(
             continue
         if not _leads_to(declared.default, value, here or Path.cwd()):
             yield Path(value)
+
+
+def check_named(workflow: LoadedWorkflow, given: Mapping[str, Any], settings: Settings) -> None:
+    """Let a program name no files but those that runs without a person may read anyway.
+
+    It could ask otherwise which files there are.  Raises `InvalidInput`.
+    """
+    readable = [folder.resolve() for folder in settings.permissions.unattended.read or ()]
+    for name, declared in workflow.spec.inputs.items():
+        if declared.type in ("file", "folder") and isinstance(given.get(name), str):
+            path = _real(given[name])
+            if path is None or not any(path.is_relative_to(folder) for folder in readable):
+                said = f'input "{name}": this token may name no files but those that runs may read'
+                raise InvalidInput(said, hint="permissions.unattended.read in settings")
+
+
+def _real(text: str) -> Path | None:
+    try:
+        return Path(text).expanduser().resolve()
+    except (ValueError, RuntimeError, OSError):  # no path at all, or one in nobody's home
+        return None
 
 
 def _leads_to(default: object, value: str, here: Path) -> bool:

@@ -6,33 +6,31 @@ run is begun.  A process may die between any two of these, and a second one may 
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING
 
 from agentkit.errors import (
     AgentkitError,
     Fenced,
     HookRefused,
     MachineError,
-    UnknownName,
     UserError,
 )
 from agentkit.ports import Clock
-from agentkit.records import Fire, RunEnd, ScheduleRecord, ScheduleView
+from agentkit.records import Fire, RunEnd, ScheduleRecord
 from agentkit.runtime import hooked, starting
 from agentkit.runtime.root import Runtime
-from agentkit.runtime.runs import How, new_run_id
 from agentkit.runtime.scheduled import Scheduled, ScheduledFiles
 from agentkit.runtime.starting import Happening, triggers
 from agentkit.schedule.dispatch import Dispatch
 from agentkit.schedule.files import Found, Watcher
-from agentkit.schedule.planner import Entry, Standing, coming, plan
+from agentkit.schedule.planner import Standing, plan
 from agentkit.schedule.scheduler import Scheduler, SystemClock
 
 if TYPE_CHECKING:
@@ -84,7 +82,7 @@ class Scheduling:
             runtime.settings.schedule_folders, runtime.workflow, runtime.reloaded
         )
         self._scheduler = Scheduler(self._clock, self.look)
-        self._watcher = Watcher(self._changed)
+        self._watcher = Watcher(self.changed)
         self._dispatch = Dispatch(self._fires, self._me, runtime.journal.leases.held, self._begin)
         self._lock = threading.RLock()
         self._lease: Lease | None = None
@@ -117,10 +115,6 @@ class Scheduling:
             self._runtime.journal.leases.give_back(self._lease)
             self._lease = None
 
-    def _changed(self) -> None:
-        self._hurry = True
-        self._scheduler.wake()
-
     # -- one look --------------------------------------------------------------------------------
 
     def look(self) -> datetime | None:
@@ -133,6 +127,8 @@ class Scheduling:
                 mark = min(self._fires.mark() or now, now)
                 self._read_files(now, mark)
                 self._polled = mark
+                if self._scheduler.running:
+                    set_apart()
             self._decide(now, hurry=hurry)
             if hurry or self._files.unsure or self._clock.steady() - self._looked >= LOOKED:
                 self._read_files(now, now)
@@ -194,7 +190,7 @@ class Scheduling:
             return
         self._paused, self._records, self._hurry = paused, self._fires.schedules(), True
         self._standing = {
-            place: replace(one, paused=place[0] in paused) for place, one in self._standing.items()
+            place: one._replace(paused=place[0] in paused) for place, one in self._standing.items()
         }
 
     # -- what happens ----------------------------------------------------------------------------
@@ -341,124 +337,14 @@ class Scheduling:
         for name, one in self._known.items():
             yield from ((name, trigger) for trigger in triggers(one) if trigger.kind == kind)
 
-    # -- for people ------------------------------------------------------------------------------
+    # -- for others ------------------------------------------------------------------------------
 
-    def list(self) -> Sequence[ScheduleView]:
-        """All workflows with triggers."""
-        known, paused = self._now_known(), self._fires.paused()
-        return [self._view(known[name], paused.get(name)) for name in sorted(known)]
-
-    def _view(self, one: Scheduled, paused: datetime | None) -> ScheduleView:
-        from agentkit.runtime.arrivals import trouble
-
-        entries = [entry for entry, _ in starting.entries(one)]
-        due = next(coming(entries, self._clock.now()), (None, None))[0]
-        return ScheduleView(
-            name=one.name,
-            path=str(one.path),
-            triggers=tuple(trigger.key for trigger in triggers(one)),
-            next=None if paused else due,
-            paused=paused,
-            problem=one.problem or trouble(triggers(one)),
-            last=next(iter(self._fires.recent(one.name, 1)), None),
-        )
-
-    def next(self, count: int = 10) -> Sequence[tuple[datetime, str, str]]:
-        """What is due next: when, which workflow, which trigger."""
-        known, paused = self._now_known(), self._fires.paused()
-        running = [one for name, one in known.items() if name not in paused]
-        entries = [entry for one in running for entry, _ in starting.entries(one)]
-        due = islice(coming(entries, self._clock.now()), count)
-        return [(time, entry.workflow, entry.times.key) for time, entry in due]
-
-    def pause(self, name: str) -> None:
-        """Let nothing start a workflow by itself.  Raises `UnknownName`."""
-        self._find(name)
-        self._fires.pause(name, self._clock.now())
-        self._changed()
-
-    def resume(self, name: str) -> None:
-        """Let it be started again; nobody makes up for what passed meanwhile.
-
-        Files that arrived wait, and start it now.  Raises `UnknownName`.
-        """
-        self._find(name)
-        self._fires.resume(name, self._clock.now())
-        self._changed()
-
-    def trigger(self, name: str, said: Mapping[str, Any] | None = None) -> Fire:
-        """Start a workflow now: whoever looks after the schedule begins it.
-
-        It is given what its first trigger with a time gives, and what is `said` beside it or
-        instead.  Raises `UnknownName`, `InvalidInput`.
-        """
-        from agentkit.runtime.permits import handed
-        from agentkit.workflow.inputs import bind
-
-        one, now, said = self._find(name), self._clock.now(), said or {}
-        if one.workflow is None:
-            raise UserError(one.problem, hint=f"agentkit check {name}")
-        timed = next((each for each in triggers(one) if each.times() is not None), None)
-        usual = {} if timed is None else starting.given(name, timed, now, {})
-        bound = bind(one.workflow.spec, {**usual, **said})
-        of_a_person = {key: bound[key] for key in said}
-        run = new_run_id()
-        fire = Fire(
-            workflow=name,
-            occurrence=f"hand {run}",
-            trigger="by hand",
-            time=now,
-            decided=now,
-            status="due",
-            reason="a person said so",
-            run=run,
-            given={**usual, **said},
-            files=[str(path) for path in handed(one.workflow, of_a_person)],
-        )
-        self._fires.add([fire])
-        self._scheduler.wake()
-        return fire
-
-    def begun_here(self, fire: Fire, **how: Unpack[How]) -> dict[str, Any]:
-        """Carry out what `trigger` gave, where nobody looks after the schedule."""
-        try:
-            found = self._runtime.workflow(str(self._find(fire.workflow).path))
-            return self._runtime.run(found, fire.given, fire.run, **how)
-        except AgentkitError as error:
-            if not self._runtime.journal.has(fire.run):
-                self._fires.settle(fire.run, "refused", str(error))
-            raise
-
-    def why(self, name: str) -> Iterator[str]:
-        """What will start a workflow, and what came of what did, in sentences."""
-        from agentkit.runtime.arrivals import trouble
-
-        one, paused = self._find(name), self._fires.paused()
-        yield f"{name}: {one.path}"
-        if one.problem:
-            counts = "what it said before counts" if one.workflow else "it starts nothing"
-            yield f"the file is wrong, and {counts}: {one.problem}"
-        if away := trouble(triggers(one)):
-            yield away
-        if name in paused:
-            yield f"paused since {_local(paused[name])}: agentkit schedule resume {name}"
-        if not self.looked_after:
-            yield "nobody looks after the schedule: agentkit serve"
-        timed = {trigger.key: entry for entry, trigger in starting.entries(one)}
-        for trigger in triggers(one):
-            yield self._what(trigger, timed.get(trigger.key))
-        for fire in self._fires.recent(name):
-            came = {"due": "waits to begin"}.get(fire.status, fire.status)
-            came = f"run {fire.run} {fire.outcome or came}" if fire.run else came
-            yield f"{_local(fire.time)}  {fire.trigger}: {came}: {fire.error or fire.reason}"
-
-    def _what(self, trigger: Trigger, entry: Entry | None) -> str:
-        if entry is None:
-            return trigger.key
-        due = entry.times.next(self._clock.now())
-        if due is None:
-            return f"{trigger.key}: never due again"
-        return f"{trigger.key}: due next {_local(entry.wakes(due))}; catchup is {entry.catchup}"
+    def known(self) -> Mapping[str, Scheduled]:
+        """What files say, read here where nobody looks at them all the time."""
+        if self._scheduler.running and self._polled is not None:
+            return self._known
+        with self._lock:
+            return self._files.look(self._fires.schedules(), self._clock.steady())
 
     @property
     def looked_after(self) -> bool:
@@ -466,19 +352,10 @@ class Scheduling:
         held = self._runtime.journal.leases.held
         return any(held(f"scheduler {number}") for number in range(1, OWNERS + 1))
 
-    def _find(self, name: str) -> Scheduled:
-        known = self._now_known()
-        if name not in known:
-            hint = "agentkit schedule list"
-            raise UnknownName("workflow with triggers", name, known, hint=hint)
-        return known[name]
-
-    def _now_known(self) -> Mapping[str, Scheduled]:
-        """What files say, read here where nobody looks at them all the time."""
-        if self._scheduler.running and self._polled is not None:
-            return self._known
-        with self._lock:
-            return self._files.look(self._fires.schedules(), self._clock.steady())
+    def changed(self) -> None:
+        """Look at once: something is not as it was."""
+        self._hurry = True
+        self._scheduler.wake()
 
     # -- webhooks --------------------------------------------------------------------------------
 
@@ -507,6 +384,15 @@ class Scheduling:
         return fire.run
 
 
+def set_apart() -> None:
+    """Let Python's collector of garbage pass over what is there now: it stays.
+
+    With thousands of schedules in memory each full collection would take longer than to plan them.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 def _follows(trigger: Trigger, end: RunEnd, workflow: str) -> bool:
     assert trigger.after is not None
     return end.workflow == workflow and end.status in ENDS.get(trigger.after.on, (end.status,))
@@ -526,7 +412,3 @@ def _kept(one: Scheduled, before: ScheduleRecord | None, now: datetime) -> Sched
         problem="",
         since=since,
     )
-
-
-def _local(time: datetime) -> str:
-    return f"{time.astimezone():%Y-%m-%d %H:%M:%S}"

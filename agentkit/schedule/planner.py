@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from heapq import merge
 from itertools import islice
-from typing import Literal
+from operator import attrgetter
+from typing import Literal, NamedTuple
 
 from agentkit.durations import shown
 from agentkit.schedule.triggers import Times
@@ -55,9 +56,11 @@ class Entry:
         return due + timedelta(seconds=self.jitter * part)
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """An entry, up to which moment it was looked at, when it is due next, and acted upon."""
+class Standing(NamedTuple):
+    """An entry, up to which moment it was looked at, when it is due next, and acted upon.
+
+    A tuple, like the decision: at midnight thousands are made at once.
+    """
 
     entry: Entry
     seen: datetime
@@ -72,15 +75,14 @@ class Standing:
         return cls(entry, seen, due, None if due is None else entry.wakes(due), paused)
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What becomes of a due time; for `missed`, of `count` of them, of which it is the last."""
+class Decision(NamedTuple):
+    """What becomes of a due time; for `missed`, of `many` of them, of which it is the last."""
 
     entry: Entry
     verdict: Literal["fire", "missed"]
     due: datetime
     reason: str
-    count: int = 1
+    many: int = 1
 
 
 def plan(standing: Iterable[Standing], now: datetime) -> tuple[list[Decision], list[Standing]]:
@@ -90,23 +92,27 @@ def plan(standing: Iterable[Standing], now: datetime) -> tuple[list[Decision], l
     for one in standing:
         if one.seen > now:  # the clock was put back
             after.append(Standing.of(one.entry, now, paused=one.paused))
-        elif one.wakes is None or one.wakes > now:
+        elif one.wakes is None or one.due is None or one.wakes > now:
             after.append(one)
         else:
-            made, later = _decide(one, now)
-            decisions += made
+            later = Standing.of(one.entry, one.due, paused=one.paused)
+            if (later.wakes is None or later.wakes > now) and now - one.wakes <= GRACE:
+                if not one.paused:
+                    decisions.append(Decision(one.entry, "fire", one.due, DUE))
+            else:
+                made, later = _decide(one, now)
+                decisions += made
             after.append(later)
-    decisions.sort(key=lambda decision: decision.due)
+    decisions.sort(key=attrgetter("due"))
     return decisions, after
 
 
 def _decide(one: Standing, now: datetime) -> tuple[list[Decision], Standing]:
+    """What becomes of several due times, or of one that nobody looked at in time."""
     entry = one.entry
     dues, more, following = _dues(entry, one.due, now)
     if one.paused:
         return [], _after(one, dues[-1], following)
-    if len(dues) == 1 and now - entry.wakes(dues[0]) <= GRACE:
-        return [Decision(entry, "fire", dues[0], DUE)], _after(one, dues[0], following)
     fresh = [due for due in dues if now - entry.wakes(due) <= GRACE]
     old = dues[: len(dues) - len(fresh)]
     window = timedelta.max if entry.window is None else timedelta(seconds=entry.window)

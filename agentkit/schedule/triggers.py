@@ -13,7 +13,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import cached_property, lru_cache
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 from zoneinfo import ZoneInfo, available_timezones
 
 from agentkit.durations import shown
@@ -102,6 +102,8 @@ class Cron:
 
     text: str
     zone: ZoneInfo
+    _last: ClassVar[tuple[datetime | None, datetime | None]] = (None, None)
+    """The last question with its answer: at midnight, thousands that say the same ask the same."""
 
     def __post_init__(self) -> None:
         """Raise now, and not when it is first due."""
@@ -114,6 +116,13 @@ class Cron:
 
     def next(self, after: datetime) -> datetime | None:
         """See `Times.next`."""
+        asked, due = self._last
+        if asked != after:
+            due = self._next(after)
+            self.__dict__["_last"] = (after, due)  # as cached properties do
+        return due
+
+    def _next(self, after: datetime) -> datetime | None:
         if self._every_hour:
             return self._of_every_hour(after)
         wall = _wall(after, self.zone)
@@ -259,8 +268,9 @@ def _fields(text: str) -> list[str]:
     return words
 
 
+@lru_cache(maxsize=1024)
 def _trigger(**fields: str) -> Any:
-    """One of APScheduler's, on a wall without changes of the clock."""
+    """One of APScheduler's, on a wall without changes of the clock; shared, since it is a value."""
     from apscheduler.triggers.cron import CronTrigger
 
     try:

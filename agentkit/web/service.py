@@ -8,7 +8,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from agentkit.runtime import Background, Keeper, Runtime, Scheduling, Tokens
+from agentkit.runtime import Background, Keeper, Runtime, Scheduling, Timetable, Tokens
 from agentkit.web.gate import Caller
 from agentkit.web.live import Live
 from agentkit.web.metrics import Metrics
@@ -24,6 +24,7 @@ class Service:
     background: Background
     keeper: Keeper
     scheduling: Scheduling
+    timetable: Timetable
     tokens: Tokens
     began: datetime = field(default_factory=lambda: datetime.now(UTC))
     stopping: bool = False
@@ -38,7 +39,8 @@ class Service:
         tokens = Tokens(runtime.settings.home / "tokens.json")
         keeper = Keeper(runtime, background)
         scheduling = Scheduling(runtime, background.begin)
-        return cls(runtime, live, metrics, background, keeper, scheduling, tokens)
+        timetable = Timetable(runtime, scheduling)
+        return cls(runtime, live, metrics, background, keeper, scheduling, timetable, tokens)
 
     def start(self) -> None:
         """Look after runs and the schedule from now on."""

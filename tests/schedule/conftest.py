@@ -14,7 +14,7 @@ import pytest
 from agentkit import events as ev
 from agentkit.messages import Usage
 from agentkit.records import Fire
-from agentkit.runtime import Runtime, Scheduling
+from agentkit.runtime import Runtime, Scheduling, Timetable
 from agentkit.runtime.scheduled import GONE
 from agentkit.testing import FrozenClock
 from agentkit.workflow.inputs import bind
@@ -51,6 +51,10 @@ class House:
         runtime = self.stack.enter_context(Runtime())
         return Scheduling(runtime, lambda *run, **how: self.start(runtime, *run, **how), self.clock)
 
+    def timetable(self, scheduling: Scheduling | None = None) -> Timetable:
+        """The schedule as a person sees it; without a scheduler, from another process."""
+        return Timetable(self.stack.enter_context(Runtime()), scheduling, self.clock)
+
     def start(
         self,
         runtime: Runtime,
@@ -82,10 +86,10 @@ class House:
 
     def edited(self, scheduling: Scheduling) -> None:
         """Two looks, after which every change of a file is known."""
-        scheduling._changed()
+        scheduling.changed()
         scheduling.look()
         self.clock.advance(seconds=GONE)
-        scheduling._changed()
+        scheduling.changed()
         scheduling.look()
 
     def fires(self, name: str) -> list[Fire]:

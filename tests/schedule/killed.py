@@ -73,12 +73,12 @@ def begin(base: Path) -> None:
         done = int(looked.read_text())
         for number, seconds in list(enumerate(LOOKS))[done:]:
             clock.advance(seconds=seconds - (clock.now() - START).total_seconds())
-            scheduling._changed()
+            scheduling.changed()
             scheduling.look()
             looked.write_text(str(number + 1))
         for _ in range(4):  # what it was killed over is begun, and followed, and comes to rest
             clock.advance(seconds=2)
-            scheduling._changed()
+            scheduling.changed()
             scheduling.look()
         scheduling.stop()
 

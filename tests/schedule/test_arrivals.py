@@ -40,7 +40,7 @@ def taken(house: House) -> list[str]:
 def settle(house: House, scheduling: object) -> None:
     """Time in which nothing changes."""
     for _ in range(3):
-        scheduling._changed()  # type: ignore[attr-defined]  # as the system would
+        scheduling.changed()  # type: ignore[attr-defined]  # as the system would
         house.look(scheduling, seconds=1.5)  # type: ignore[arg-type]
 
 
@@ -107,11 +107,11 @@ def test_what_arrives_during_a_pause_waits(house: House, inbox: Path) -> None:
     watching(house, inbox)
     scheduling = house.scheduling()
     house.look(scheduling)
-    scheduling.pause("read")
+    house.timetable(scheduling).pause("read")
     (inbox / "a.txt").write_text("x")
     settle(house, scheduling)
     assert taken(house) == []
-    scheduling.resume("read")
+    house.timetable(scheduling).resume("read")
     settle(house, scheduling)
     assert taken(house) == ["a.txt"]
 
@@ -124,7 +124,7 @@ def test_a_file_that_is_still_written_waits_until_it_rests(house: House, inbox: 
         for _ in range(5):
             file.write("more\n")
             file.flush()
-            scheduling._changed()
+            scheduling.changed()
             assert house.look(scheduling, seconds=1.9) == []
     settle(house, scheduling)
     assert taken(house) == ["long.txt"]
@@ -154,7 +154,7 @@ def test_one_that_goes_before_it_rests_starts_nothing(house: House, inbox: Path)
     scheduling = house.scheduling()
     house.look(scheduling)
     (inbox / "gone.txt").write_text("x")
-    scheduling._changed()
+    scheduling.changed()
     house.look(scheduling)
     (inbox / "gone.txt").unlink()
     settle(house, scheduling)
@@ -217,7 +217,7 @@ def test_a_folder_that_is_not_there_yet(house: House, tmp_path: Path) -> None:
     watching(house, folder)
     scheduling = house.scheduling()
     house.look(scheduling)
-    assert scheduling.list()[0].problem == f"there is no folder {folder}"
+    assert house.timetable(scheduling).list()[0].problem == f"there is no folder {folder}"
     folder.mkdir()
     (folder / "a.txt").write_text("x")
     settle(house, scheduling)

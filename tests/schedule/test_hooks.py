@@ -130,9 +130,9 @@ def test_other_refusals(hooked: Scheduling, house: House, monkeypatch: pytest.Mo
         assert caught.value.status == 404
     large = b"x" * 1_000_001
     assert refusal(hooked, signed("msg_2", large, SECRET, now), large) == 413
-    hooked.pause("deploy")
+    house.timetable(hooked).pause("deploy")
     assert refusal(hooked, github()) == 503
-    hooked.resume("deploy")
+    house.timetable(hooked).resume("deploy")
     monkeypatch.setenv("HOOK", "short")
     assert refusal(hooked, github(secret="short")) == 503
     monkeypatch.delenv("HOOK")

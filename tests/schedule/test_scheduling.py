@@ -123,13 +123,13 @@ def test_an_edit_at_the_moment_when_it_is_due(house: House) -> None:
     house.look(scheduling)
     house.clock.advance(hours=1)
     house.write("flow", '- {cron: "00 */1 * * *", timezone: UTC}')  # the same, written otherwise
-    scheduling._changed()
+    scheduling.changed()
     assert house.look(scheduling) == ["flow"]
     assert house.look(scheduling) == []
 
     house.clock.advance(hours=1)
     house.write("flow", '- {cron: "30 * * * *", timezone: UTC}')
-    scheduling._changed()
+    scheduling.changed()
     assert house.look(scheduling) == ["flow"]
     assert house.look(scheduling, minutes=30) == ["flow"]
 
@@ -155,7 +155,7 @@ def test_a_broken_file_keeps_its_last_good_schedule_and_says_so(house: House) ->
     path.write_text(good.replace("uses", "uzes"))
     house.edited(scheduling)
 
-    (view,) = scheduling.list()
+    (view,) = house.timetable(scheduling).list()
     assert "flow.yaml" in view.problem
     assert 'unknown key "uzes"' in view.problem
     assert house.look(scheduling, hours=1) == ["flow"]
@@ -163,11 +163,11 @@ def test_a_broken_file_keeps_its_last_good_schedule_and_says_so(house: House) ->
     restarted = house.scheduling()
     assert house.look(restarted) == []
     assert house.look(restarted, hours=1) == ["flow"]
-    assert 'unknown key "uzes"' in "\n".join(restarted.why("flow"))
+    assert 'unknown key "uzes"' in "\n".join(house.timetable(restarted).why("flow"))
 
     path.write_text(good)
     house.edited(restarted)
-    assert restarted.list()[0].problem == ""
+    assert house.timetable(restarted).list()[0].problem == ""
 
 
 def test_an_empty_file_is_one_that_is_being_written(house: House) -> None:
@@ -176,10 +176,10 @@ def test_an_empty_file_is_one_that_is_being_written(house: House) -> None:
     house.look(scheduling)
     path.write_text("")
     house.edited(scheduling)
-    assert "empty" in scheduling.list()[0].problem
+    assert "empty" in house.timetable(scheduling).list()[0].problem
     path.write_text("half of a wo")
     house.edited(scheduling)
-    assert "a workflow is a mapping" in scheduling.list()[0].problem
+    assert "a workflow is a mapping" in house.timetable(scheduling).list()[0].problem
     assert house.look(scheduling, hours=1) == ["flow"]
 
 
@@ -189,7 +189,7 @@ def test_what_was_taken_out_of_a_file_does_not_come_back_when_it_breaks(house: H
     house.look(scheduling)
     path.write_text("name: flow\nsteps: [{id: a, uses: now}]\n")
     house.edited(scheduling)
-    assert scheduling.list() == []
+    assert house.timetable(scheduling).list() == []
     path.write_text("no workflow at all")
     house.edited(scheduling)
     assert house.look(scheduling, hours=1) == []
@@ -203,11 +203,11 @@ def test_files_come_and_go_while_it_looks(house: House) -> None:
     house.edited(scheduling)
     assert house.look(scheduling, hours=1) == ["flow"]
     path.unlink()
-    scheduling._changed()
+    scheduling.changed()
     house.look(scheduling)
-    assert len(scheduling.list()) == 1  # it may be in the middle of being saved
+    assert len(house.timetable(scheduling).list()) == 1  # it may be in the middle of being saved
     house.edited(scheduling)
-    assert scheduling.list() == []
+    assert house.timetable(scheduling).list() == []
     assert house.look(scheduling, hours=1) == []
 
 
@@ -215,7 +215,7 @@ def test_a_file_that_was_never_right_starts_nothing(house: House) -> None:
     house.write("flow", "- {cron: 7 o'clock}")
     scheduling = house.scheduling()
     assert house.look(scheduling) == []
-    (view,) = scheduling.list()
+    (view,) = house.timetable(scheduling).list()
     assert "a cron has 5" in view.problem
     assert view.triggers == ()
     house.write("other", HOURLY)
@@ -228,7 +228,7 @@ def test_a_trigger_counts_from_when_it_is_first_seen(house: House) -> None:
     house.write("flow", '- {at: "2026-11-28 12:30", timezone: UTC, catchup: all}')
     scheduling = house.scheduling()
     assert house.look(scheduling) == []
-    assert "never due again" in "\n".join(scheduling.why("flow"))
+    assert "never due again" in "\n".join(house.timetable(scheduling).why("flow"))
 
 
 # -- other workflows -------------------------------------------------------------------------------
@@ -305,7 +305,7 @@ def test_what_cannot_begin_says_why(house: House) -> None:
     house.look(scheduling, hours=1)
     (fire,) = house.fires("flow")
     assert (fire.status, fire.reason) == ("refused", "the model is not here")
-    assert "refused: the model is not here" in "\n".join(scheduling.why("flow"))
+    assert "refused: the model is not here" in "\n".join(house.timetable(scheduling).why("flow"))
     house.refuse = lambda: None
     assert house.look(scheduling) == []
 
@@ -366,7 +366,7 @@ def test_a_run_that_does_not_happen_beside_another_one_says_so(house: House) -> 
         while house.fires("flow")[0].outcome == "running":
             pass
         place.release()
-        said = "\n".join(scheduling.why("flow"))
+        said = "\n".join(house.timetable(scheduling).why("flow"))
     assert "skipped: not run: another-run of the same group is at work" in said
 
 
@@ -376,7 +376,7 @@ def test_a_run_that_does_not_happen_beside_another_one_says_so(house: House) -> 
 def test_a_pause_is_heard_of_from_another_process(house: House) -> None:
     house.write("flow", '- {cron: "0 * * * *", timezone: UTC, catchup: all}')
     house.write("after", "- {after: flow}")
-    service, command = house.scheduling(), house.scheduling()
+    service, command = house.scheduling(), house.timetable()
     house.look(service)
     command.pause("flow")
     assert house.look(service, hours=3) == []
@@ -392,7 +392,7 @@ def test_a_pause_is_heard_of_from_another_process(house: House) -> None:
 def test_by_hand_it_is_started_by_whoever_looks_after_it(house: House) -> None:
     inputs = "inputs: {mode: {enum: [day, week], type: enum}}"
     house.write("flow", "- {every: 1d, with: {mode: day}}", inputs)
-    service, command = house.scheduling(), house.scheduling()
+    service, command = house.scheduling(), house.timetable()
     assert not command.looked_after
     house.look(service)
     assert command.looked_after

@@ -8,7 +8,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentkit.schedule.triggers import At, Cron, Every, Times, at, moment, zone
@@ -119,6 +119,7 @@ ZONES = st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Australia/
 FIELDS = st.sampled_from(["*", "0", "2", "*/7", "1-3", "1,30", "23"])
 
 
+@settings(deadline=None)
 @given(
     minute=FIELDS, hour=FIELDS, place=ZONES,
     after=st.datetimes(datetime(2011, 1, 1), datetime(2030, 1, 1)),

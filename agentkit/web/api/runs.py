@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from agentkit.config import Settings
-from agentkit.errors import InvalidInput, UserError
+from agentkit.errors import UserError
 from agentkit.events import RunStatus
 from agentkit.records import RunDetails, RunRecord
 from agentkit.runtime import How, Wish
@@ -93,8 +91,6 @@ def begin(wanted: RunRequest, here: Here, who: Who) -> Begun:
         return Begun(id=wanted.id)
     name = wanted.workflow if who.owner else known(wanted.workflow, here.runtime)
     workflow = here.runtime.workflow(name)
-    if not who.owner:
-        _check_files(workflow.spec.inputs, wanted.inputs, here.runtime.settings)
     return Begun(id=here.background.begin(workflow, wanted.inputs, wanted.id, **how))
 
 
@@ -195,24 +191,6 @@ def _theirs(run: str, here: Service, who: Caller) -> str:
     if not who.owner and not here.runtime.journal.terms(found).get("by"):
         raise UserError(f"the run {found} was begun by a person: it is not this token's")
     return found
-
-
-def _check_files(declared: Mapping[str, Any], given: Mapping[str, Any], settings: Settings) -> None:
-    """Other tokens than the owner's name files only where settings let runs read anyway."""
-    readable = [folder.resolve() for folder in settings.permissions.unattended.read or ()]
-    for name, one in declared.items():
-        if one.type in ("file", "folder") and isinstance(given.get(name), str):
-            path = _real(given[name])
-            if path is None or not any(path.is_relative_to(folder) for folder in readable):
-                said = f'input "{name}": this token may name no files but those that runs may read'
-                raise InvalidInput(said, hint="permissions.unattended.read in settings")
-
-
-def _real(text: str) -> Path | None:
-    try:
-        return Path(text).expanduser().resolve()
-    except (ValueError, RuntimeError, OSError):  # no path at all, or one in nobody's home
-        return None
 
 
 def _how(wanted: From, who: Caller) -> How:

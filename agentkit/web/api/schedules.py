@@ -33,7 +33,7 @@ class Start(Body):
 @router.get("")
 def schedules(here: Here) -> list[ScheduleView]:
     """All workflows with triggers, and when each is due next."""
-    return list(here.scheduling.list())
+    return list(here.timetable.list())
 
 
 @router.get("/next")
@@ -41,26 +41,26 @@ def upcoming(here: Here, count: Annotated[int, Query(ge=1, le=1000)] = 10) -> li
     """The next due times of all."""
     return [
         Due(time=time, workflow=name, trigger=trigger)
-        for time, name, trigger in here.scheduling.next(count)
+        for time, name, trigger in here.timetable.next(count)
     ]
 
 
 @router.get("/{workflow}/why")
 def why(workflow: str, here: Here) -> list[str]:
     """What will start a workflow, what has, and why something did not, in sentences."""
-    return list(here.scheduling.why(workflow))
+    return list(here.timetable.why(workflow))
 
 
 @router.post("/{workflow}/pause", status_code=204)
 def pause(workflow: str, here: Here) -> None:
     """Let nothing start it by itself until it is resumed."""
-    here.scheduling.pause(workflow)
+    here.timetable.pause(workflow)
 
 
 @router.post("/{workflow}/resume", status_code=204)
 def resume(workflow: str, here: Here) -> None:
     """Let it be started again; what was due meanwhile stays undone."""
-    here.scheduling.resume(workflow)
+    here.timetable.resume(workflow)
 
 
 @router.post("/{workflow}/trigger", status_code=202)
@@ -68,4 +68,4 @@ def trigger(workflow: str, start: Start, here: Here, who: Who) -> Fire:
     """Start it now, as if it were due."""
     if start.inputs and not who.owner:  # a file among them could be read by the run
         raise UserError("this token is no person's: leave `inputs` out")
-    return here.scheduling.trigger(workflow, start.inputs)
+    return here.timetable.trigger(workflow, start.inputs)
