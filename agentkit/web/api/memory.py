@@ -9,7 +9,7 @@ from pydantic import Field
 
 from agentkit.ports import Condition, Recollection, Scalar
 from agentkit.web.api.bodies import Body
-from agentkit.web.service import Here
+from agentkit.web.service import Here, Who
 
 router = APIRouter(prefix="/api/memory", tags=["memory"])
 
@@ -58,10 +58,14 @@ def search(collection: str, wanted: Query, here: Here) -> list[Recollection]:
 
 
 @router.post("/{collection}", status_code=201)
-def keep(collection: str, note: Note, here: Here) -> Kept:
-    """Keep a text; the id of an old entry, if that says the same."""
-    found = here.runtime.memories.collection(collection)
-    return Kept(id=found.save(note.text, source=note.source, metadata=note.metadata))
+def keep(collection: str, note: Note, here: Here, who: Who) -> Kept:
+    """Keep a text; the id of an old entry, if that says the same.
+
+    Of another token than the owner's the source says which, and the collection has to be there.
+    """
+    found = here.runtime.memories.collection(collection, must_exist=not who.owner)
+    source = note.source if who.owner else f"token {who.name}: {note.source}"
+    return Kept(id=found.save(note.text, source=source, metadata=note.metadata))
 
 
 @router.post("/{collection}/forget")
