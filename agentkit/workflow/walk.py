@@ -18,7 +18,6 @@ from agentkit.cancel import CancelToken
 from agentkit.errors import (
     AgentkitError,
     Cancelled,
-    MachineError,
     Parked,
     StepFailed,
     UserError,
@@ -28,6 +27,7 @@ from agentkit.records import Past, Settled
 from agentkit.workflow.acts import Acts
 from agentkit.workflow.attempts import attempted, within
 from agentkit.workflow.branches import carry_out
+from agentkit.workflow.deaths import survived
 from agentkit.workflow.expressions import as_text
 from agentkit.workflow.frame import BadExpression, Frame
 from agentkit.workflow.plan import before, order
@@ -35,9 +35,6 @@ from agentkit.workflow.report import Publish, StepReport
 from agentkit.workflow.spec import Foreach, Step
 from agentkit.workflow.steps.scope import Result
 from agentkit.yamlfile import NodePath
-
-MOST_DEATHS = 3
-"""A step in which the process died so often is not begun again by itself."""
 
 
 @dataclass
@@ -179,7 +176,6 @@ class Walk:
             if step.if_ is not None and not frame.render(step.if_, (*path, "if")):
                 report.skipped("its condition is false")
                 return Settled("skipped", None)
-            self._refuse_to_die_again(step, frame)
             found = None
             if step.cache is not None:
                 cache = self._cache_key(step, path, frame)
@@ -189,7 +185,10 @@ class Walk:
             elif step.steps is not None:
                 result = self._group(step, step.steps, path, frame, report)
             else:
-                result = self._attempts(step, path, frame, report)
+                deaths = self.past.deaths.get((step.id, frame.key), 0)
+                counted = 0 if step.workflow is not None else deaths
+                with survived(counted, self.run, step.id, frame.cancel):
+                    result = self._attempts(step, path, frame, report)
         except AgentkitError as fault:
             self._tell_end(report, fault)
             if isinstance(fault, Cancelled | Parked | StepFailed):
@@ -231,14 +230,6 @@ class Walk:
             return Result({name: one.given for name, one in done.items()})
 
         return within(step.timeout, frame.cancel, act)
-
-    def _refuse_to_die_again(self, step: Step, frame: Frame) -> None:
-        deaths = self.past.deaths.get((step.id, frame.key), 0)
-        if deaths >= MOST_DEATHS:
-            raise MachineError(
-                f"the process died {deaths} times while this step was at work",
-                hint=f"agentkit runs retry {self.run} --from {step.id}",
-            )
 
     def _cache_key(self, step: Step, path: NodePath, frame: Frame) -> str:
         """Digest of what the result depends on: the key, and the step as it is written."""
