@@ -90,6 +90,9 @@ class Scorer(Protocol):
     def score(self, prompt: Sequence[Message], continuation: str) -> Score:
         """The probability of an answer to a conversation, token by token."""
 
+    def read(self, tokens: Sequence[int], top: int = 0) -> Score:
+        """The probability of each token of a plain text after the first, and of `top` others."""
+
     def perplexity(self, text: str) -> float:
         """`exp` of the mean negative log probability of the tokens of a plain text."""
 

@@ -178,6 +178,15 @@ class LlamaChatModel:
             raise UserError("there is no continuation to score")
         return self._score(tokens, wanted)
 
+    def read(self, tokens: Sequence[int], top: int = 0) -> Score:
+        """How likely the model finds a plain text, token by token; the first one is given.
+
+        Raises `UserError` for what is no token, `PromptTooLong` if it does not fit.
+        """
+        check_top(top)
+        first, *others = self._vocabulary.checked(tokens)
+        return self._score([first], others, top) if others else Score(())
+
     def perplexity(self, text: str) -> float:
         """`exp` of the mean negative log probability of the tokens of a plain text.
 
@@ -291,11 +300,16 @@ class LlamaChatModel:
 
     # -- reading without an answer ---------------------------------------------------------------
 
-    def _score(self, tokens: list[int], continuation: list[int]) -> Score:
-        return Score(self._read(tokens, continuation).logprobs)
+    def _score(self, tokens: list[int], continuation: list[int], top: int = 0) -> Score:
+        return Score(self._read(tokens, continuation, top=top).logprobs)
 
     def _read(
-        self, tokens: list[int], continuation: Sequence[int] = (), *, pin: bool = False
+        self,
+        tokens: list[int],
+        continuation: Sequence[int] = (),
+        *,
+        top: int = 0,
+        pin: bool = False,
     ) -> Completion:
         """Let the model read, and wait for it."""
         self._budget(len(tokens), len(continuation) or None)
@@ -304,7 +318,7 @@ class LlamaChatModel:
             tokens,
             stream.deliver.put,
             continuation=continuation,
-            top_logprobs=0 if continuation else None,
+            top_logprobs=top if continuation else None,
             pin=pin,
         )
         output = Output(self._vocabulary, (), None)

@@ -96,6 +96,11 @@ class PooledChat(_Pooled[LocalChatModel]):
         with self._pool.lease(self._name, self._prepare) as model:
             return model.score(prompt, continuation)
 
+    def read(self, tokens: Sequence[int], top: int = 0) -> Score:
+        """See `ports.Scorer`."""
+        with self._pool.lease(self._name, self._prepare) as model:
+            return model.read(tokens, top)
+
     def perplexity(self, text: str) -> float:
         """See `ports.Scorer`."""
         with self._pool.lease(self._name, self._prepare) as model:

@@ -6,7 +6,9 @@ who asks here writes templates himself.  Texts of others belong into /v1/chat/co
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
@@ -14,7 +16,7 @@ from fastapi.responses import JSONResponse
 from pydantic import Field
 
 from agentkit.cancel import CancelToken
-from agentkit.messages import ChatRequest, Completion, Delta, TokenLogprob
+from agentkit.messages import ChatRequest, Completion, Delta, TokenLogprob, Usage
 from agentkit.runtime import Runtime
 from agentkit.web.openai import chat_answer
 from agentkit.web.openai.asking import asked
@@ -22,7 +24,7 @@ from agentkit.web.openai.body import MOST_SAMPLES, Sampled
 from agentkit.web.openai.elsewhere import working
 from agentkit.web.openai.refusals import Refused, Route, unsupported
 from agentkit.web.openai.streams import DONE, data, streamed
-from agentkit.web.service import Here
+from agentkit.web.service import Here, Service
 
 PATH = "/v1/completions"
 
@@ -40,7 +42,9 @@ class CompletionBody(Sampled):
 
     model: str | None = None
     prompt: str | Tokens | Annotated[list[str | Tokens], Field(min_length=1, max_length=16)]
-    max_tokens: int = Field(USUAL_TOKENS, ge=1)
+    max_tokens: int = Field(USUAL_TOKENS, ge=0)
+    suffix: str = Field("", max_length=0)
+    """Harmless if it is empty; what it means is in the markers of each model."""
     echo: bool = False
     logprobs: int | None = Field(None, ge=0, le=20)
     best_of: int | None = None
@@ -49,8 +53,8 @@ class CompletionBody(Sampled):
         """One for each prompt.  Raises `Refused`."""
         if self.best_of not in (None, self.n):
             raise unsupported("best_of", "n answers are given as they come")
-        if self.echo and self.logprobs is not None:
-            raise unsupported("echo", "with logprobs", hint="/v1/score has those of a given text")
+        if not self.max_tokens and not self.echo:
+            raise Refused("max_tokens", "an answer has at least one token, unless it is an echo")
         if len(self.prompts) * self.n > MOST_SAMPLES:
             raise Refused("n", f"more than {MOST_SAMPLES} answers to one request")
         return [
@@ -85,8 +89,12 @@ async def complete(body: CompletionBody, here: Here, request: Request) -> Respon
     wanted = body.requests()
 
     def begin(cancel: CancelToken) -> Iterator[Delta]:
-        streams = [asked(here, PATH, name, one, cancel) for one in wanted]
-        return _numbered(streams, body, here.runtime, name)
+        echoes = [_echo(one, body, here.runtime, name) for one in body.prompts]
+        if body.max_tokens:
+            streams = [asked(here, PATH, name, one, cancel) for one in wanted]
+        else:
+            streams = [_nothing(one, body, here, name) for one in body.prompts]
+        return _numbered(streams, echoes, body.n)
 
     answer = _Answer(name, body)
     if body.stream:
@@ -95,24 +103,48 @@ async def complete(body: CompletionBody, here: Here, request: Request) -> Respon
         return JSONResponse(answer.whole(await work.everything()))
 
 
+def _echo(prompt: Given, body: CompletionBody, runtime: Runtime, name: str) -> Delta:
+    """The prompt as the beginning of its answer, with its probabilities where they are wanted."""
+    if not body.echo:
+        return Delta()
+    text = prompt if isinstance(prompt, str) else runtime.tokenizer(name).text(prompt)
+    if body.logprobs is None:
+        return Delta(text)
+    tokenizer, tokens = runtime.tokenizer(name), _tokens(prompt, runtime, name)
+    found = runtime.scorer(name).read(tokens, body.logprobs).tokens
+    given = TokenLogprob(tokenizer.text(tokens[:1]).encode(), math.nan, math.nan)
+    begins = len(tokenizer.tokens("")) if isinstance(prompt, str) else 0  # what nobody wrote
+    return Delta(text, logprobs=(given, *found)[begins:])
+
+
+def _tokens(prompt: Given, runtime: Runtime, name: str) -> Sequence[int]:
+    return runtime.tokenizer(name).tokens(prompt) if isinstance(prompt, str) else prompt
+
+
+def _nothing(prompt: Given, body: CompletionBody, here: Service, name: str) -> Iterator[Delta]:
+    """An answer without a token: somebody wants to know how likely the prompt is."""
+    read = len(_tokens(prompt, here.runtime, name))
+    here.metrics.answered(PATH, name, read)
+    for sample in range(body.n):
+        cost = Usage(prompt_tokens=read)
+        yield Delta(sample=sample, completion=Completion("", "length", cost, name))
+
+
 def _numbered(
-    streams: Sequence[Iterator[Delta]], asked: CompletionBody, runtime: Runtime, name: str
+    streams: Sequence[Iterator[Delta]], echoes: Sequence[Delta], samples: int
 ) -> Iterator[Delta]:
     """Answers to several prompts as samples of one, after the prompt itself where it is wanted."""
-    for number, (prompt, stream) in enumerate(zip(asked.prompts, streams, strict=True)):
-        for sample in range(number * asked.n, (number + 1) * asked.n):
-            if asked.echo:
-                known = isinstance(prompt, str)
-                yield Delta(
-                    prompt if known else runtime.tokenizer(name).text(prompt),  # type: ignore[arg-type]
-                    sample=sample,
-                )
+    for number, (echo, stream) in enumerate(zip(echoes, streams, strict=True)):
+        if echo.text:
+            for sample in range(number * samples, (number + 1) * samples):
+                yield replace(echo, sample=sample)
         for delta in stream:
+            done = delta.completion
             yield Delta(
                 delta.text,
                 logprobs=delta.logprobs,
-                sample=number * asked.n + delta.sample,
-                completion=delta.completion,
+                sample=number * samples + delta.sample,
+                completion=done and replace(done, logprobs=(*echo.logprobs, *done.logprobs)),
             )
 
 
@@ -180,8 +212,11 @@ class _Answer:
             self._offsets[sample] = offsets[-1] + len(_shown(one.token))
         return {
             "tokens": [_shown(one.token) for one in tokens],
-            "token_logprobs": [one.logprob for one in tokens],
-            "top_logprobs": [{_shown(token): value for token, value in one.top} for one in tokens],
+            "token_logprobs": [None if _is_given(one) else one.logprob for one in tokens],
+            "top_logprobs": [
+                None if _is_given(one) else {_shown(token): value for token, value in one.top}
+                for one in tokens
+            ],
             "text_offset": offsets,
         }
 
@@ -197,6 +232,11 @@ class _Answer:
         }
         cached = sum(one["prompt_tokens_details"]["cached_tokens"] for one in found)
         return total | {"prompt_tokens_details": {"cached_tokens": cached}}
+
+
+def _is_given(token: TokenLogprob) -> bool:
+    """Whether it is the first of all: nothing stands before it that could make it likely."""
+    return math.isnan(token.logprob)
 
 
 def _shown(token: bytes) -> str:

@@ -91,12 +91,50 @@ def test_probabilities_in_the_older_form(client: openai.OpenAI) -> None:
     assert all(value <= 0 for value in told.token_logprobs or ())
 
 
+def test_an_echo_tells_how_likely_the_prompt_is(client: openai.OpenAI) -> None:
+    """As lm-evaluation-harness asks."""
+    prompt: list[Any] = list(b"Once")
+    for more in ({"max_tokens": 0}, {"max_tokens": 2, "stream": True}, {"max_tokens": 2}):
+        asked: Any = {"model": "tiny", "prompt": prompt, "logprobs": 2, "echo": True, **more}
+        found = client.completions.create(temperature=0, **asked)
+        choices = [one.choices[0] for one in (found if "stream" in more else [found])]
+        told = [one.logprobs for one in choices if one.logprobs is not None]
+        text = "".join(one.text for one in choices)
+        tokens = [token for one in told for token in one.tokens or ()]
+        likely = [value for one in told for value in one.token_logprobs or ()]
+        rivals = [top for one in told for top in one.top_logprobs or ()]
+        assert "".join(tokens) == text
+        assert tokens[:4] == list("Once")
+        assert len(tokens) == 4 + more["max_tokens"]
+        assert [place for one in told for place in one.text_offset or ()] == list(range(len(text)))
+        assert (likely[0], rivals[0]) == (None, None)
+        assert all(value <= 0 for value in likely[1:])
+        assert all(len(one) == 2 for one in rivals[1:])
+
+
+def test_the_probability_of_a_prompt_is_that_of_what_is_written(client: openai.OpenAI) -> None:
+    """The model is asked for the same text twice: to write it, and to read it."""
+    how: Any = {"model": "tiny", "temperature": 0, "logprobs": 0}
+    written = client.completions.create(prompt="Once", max_tokens=5, **how).choices[0]
+    again = client.completions.create(
+        prompt=f"Once{written.text}", max_tokens=0, echo=True, **how
+    ).choices[0]
+    assert written.logprobs is not None
+    assert again.logprobs is not None
+    assert (again.logprobs.token_logprobs or [])[4:] == pytest.approx(
+        written.logprobs.token_logprobs, abs=0.01
+    )
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.completions.create(prompt="x" * 600, max_tokens=0, echo=True, **how)
+    assert caught.value.code == "context_length_exceeded"
+
+
 @pytest.mark.parametrize(
     ("more", "param"),
     [
         ({"suffix": "x"}, "suffix"),
         ({"best_of": 3}, "best_of"),
-        ({"echo": True, "logprobs": 1}, "echo"),
+        ({"max_tokens": 0}, "max_tokens"),
         ({"prompt": []}, "prompt"),
         ({"n": 99}, "n"),
     ],
