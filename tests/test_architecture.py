@@ -50,7 +50,7 @@ LATE = {"llama_cpp", "llguidance", "faster_whisper", "ctranslate2", "av", "torch
         "sentence_transformers", "mcp", "trafilatura", "pypdf", "ddgs", "apprise",
         "pyseccomp", "mcp_types", "docx", "semantic_text_splitter", "charset_normalizer",
         "apscheduler", "tzlocal", "watchfiles", "tokenizers", "threadpoolctl", "transformers",
-        "keyring", "ray"}  # fmt: skip
+        "keyring", "ray", "lxml"}  # fmt: skip
 
 NOT_AT_START = {"jsonschema", "referencing", "sqlalchemy", "httpx", "httpcore"}
 """What the start of a run does not need may wait for its first use, too; see `test_start`."""

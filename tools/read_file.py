@@ -7,25 +7,21 @@ to be held is read from the line that was asked for, and no further.
 from __future__ import annotations
 
 import io
-import json
 import os
 import re
 import stat
-import subprocess
-import sys
-import time
 import zipfile
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import IO, BinaryIO
+from typing import BinaryIO
 from xml.etree import ElementTree
 
 from agentkit import ToolContext, tool
 from agentkit.errors import ToolError, ToolRetry, human_bytes
 from agentkit.permissions import ReadPath
+from agentkit.toolbox.documents import read_document
 
 WHOLE = 50_000_000
 """Bytes of a file that is read as a whole."""
@@ -171,44 +167,19 @@ KINDS = (
 # -- PDF -----------------------------------------------------------------------------------------
 
 
-READER = Path(__file__).with_name("_read_document.py")
 SECONDS = 120.0
 """For a PDF, whose author may have meant it to take for ever."""
-TICK = 0.1
-"""How often there is a look whether the call was cancelled."""
 
 
 def _of_pdf(data: bytes, path: Path, context: ToolContext) -> str:
-    with TemporaryFile() as document:
-        document.write(data)
-        document.seek(0)
-        told = _read_out(document, path, context)
+    name = repr(str(path))
     try:
-        found: dict[str, str] = json.loads(told)
-    except ValueError:
-        found = {"fault": "its reader broke, or needed too much memory"}
-    if "fault" in found:
-        raise ToolError(f"{str(path)!r} cannot be read: {found['fault']}")
+        found = read_document(name, "pdf", data, context.cancel, seconds=SECONDS)
+    except TimeoutError:
+        raise ToolError(f"{name} cannot be read in {SECONDS:g} s") from None
     if not found["text"].strip():
-        raise ToolError(f"{str(path)!r} is a PDF without text: its pages are pictures, maybe")
+        raise ToolError(f"{name} is a PDF without text: its pages are pictures, maybe")
     return found["text"]
-
-
-def _read_out(document: IO[bytes], path: Path, context: ToolContext) -> bytes:
-    """What the reader of PDFs writes: a process of its own, which can be ended."""
-    command = [sys.executable, "-P", str(READER), "pdf"]  # -P: the files beside it are no modules
-    with subprocess.Popen(  # noqa: S603 - our own program
-        command, stdin=document, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as process:
-        try:
-            end = time.monotonic() + SECONDS
-            while time.monotonic() < end:
-                context.cancel.check()
-                with suppress(subprocess.TimeoutExpired):
-                    return process.communicate(timeout=TICK)[0]
-        finally:
-            process.kill()
-    raise ToolError(f"{str(path)!r} cannot be read in {SECONDS:g} s")
 
 
 # -- Word ----------------------------------------------------------------------------------------

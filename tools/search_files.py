@@ -15,14 +15,12 @@ very long lines, and between two lines there is a look at the clock.
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import stat
 import time
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -35,6 +33,7 @@ from pydantic_core import SchemaError, SchemaValidator, core_schema
 from agentkit import ToolContext, tool
 from agentkit.errors import ToolError, ToolRetry, human_bytes
 from agentkit.permissions import ReadPath
+from agentkit.toolbox.telling import Telling
 
 SHOWN = 100
 """Lines that are shown."""
@@ -50,26 +49,6 @@ SEARCHED = 20_000
 """Files that are searched."""
 LONGEST = 20_000
 """Characters of a line that an expression is matched with."""
-BEST, AROUND = 6, 3
-"""Lines with some of the words that are shown, and lines of their paragraph before and after each.
-"""
-TELLING = 0.4
-"""What a line with some of the words has to be worth, beside the best one."""
-CANDIDATES = 4000
-"""Lines with some of the words that are kept in mind."""
-COMMON = frozenset(
-    """about after again all also and any are because been before being between both but can could
-    did does doing down each few for from further get give had has have having her here him his how
-    into its itself just let may more most much must nor not now off once only other our out over
-    own same she should some such tell than that the their them then there these they this those
-    through too under until was were what when where which while who whom whose why will with would
-    you your according answer file files find folder list look many name note notes please say says
-    somewhere text write
-    aber als auch auf aus bei bis das dass dem den der des die diese dieser doch ein eine einem
-    einen einer eines hat haben ich ihr ihre ist kann man mit nach nicht noch nur oder sein sich sie
-    sind und uns vom von vor war was wenn wer wie wird wir wo zum zur""".split()
-)
-"""Words that tell nothing about what is looked for."""
 SPECIAL = frozenset(".^$*+?()[]{}|\\")
 """What makes an expression of a text."""
 DEEPEST = 30
@@ -114,7 +93,7 @@ def search_files(
         folder, _, name = files.rpartition("/")
         raise ToolRetry(f"files is for names: path={str(path / folder)!r}, files={name!r}")
     end = time.monotonic() + context.options(Options).seconds
-    search = _Search(_Pattern(pattern), _Words(pattern), context, end)
+    search = _Search(_Pattern(pattern), Telling(pattern), context, end)
     place = context.files.locate(path)
     if place.is_dir():
         search.folder(place, path, files)
@@ -164,87 +143,12 @@ class _Pattern:
         return "…" * (at > 0) + line[at : at + WIDEST] + "…" * (at + WIDEST < len(line))
 
 
-class _Words:
-    """The lines that have some of the words of a pattern, best first.
-
-    A word is worth more the fewer lines have it (inverse document frequency); of a longer word the
-    beginning counts, so that `booked` also finds `booking`.  The name of a file counts for each of
-    its lines.
-    """
-
-    def __init__(self, text: str) -> None:
-        words = dict.fromkeys(re.findall(r"\w{3,}|\d{2}", text.lower()))
-        stems = {_stem(word): word for word in words if word not in COMMON}
-        self._words = {  # of `invoice` and `invoices`, one
-            stem: word
-            for stem, word in stems.items()
-            if not any(stem != other and stem.startswith(other) for other in stems)
-        }
-        self.several = len(text.split()) > 1 and bool(self._words)
-        self._stems = re.compile(r"\b(?:" + "|".join(map(re.escape, self._words)) + ")")
-        self._lines = 0
-        self._with: Counter[str] = Counter()
-        self._found: list[tuple[frozenset[str], str, list[tuple[int, str]]]] = []
-
-    def read(self, name: str, lines: Sequence[str]) -> None:
-        """Look at a file."""
-        written = [(at, line) for at, line in enumerate(lines, start=1) if line.strip()]
-        self._lines += len(written)
-        of_all = frozenset(self._stems.findall(name.lower()))
-        for at, (_, line) in enumerate(written):
-            stems = of_all | frozenset(self._stems.findall(line[:LONGEST].lower()))
-            if stems:
-                self._with.update(stems)
-                self._found.append((stems, name, _around(written, at)))
-        if len(self._found) > CANDIDATES:
-            self._found.sort(key=lambda found: -len(found[0]))
-            del self._found[CANDIDATES // 2 :]
-
-    @property
-    def nowhere(self) -> list[str]:
-        """The words that no line has."""
-        return [word for stem, word in self._words.items() if not self._with[stem]]
-
-    def best(self) -> list[str]:
-        """As they are shown: the file with the best line first, its lines in order."""
-        worth = {stem: math.log(1 + self._lines / count) for stem, count in self._with.items()}
-        scored = [(sum(map(worth.__getitem__, found[0])), found) for found in self._found]
-        scored.sort(key=lambda pair: -pair[0])
-        shown: dict[str, dict[int, str]] = {}
-        for score, (_, name, near) in scored[:BEST]:
-            if score >= TELLING * scored[0][0]:
-                shown.setdefault(name, {}).update(near)
-        return [
-            f"{name}:{at}:{line.rstrip()[:WIDEST]}"
-            for name, lines in shown.items()
-            for at, line in sorted(lines.items())
-        ]
-
-
-def _around(written: Sequence[tuple[int, str]], at: int) -> list[tuple[int, str]]:
-    """A line with those of its paragraph, and the line above that, which may be its heading."""
-    first = last = at
-    while first > max(0, at - AROUND) and written[first - 1][0] == written[first][0] - 1:
-        first -= 1
-    while last < min(len(written) - 1, at + AROUND) and (
-        written[last + 1][0] == written[last][0] + 1
-    ):
-        last += 1
-    heading = written[max(0, first - 1) : first] if first > at - AROUND else []
-    below = written[last + 1 : last + 1 + AROUND] if first == last else []
-    return [*heading, *written[first : last + 1], *below]
-
-
-def _stem(word: str) -> str:
-    return word if word.isdigit() else word[: max(4, len(word) - 2)]
-
-
 @dataclass
 class _Search:
     """What was found so far."""
 
     pattern: _Pattern
-    words: _Words
+    words: Telling
     context: ToolContext
     end: float
     searched: int = 0
@@ -290,6 +194,14 @@ class _Search:
         self.context.cancel.check()
         return time.monotonic() > self.end
 
+    def _some_words(self) -> list[str]:
+        """Lines that have some of the words."""
+        return [
+            f"{name}:{at}:{line.rstrip()[:WIDEST]}"
+            for name, lines in self.words.best().items()
+            for at, line in lines
+        ]
+
     def told(self, files: str) -> str:
         """What the caller reads."""
         notes = self.notes
@@ -304,7 +216,7 @@ class _Search:
             notes = [f"{len(self.lines)} lines"]
         if not self.searched:
             notes = [f"there is no text file named like {files!r} in it", *notes]
-        elif not self.lines and (some := self.words.best()):
+        elif not self.lines and (some := self._some_words()):
             self.lines = some
             missing = ", ".join(self.words.nowhere)
             nowhere = f"; nowhere: {missing}" if missing else ""

@@ -38,6 +38,9 @@ READ = "read_file"
 SEARCH = "search_files"
 """Shows lines of files."""
 
+SEARCH_SITE = "search_site"
+"""Shows lines of a website."""
+
 ALL_LINES = {"pattern": "."}
 EVERYTHING = fingerprint(SEARCH, ALL_LINES)
 READERS = (LOOK, SEARCH, READ)
@@ -153,12 +156,13 @@ class ToolHands:
 
     def first_look(self, question: str = "") -> tuple[str, dict[str, Any]] | None:
         """What is in the folder of the run: all lines if they are few, those that have to do with a
-        question, or names and beginnings.
+        question, or names and beginnings.  Where nothing is: lines of the site that a question
+        names.
         """
         there = (self.caller.folder / path for path in self._paths(folders=False))
         files = [path for path in there if path.is_file()]  # no link that leads nowhere
         if not files:
-            return None
+            return self._first_look_elsewhere(question)
         size = sum(path.stat().st_size for path in files)
         if SEARCH in self.tools and size <= (LITTLE if not question else VERY_LITTLE):
             return SEARCH, ALL_LINES
@@ -168,6 +172,14 @@ class ToolHands:
         if LOOK in self.tools:
             return LOOK, {"recursive": True, "first_lines": True}
         return None
+
+    def _first_look_elsewhere(self, question: str) -> tuple[str, dict[str, Any]] | None:
+        """What the site of an address in a question has to do with it."""
+        address = URL.search(question)
+        asked = " ".join(URL.sub(" ", question).split())
+        if address is None or not asked or SEARCH_SITE not in self.tools:
+            return None
+        return SEARCH_SITE, {"url": address[0], "question": asked}
 
     def missing(self, text: str, seen: Sequence[str]) -> list[str]:
         """Files that a text names, and that neither are in the folder nor were ever seen there."""

@@ -15,6 +15,14 @@ caller      one call, from its arguments to one of four outcomes
 plain       what goes in and out as plain data
 output      what a model sees of an outcome: capped, marked as data, the rest in pages
 answer      a model's answer with the calls that it makes on the way
+
+and what several tools share:
+
+received    what a server sent: there or not, which kind, in which characters
+documents   documents of others, read in a process that can be ended
+reader      that process
+website     where a site ends, and what its robots.txt says
+telling     the lines that have the most telling words of a question
 """
 
 from agentkit.toolbox.box import BadTool, Toolbox

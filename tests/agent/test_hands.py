@@ -399,3 +399,39 @@ def test_a_question_about_a_page_sees_the_whole_of_it(stage: Stage) -> None:
     assert hands(stage, "search_files").first_look("What is the rent?") == (
         "search_files", {"pattern": "."},
     )  # fmt: skip
+
+
+SITE = "The site of the club is at https://example.org/ (all of it). When does it meet?"
+
+
+def test_a_question_about_a_site_looks_for_its_words_there(stage: Stage) -> None:
+    there = hands(stage, "search_site", "fetch_url", "read_file")
+
+    assert there.first_look(SITE) == (
+        "search_site",
+        {
+            "url": "https://example.org/",
+            "question": "The site of the club is at (all of it). When does it meet?",
+        },
+    )
+    assert there.first_look("When does it meet?") is None
+    assert there.first_look("https://example.org/") is None
+    assert hands(stage, "fetch_url", "read_file").first_look(SITE) is None
+
+
+def test_where_there_are_files_these_come_first(stage: Stage) -> None:
+    stage.file("a.txt", "The club.")
+
+    assert hands(stage, "search_site", "read_file").first_look(SITE) is None
+    first = hands(stage, "search_site", "search_files").first_look(SITE)
+    assert first == ("search_files", {"pattern": "."})
+
+
+def test_a_site_is_searched_where_an_address_was_seen_and_for_a_question_that_ends(
+    stage: Stage,
+) -> None:
+    schema = hands(stage, "search_site").schema("search_site", set(), [SITE])
+
+    assert fits(schema, url="https://example.org/", question="When?")
+    assert not fits(schema, url="https://example.com/", question="When?")
+    assert not fits(schema, url="https://example.org/", question="When? " * 100)

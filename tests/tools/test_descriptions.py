@@ -19,7 +19,7 @@ from agentkit.toolbox import Tool, Toolbox
 TOOLS = Toolbox([shipped("tools")])
 WORDS = 80
 """Characters of the first line."""
-TOKENS = 2400
+TOKENS = 2450
 """All tools that a model may hold, together."""
 
 STEPS = {"number_lines", "render_template", "verify_notes"}

@@ -10,7 +10,7 @@ from bench.agent.objective import SITE, Objective
 from bench.agent.site import PAGES
 
 FAMILY = "browsing"
-TOOLS = ("fetch_url", "calculate", "write_file", "read_file")
+TOOLS = ("search_site", "fetch_url", "calculate", "write_file", "read_file")
 
 
 def _pages_below(start: str = "") -> dict[str, str]:
@@ -51,7 +51,7 @@ def _order(folder: Path) -> str:
     return f"{_prices()['lamps/garden'] + shipping:.2f} euros"
 
 
-WHERE = f"The website of the museum of lamps is at {SITE}/ (fetch it with links, and follow them)."
+WHERE = f"The website of the museum of lamps is at {SITE}/ ."
 
 OBJECTIVES = (
     Objective(
