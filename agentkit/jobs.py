@@ -39,6 +39,20 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Apart:
+    """How a program works beside others of the same folder: in a copy of its own.
+
+    The copy lies in `place` while it works; what it changed there is brought back at its end.
+    `changed` says by path which of the others, by `name`, brought it back last: it is shared by all
+    programs of the folder, and kept by the sandbox.
+    """
+
+    place: Path
+    name: str
+    changed: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A program to run.
 
@@ -46,7 +60,7 @@ class Job:
     the one folder of the host that it may write to; it appears as `WORK`, to one program at a time.
     `inputs` maps names to files or folders of the host, which appear read-only as `INPUTS/name`.
     `environment` is all that the program finds in its environment besides PATH, HOME, LANG, TMPDIR
-    and PWD.
+    and PWD.  `apart` lets it begin while others work in the folder, where that can be had.
     """
 
     argv: tuple[str, ...]
@@ -55,6 +69,7 @@ class Job:
     stdin: bytes = b""
     environment: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = Limits()
+    apart: Apart | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +80,10 @@ class JobResult:
     files in the work folder that the program made or changed, relative to it, sorted; `removed` is
     what it left there and nobody should stumble over: links that lead out of the folder, pipes,
     sockets.  Output that went beyond the limit is cut off at the end.
+
+    Of a program that worked apart, `conflicts` are the paths that another one changed meanwhile,
+    too, and the name of that one, if it is known: then nothing was brought back.  `alone` is why a
+    program that could have worked apart had to wait for the others.
     """
 
     exit_code: int
@@ -74,3 +93,5 @@ class JobResult:
     stopped: Stopped = ""
     changed: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
+    conflicts: Mapping[str, str] = field(default_factory=dict)
+    alone: str = ""

@@ -136,6 +136,7 @@ class Runs:
         and is allowed no more.
         """
         from agentkit.runtime.groups import admitted
+        from agentkit.workflow import beside
         from agentkit.workflow.run import WorkflowRun
 
         folder, cancel = self.folder / run, how.get("cancel") or CancelToken()
@@ -191,7 +192,19 @@ class Runs:
                 _terms(how),
                 again,
             )
-            return execution.execute()
+            copies = beside.place(folder)
+            self._clear(copies)
+            try:
+                return execution.execute()
+            finally:
+                self._clear(copies)
+
+    def _clear(self, copies: Path) -> None:
+        """What is left of programs of a process that died."""
+        if copies.exists():
+            from agentkit.sandbox.apart import clear
+
+            clear(copies)
 
     def child(
         self,

@@ -14,6 +14,8 @@ cgroup        the kernel's limits of all of them, where the system lends us a co
 watch         the wait: output, time, cancel, and looks at what is used
 usage         what processes use, growth: what was added to the folder, inside: where to look
 work          the work folder: one program at a time, left clean
+apart         a copy of it for a program that works beside others; merge: brought back
+duplicate     the content of a file in another one
 tree          walking a folder that somebody else fills
 syscalls      system calls that are refused
 diagnosis     why it does not work here

@@ -57,7 +57,8 @@ class NoSandbox:
                     left = work.settle(before)
         except Cancelled:
             return JobResult(-signal.SIGKILL, b"", b"", 0.0, "cancelled")
-        return replace(result, changed=left.changed, removed=left.removed)
+        alone = "" if job.apart is None else "without a sandbox a program cannot be shown a copy"
+        return replace(result, changed=left.changed, removed=left.removed, alone=alone)
 
 
 @contextmanager

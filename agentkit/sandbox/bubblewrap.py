@@ -16,8 +16,9 @@ from dataclasses import replace
 
 from agentkit.cancel import CancelToken
 from agentkit.errors import Cancelled
-from agentkit.jobs import Job, JobResult
+from agentkit.jobs import Apart, Job, JobResult
 from agentkit.sandbox import syscalls, view
+from agentkit.sandbox.apart import CannotCopyError, copied
 from agentkit.sandbox.cgroup import group
 from agentkit.sandbox.checks import checked
 from agentkit.sandbox.diagnosis import no_bubblewrap, no_seccomp, unsupported
@@ -28,7 +29,7 @@ from agentkit.sandbox.process import held
 from agentkit.sandbox.rlimits import ENDED_BY, confine, first_to_go
 from agentkit.sandbox.sealed import sealed
 from agentkit.sandbox.watch import watch
-from agentkit.sandbox.work import WorkFolder, lent
+from agentkit.sandbox.work import Left, WorkFolder, lent
 
 
 class BubblewrapSandbox:
@@ -37,24 +38,45 @@ class BubblewrapSandbox:
     def run(self, job: Job, cancel: CancelToken | None = None) -> JobResult:
         """See `ports.Sandbox.run`."""
         job = checked(job)
-        bwrap, filters = _means()
-        token = cancel or CancelToken()
+        means, token = _means(), cancel or CancelToken()
         try:
-            with ExitStack() as stack:
-                work = stack.enter_context(lent(job.work, token))
-                who = stack.enter_context(identity())
-                stack.enter_context(handed_over(work.descriptor, work.path, who.owner))
-                before = work.contents()
-                try:
-                    result = _run(bwrap, filters, job, work, who, token)
-                finally:
-                    left = work.settle(before)
+            if job.apart is None:
+                return _in_turn(means, job, token)[0]
+            return _apart(means, job, job.apart, token)
         except Cancelled:
             return JobResult(-signal.SIGKILL, b"", b"", 0.0, "cancelled")
-        return replace(result, changed=left.changed, removed=left.removed)
 
 
-def _means() -> tuple[str, bytes]:
+def _in_turn(means: Means, job: Job, token: CancelToken) -> tuple[JobResult, Left]:
+    """In the work folder itself, which nobody else works in meanwhile."""
+    with ExitStack() as stack:
+        work = stack.enter_context(lent(job.work, token))
+        who = stack.enter_context(identity())
+        stack.enter_context(handed_over(work.descriptor, work.path, who.owner))
+        before = work.contents()
+        try:
+            result = _run(*means, job, work, who, token)
+        finally:
+            left = work.settle(before)
+    return replace(result, changed=left.changed, removed=left.removed), left
+
+
+def _apart(means: Means, job: Job, apart: Apart, token: CancelToken) -> JobResult:
+    """In a copy of the work folder, if there can be one."""
+    with ExitStack() as stack:
+        try:
+            copy = stack.enter_context(copied(job.work, apart.place, token))
+        except CannotCopyError as why:
+            return replace(_in_turn(means, job, token)[0], alone=str(why))
+        result, left = _in_turn(means, replace(job, work=copy.path), token)
+        conflicts = copy.bring_back(left, apart, token)
+        return replace(result, conflicts=conflicts, changed=() if conflicts else result.changed)
+
+
+Means = tuple[str, bytes]
+
+
+def _means() -> Means:
     """Bubblewrap and the filter of system calls.  Raises `MachineError` without them."""
     if fault := unsupported():
         raise fault

@@ -15,20 +15,28 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from agentkit.cancel import CancelToken
 from agentkit.errors import ToolError
 from agentkit.sandbox.tree import DEEPEST, Entry, change_mode, remove, unlock, walk
 
-TICK = 0.05
-"""How often one who waits for the folder looks whether it is free."""
+QUICK, TICK = 0.002, 0.05
+"""How soon one who waits for the folder looks whether it is free, and how often in the end."""
 
 NOT_TO_BE_LENT = ("/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/opt", "/proc",
                   "/root", "/run", "/sbin", "/srv", "/sys", "/tmp", "/usr", "/var")  # fmt: skip  # noqa: S108
 """Folders that are not one program's."""
 
-Stamp = tuple[int, int, int, int]
-"""What tells one state of a file from another: inode, size, when it was written, when changed."""
+
+class Stamp(NamedTuple):
+    """What tells one state of a file from another; times in nanoseconds."""
+
+    mode: int
+    inode: int
+    size: int
+    written: int
+    changed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +50,25 @@ class Contents:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What a program left behind: files that are new or other than before; what had to go."""
+    """What a program left behind: files that are new or other than before, what had to go; folders
+    and links that are new or other; what was there before and is not there any more.
+    """
 
     changed: tuple[str, ...]
     removed: tuple[str, ...]
+    folders: tuple[str, ...]
+    links: tuple[str, ...]
+    gone: tuple[str, ...]
+
+    @property
+    def touched(self) -> tuple[str, ...]:
+        """All that is not as before."""
+        return (*self.changed, *self.folders, *self.links, *self.gone)
 
 
 @dataclass(frozen=True, slots=True)
 class WorkFolder:
-    """An open folder that no other program works in."""
+    """An open folder that no other program works in, or that none changes."""
 
     path: Path
     descriptor: int
@@ -72,15 +90,19 @@ class WorkFolder:
         """Clean up after a program of which nothing runs any more."""
         if os.fstat(self.descriptor).st_mode != before.mode:
             os.chmod(self.descriptor, stat.S_IMODE(before.mode))  # noqa: PTH101
-        changed, removed = [], []
+        changed, removed, folders, links = [], [], [], []
+        gone = dict(before.stamps)
         for entry in walk(self.descriptor, unlocking=True):
-            as_before = before.stamps.get(entry.path) == _stamp(entry)
+            was = gone.pop(entry.path, None)
+            as_before = was == _stamp(entry)
             if stat.S_ISLNK(entry.mode):
                 if leads_out(entry.path, _target(entry), before.astray) and not (
                     as_before and entry.path in before.astray
                 ):
                     os.unlink(entry.name, dir_fd=entry.parent)
                     removed.append(entry.path)
+                elif not as_before:
+                    links.append(entry.path)
             elif as_before:
                 continue
             elif stat.S_ISREG(entry.mode):
@@ -94,14 +116,18 @@ class WorkFolder:
                 remove(entry.parent, entry.name)
                 removed.append(entry.path)
             else:
+                if was is None or was.mode != entry.mode:
+                    folders.append(entry.path)
                 with suppress(PermissionError):
                     unlock(entry.parent, entry.name)
-        return Left(tuple(sorted(changed)), tuple(sorted(removed)))
+        gone |= {path: before.stamps[path] for path in removed if path in before.stamps}
+        return Left(*(tuple(sorted(paths)) for paths in (changed, removed, folders, links, gone)))
 
 
 @contextmanager
-def lent(path: Path, cancel: CancelToken) -> Iterator[WorkFolder]:
-    """The folder, as soon as no other program works in it, in whatever process.
+def lent(path: Path, cancel: CancelToken, *, to_read: bool = False) -> Iterator[WorkFolder]:
+    """The folder, as soon as no other program works in it, in whatever process; `to_read` lets
+    others read it, too.
 
     Raises `ToolError` for what is no folder of its own, `Cancelled` while it waits.
     """
@@ -113,7 +139,7 @@ def lent(path: Path, cancel: CancelToken) -> Iterator[WorkFolder]:
     except OSError as error:
         raise ToolError(f"{place} cannot be worked in: {error.strerror}") from None
     try:
-        _take_turn(descriptor, cancel)
+        _take_turn(descriptor, cancel, fcntl.LOCK_SH if to_read else fcntl.LOCK_EX)
         yield WorkFolder(place, descriptor)
     finally:
         os.close(descriptor)
@@ -127,15 +153,17 @@ def _is_home(place: Path) -> bool:
         return False
 
 
-def _take_turn(descriptor: int, cancel: CancelToken) -> None:
+def _take_turn(descriptor: int, cancel: CancelToken, lock: int) -> None:
     """Wait for a lock on the folder itself; it goes with the descriptor, or with the process."""
+    pause = QUICK
     while True:
         cancel.check()
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, lock | fcntl.LOCK_NB)
             return
         except BlockingIOError:
-            time.sleep(TICK)
+            time.sleep(pause)
+            pause = min(2 * pause, TICK)
         except OSError:  # some network disks have no locks: there, programs are not kept apart
             return
 
@@ -166,7 +194,9 @@ def _target(entry: Entry) -> str:
 
 def _stamp(entry: Entry) -> Stamp:
     status = entry.status
-    return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return Stamp(
+        status.st_mode, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    )
 
 
 def _make_plain(entry: Entry) -> None:

@@ -53,6 +53,9 @@ def new_call_id() -> str:
 Away = Callable[[Tool, Mapping[str, Any], Grants, CallContext], Any]
 """Does a call that was decided on another machine: what the tool gives, or raises."""
 
+Lend = Callable[[Sandbox], Sandbox]
+"""How the sandbox is lent to a call."""
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -71,6 +74,8 @@ class Caller:
     """The run's own folder, where it works in one of a person's."""
     away: Away | None = None
     """None: calls are done in this process."""
+    lend: Lend | None = None
+    """None: programs are run in the folder, one after the other."""
 
     @property
     def outputs(self) -> Path:
@@ -184,6 +189,7 @@ class Caller:
             services=self.services,
             approvals=self.approvals,
             report=report,
+            lend=self.lend,
         )
         if self.away is None:
             return _returned(tool.name, tool.run(bound, context))

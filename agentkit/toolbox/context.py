@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -68,11 +68,13 @@ class CallContext:
     services: ToolServices
     approvals: Approvals
     report: Report
+    lend: Callable[[Sandbox], Sandbox] | None = None
 
     @property
     def sandbox(self) -> Sandbox:
         """See `ports.ToolContext.sandbox`."""
-        return self.services.sandbox
+        sandbox = self.services.sandbox
+        return sandbox if self.lend is None else self.lend(sandbox)
 
     @property
     def http(self) -> Http:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from contextlib import suppress
 
 from agentkit.jobs import Job, JobResult
 from agentkit.ports import ToolContext
@@ -30,7 +31,8 @@ def run(job: Job, context: ToolContext) -> JobResult:
     """
     result = context.sandbox.run(job, context.cancel)
     for name in result.changed:
-        context.artifact(context.folder / name)
+        with suppress(FileNotFoundError):  # another program of the run has removed it since
+            context.artifact(context.folder / name)
     if result.removed:
         gone = ", ".join(result.removed[:LINES])
         context.warn(f"links out of its folder, pipes and sockets were not kept: {gone}")

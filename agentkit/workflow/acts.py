@@ -13,6 +13,7 @@ from agentkit.cancel import CancelToken
 from agentkit.ports import ChatModel
 from agentkit.toolbox.caller import Caller
 from agentkit.workflow.agents import Agent
+from agentkit.workflow.beside import Beside
 from agentkit.workflow.expressions import as_text
 from agentkit.workflow.frame import Frame
 from agentkit.workflow.load import LoadedWorkflow
@@ -35,6 +36,7 @@ class Acts:
     workflow: LoadedWorkflow
     services: Services
     caller: Caller
+    beside: Beside
     without: frozenset[Part] = frozenset()
 
     def perform(
@@ -53,7 +55,8 @@ class Acts:
         """
         facts = frame.readable()
         scope = Scope(self.caller, cancel, report, facts, frame.beginning, self.without)
-        there = replace(scope, caller=replace(self.caller, away=place.away))
+        lend = self.beside.lend(step, report)
+        there = replace(scope, caller=replace(self.caller, away=place.away, lend=lend))
         match step.action:
             case "uses":
                 return self._uses(step, path, frame, there, place)

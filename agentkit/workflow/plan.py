@@ -1,4 +1,4 @@
-"""Which step waits for which: a pure function of what a list of steps says.
+"""Which step waits for which, and which do not: pure functions of what a list of steps says.
 
 Where no step says `needs`, each waits for the one above it.  Where any does, all do: a step without
 it waits for nothing.
@@ -6,7 +6,8 @@ it waits for nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import combinations
 from typing import Protocol
 
 Needs = Mapping[str, tuple[str, ...]]
@@ -72,6 +73,14 @@ def _ring(needs: Needs, start: str, way: list[str], done: set[str]) -> tuple[str
     return ()
 
 
+class Loop(Protocol):
+    """What this module needs to know of a `foreach`."""
+
+    @property
+    def max_parallel(self) -> int:
+        """How many items are worked on at the same time."""
+
+
 class Listed(Protocol):
     """What this module needs to know of a step."""
 
@@ -82,6 +91,10 @@ class Listed(Protocol):
     @property
     def needs(self) -> Sequence[str] | None:
         """What it says that it waits for."""
+
+    @property
+    def foreach(self) -> Loop | None:
+        """Its loop."""
 
     @property
     def steps(self) -> Sequence[Listed] | None:
@@ -105,6 +118,23 @@ def following(steps: Sequence[Listed], name: str) -> list[str]:
 
 def _whole(steps: Sequence[Listed], name: str) -> list[str]:
     """A step of a list, and all that are in its group."""
-    step = next(one for one in steps if one.id == name)
-    inside = step.steps or ()
-    return [name, *(found for one in inside for found in _whole(inside, one.id))]
+    return _all_in(next(one for one in steps if one.id == name))
+
+
+def _all_in(step: Listed) -> list[str]:
+    return [step.id, *(found for one in step.steps or () for found in _all_in(one))]
+
+
+def side_by_side(steps: Sequence[Listed], programs: Collection[str]) -> set[str]:
+    """The programs, at any depth, that may be at work beside another one, or for several items."""
+    needs = order([(step.id, step.needs) for step in steps])
+    inside = {step.id: {one for one in _all_in(step) if one in programs} for step in steps}
+    earlier = {name: before(needs, name) for name, inner in inside.items() if inner}
+    found: set[str] = set()
+    for step in steps:
+        several = step.foreach is not None and step.foreach.max_parallel > 1
+        found |= inside[step.id] if several else side_by_side(step.steps or (), programs)
+    for one, other in combinations(earlier, 2):
+        if one not in earlier[other] and other not in earlier[one]:
+            found |= inside[one] | inside[other]
+    return found

@@ -34,6 +34,7 @@ from agentkit.errors import (
 from agentkit.records import Past, Settled
 from agentkit.toolbox.caller import Caller
 from agentkit.workflow.acts import Acts
+from agentkit.workflow.beside import Beside
 from agentkit.workflow.expressions import is_expression
 from agentkit.workflow.frame import BadExpression, Frame
 from agentkit.workflow.load import LoadedWorkflow
@@ -90,7 +91,8 @@ class WorkflowRun:
         except OSError as fault:
             raise MachineError(f"{self.folder} cannot be made: {fault.strerror}") from None
         publish(self._beginning())
-        acts = Acts(self.workflow, self.services, self.caller, self.without)
+        beside = Beside.of(self.workflow, self.folder)
+        acts = Acts(self.workflow, self.services, self.caller, beside, self.without)
         walk = Walk(acts, self.id, self.folder, publish, self.past or Past())
         status: ev.RunStatus = "failed"
         outputs: dict[str, Any] = {}

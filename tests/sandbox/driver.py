@@ -13,7 +13,7 @@ from typing import Any
 
 from agentkit.cancel import CancelToken
 from agentkit.errors import AgentkitError
-from agentkit.jobs import Job, JobResult, Limits
+from agentkit.jobs import Apart, Job, JobResult, Limits
 from agentkit.ports import Sandbox
 from agentkit.sandbox import BubblewrapSandbox, NoSandbox
 
@@ -52,6 +52,7 @@ def job(asked: dict[str, Any]) -> Job:
         stdin=base64.b64decode(asked["stdin"]),
         environment=asked["environment"],
         limits=Limits(**asked["limits"]),
+        apart=Apart(Path(asked["apart"]), "it") if asked["apart"] else None,
     )
 
 
@@ -64,6 +65,8 @@ def plain(result: JobResult) -> dict[str, Any]:
         "stopped": result.stopped,
         "changed": result.changed,
         "removed": result.removed,
+        "conflicts": result.conflicts,
+        "alone": result.alone,
     }
 
 

@@ -83,6 +83,10 @@ class Runner:
     def run(self, *argv: str, **how: Any) -> JobResult:
         """Run a program.  Raises what the sandbox raises."""
         self.send(*argv, **how)
+        return self.receive()
+
+    def receive(self) -> JobResult:
+        """What came of the program that was asked for.  Raises what the sandbox raises."""
         assert self.driver.stdout is not None
         line = self.driver.stdout.readline()
         assert line, f"the driver ended with {self.driver.wait()}"
@@ -105,6 +109,7 @@ class Runner:
         environment: Mapping[str, str] | None = None,
         cancel_when: Path | None = None,
         sandbox: str = "bubblewrap",
+        apart: Path | None = None,
         **limits: float,
     ) -> None:
         """Ask for a program to be run."""
@@ -117,6 +122,7 @@ class Runner:
             "limits": limits,
             "cancel_when": str(cancel_when) if cancel_when else None,
             "sandbox": sandbox,
+            "apart": str(apart) if apart else None,
         }
         assert self.driver.stdin is not None
         self.driver.stdin.write(json.dumps(asked) + "\n")
@@ -149,7 +155,12 @@ def started(user: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), "A_SECRET": SECRET},
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "A_SECRET": SECRET,
+            "PYTHONPATH": str(CHECKOUT),
+        },
     ) as driver:
         yield driver
         assert driver.stdin is not None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentkit.workflow.plan import before, cycle, is_graph, order
+from agentkit.workflow.plan import before, cycle, is_graph, order, side_by_side
+from agentkit.workflow.spec import Step
 
 NAMES = [f"s{number}" for number in range(8)]
 
@@ -63,3 +65,46 @@ def test_what_is_before_a_step_is_closed_and_never_itself(
         earlier = before(needs, name)
         assert name not in earlier
         assert all(before(needs, one) <= earlier for one in earlier)
+
+
+def step(name: str, *inner: Step, needs: list[str] | None = None, parallel: int = 0) -> Step:
+    loop = {"items": [1, 2], "max_parallel": parallel} if parallel else None
+    does = {"steps": [*inner]} if inner else {"run": "true"}
+    return Step.model_validate({"id": name, "needs": needs, "foreach": loop, **does})
+
+
+LISTS: dict[str, tuple[list[Step], set[str]]] = {
+    "a row": ([step("a"), step("b"), step("c")], set()),
+    "branches": ([step("a"), step("b", needs=["a"]), step("c", needs=["a"])], {"b", "c"}),
+    "a diamond": (
+        [
+            step("a"),
+            step("b", needs=["a"]),
+            step("c", needs=["a"]),
+            step("d", needs=["b", "c"]),
+        ],
+        {"b", "c"},
+    ),
+    "a loop, item by item": ([step("a", parallel=1)], set()),
+    "a loop, several at a time": ([step("a"), step("b", parallel=2), step("c")], {"b"}),
+    "a group in a row": ([step("g", step("a"), step("b")), step("c")], set()),
+    "a graph in a group": ([step("g", step("a", needs=[]), step("b")), step("c")], {"a", "b"}),
+    "a group beside a step": (
+        [step("g", step("a"), step("b"), needs=[]), step("c")],
+        {"a", "b", "c"},
+    ),
+    "a loop around a group": ([step("g", step("a"), step("b"), parallel=2)], {"a", "b"}),
+    "a loop in a loop": ([step("g", step("a"), step("b", parallel=2), parallel=1)], {"b"}),
+}
+"""Steps, and which of them may be at work beside another one."""
+
+
+@pytest.mark.parametrize("what", LISTS)
+def test_which_programs_may_be_beside_each_other(what: str) -> None:
+    steps, expected = LISTS[what]
+
+    assert side_by_side(steps, {"a", "b", "c", "d"}) == expected
+
+
+def test_what_is_beside_a_step_that_is_no_program_is_alone() -> None:
+    assert side_by_side([step("a", needs=[]), step("b")], {"a"}) == set()
