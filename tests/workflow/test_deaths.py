@@ -66,7 +66,7 @@ def test_who_kills_is_stopped_and_who_stands_beside_is_done(isolated_home: Path)
     def ended(*command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "agentkit", *command], env=environment, cwd=isolated_home,
-            capture_output=True, text=True, check=False, timeout=60,
+            capture_output=True, text=True, check=False, timeout=600,
         )  # fmt: skip
 
     assert ended("run", "flow").returncode == 9

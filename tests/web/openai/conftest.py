@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ class Place:
     url: str
     token: str
     owner: str
+    home: Path
 
     def http(self, token: str | None = None) -> httpx.Client:
         about = {"Authorization": f"Bearer {token or self.token}"}
@@ -89,11 +91,18 @@ def afar() -> Iterator[Player]:
 
 @pytest.fixture(scope="session")
 def process(tmp_path_factory: pytest.TempPathFactory, afar: Player) -> Iterator[Place]:
-    """`agentkit serve`, and a token of `agentkit tokens create`."""
+    """The process, with models that need no weights."""
     home = tmp_path_factory.mktemp("process")
     furnish(home, f"remotes: {{far: {{url: {afar.url}, context_tokens: 8192}}}}\n")
+    with serving(home) as place:
+        yield place
+
+
+@contextmanager
+def serving(home: Path, **more: str) -> Iterator[Place]:
+    """`agentkit serve` in a home, and a token of `agentkit tokens create`."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    environment = {**kept, "AGENTKIT_HOME": str(home), "PYTHONPATH": str(ROOT)}
+    environment = {**kept, "AGENTKIT_HOME": str(home), "PYTHONPATH": str(ROOT), **more}
     token = subprocess.run(
         [*AGENTKIT, "tokens", "create", "chat", "--scope", "inference"],
         env=environment, cwd=home, stdout=subprocess.PIPE, text=True, check=True, timeout=LIMIT,
@@ -106,7 +115,7 @@ def process(tmp_path_factory: pytest.TempPathFactory, afar: Player) -> Iterator[
             line = serving.stderr.readline()
             assert line.startswith("serving on http://127.0.0.1:"), line + serving.stderr.read()
             url = line.removeprefix("serving on ").partition(";")[0]
-            yield Place(url, token, (home / "service-token").read_text().strip())
+            yield Place(url, token, (home / "service-token").read_text().strip(), home)
         finally:
             serving.terminate()
             serving.communicate(timeout=LIMIT)
@@ -132,7 +141,8 @@ def _is_scripted(request: pytest.FixtureRequest) -> bool:
 def place(request: pytest.FixtureRequest) -> Place:
     """Where this test finds its service."""
     if _is_scripted(request):
-        return Place(request.getfixturevalue("inside").url, SECRET, SECRET)
+        inside: Served = request.getfixturevalue("inside")
+        return Place(inside.url, SECRET, SECRET, inside.home)
     found: Place = request.getfixturevalue("process")
     return found
 

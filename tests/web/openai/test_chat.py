@@ -65,29 +65,29 @@ def test_without_a_model_it_is_the_one_of_the_settings(place: Place) -> None:
     assert found.json()["model"] == "tiny"
 
 
-def test_the_asynchronous_client_is_answered_too(
-    asynchronous: openai.AsyncOpenAI, script: Script
-) -> None:
-    script(*["Yes."] * 8)
-
+def test_the_asynchronous_client_is_answered_too(asynchronous: openai.AsyncOpenAI) -> None:
     async def ask() -> list[str | None]:
         async with asynchronous as client:
             found = await asyncio.gather(
-                *(client.chat.completions.create(model="scripted", messages=HELLO)
+                *(client.chat.completions.create(
+                    model="tiny", messages=HELLO, max_tokens=3, temperature=0)
                   for _ in range(8))
             )  # fmt: skip
         return [one.choices[0].message.content for one in found]
 
-    assert asyncio.run(ask()) == ["Yes."] * 8
+    answers = asyncio.run(ask())
+    assert len(answers) == 8
+    assert {len(one or "") for one in answers} == {3}
 
 
-def test_several_answers_to_one_question(client: openai.OpenAI, script: Script) -> None:
-    script("One.", "Two words.", "Three.")
-    found = client.chat.completions.create(model="scripted", messages=HELLO, n=3)
-    assert [one.message.content for one in found.choices] == ["One.", "Two words.", "Three."]
+def test_several_answers_to_one_question(client: openai.OpenAI) -> None:
+    found = client.chat.completions.create(
+        model="tiny", messages=HELLO, n=3, max_tokens=8, seed=1, temperature=2
+    )
     assert [one.index for one in found.choices] == [0, 1, 2]
+    assert len({one.message.content for one in found.choices}) == 3
     assert found.usage is not None
-    assert found.usage.completion_tokens == 4
+    assert found.usage.completion_tokens == 3 * 8
 
 
 def test_how_an_answer_is_drawn_reaches_the_model(client: openai.OpenAI, script: Script) -> None:
@@ -155,11 +155,11 @@ def test_a_bias_can_ban_a_token(client: openai.OpenAI) -> None:
     assert ask(logit_bias={str(ord(first)): -100}) != first
 
 
-def test_harmless_parameters_are_taken(client: openai.OpenAI, script: Script) -> None:
-    script("Yes.")
+def test_harmless_parameters_are_taken(client: openai.OpenAI) -> None:
     found = client.chat.completions.create(
-        model="scripted",
+        model="tiny",
         messages=HELLO,
+        max_tokens=3,
         user="u",
         metadata={"a": "b"},
         store=True,
@@ -168,7 +168,7 @@ def test_harmless_parameters_are_taken(client: openai.OpenAI, script: Script) ->
         prompt_cache_key="k",
         modalities=["text"],
     )
-    assert found.choices[0].message.content == "Yes."
+    assert len(found.choices[0].message.content or "") == 3
 
 
 def test_probabilities_of_tokens_come_with_their_rivals(client: openai.OpenAI) -> None:

@@ -10,18 +10,17 @@ from typing import Any
 import openai
 import pytest
 from openai.types.chat import ChatCompletionChunk
+from pydantic import BaseModel, Field
 
 from agentkit.errors import ModelError
 from agentkit.messages import Message, ToolCall
 from agentkit.web.openai import elsewhere
 from tests.web.openai.conftest import Place, Script
-from tests.web.openai.test_chat import CLOCK, HELLO, WEATHER, Report, breaking_off
+from tests.web.openai.test_chat import CLOCK, HELLO, WEATHER, Mood, Report, breaking_off
 
 
-def read(client: openai.OpenAI, **more: Any) -> list[ChatCompletionChunk]:
-    return list(
-        client.chat.completions.create(model="scripted", messages=HELLO, stream=True, **more)
-    )
+def read(client: openai.OpenAI, model: str = "scripted", **more: Any) -> list[ChatCompletionChunk]:
+    return list(client.chat.completions.create(model=model, messages=HELLO, stream=True, **more))
 
 
 def test_a_text_comes_in_pieces(client: openai.OpenAI, script: Script) -> None:
@@ -36,9 +35,16 @@ def test_a_text_comes_in_pieces(client: openai.OpenAI, script: Script) -> None:
     assert all(one.usage is None for one in chunks)
 
 
-def test_the_last_chunk_says_what_it_cost(client: openai.OpenAI, script: Script) -> None:
-    script("Hello there.")
-    chunks = read(client, stream_options={"include_usage": True})
+def test_a_stream_says_what_a_whole_answer_does(client: openai.OpenAI) -> None:
+    how: Any = {"model": "tiny", "max_tokens": 12, "temperature": 0}
+    whole = client.chat.completions.create(messages=HELLO, **how).choices[0]
+    choices = [one.choices[0] for one in read(client, **how)]
+    assert "".join(one.delta.content or "" for one in choices) == whole.message.content
+    assert choices[-1].finish_reason == whole.finish_reason == "length"
+
+
+def test_the_last_chunk_says_what_it_cost(client: openai.OpenAI) -> None:
+    chunks = read(client, "tiny", max_tokens=2, stream_options={"include_usage": True})
     assert chunks[-1].choices == []
     assert chunks[-1].usage is not None
     assert chunks[-1].usage.completion_tokens == 2
@@ -66,38 +72,47 @@ def test_calls_have_an_index_and_their_name_once(client: openai.OpenAI, script: 
     assert chunks[-1].choices[0].finish_reason == "tool_calls"
 
 
-def test_several_answers_are_told_apart(client: openai.OpenAI, script: Script) -> None:
-    script("One.", "Two.")
+def test_several_answers_are_told_apart(client: openai.OpenAI) -> None:
+    how: Any = {"model": "tiny", "n": 2, "max_tokens": 8, "seed": 3}
+    whole = client.chat.completions.create(messages=HELLO, **how).choices
     texts = {0: "", 1: ""}
     ends = []
-    for chunk in read(client, n=2):
+    for chunk in read(client, **how):
         (choice,) = chunk.choices
         texts[choice.index] += choice.delta.content or ""
         ends += [choice.index] if choice.finish_reason else []
-    assert texts == {0: "One.", 1: "Two."}
+    assert texts == {one.index: one.message.content for one in whole}
     assert sorted(ends) == [0, 1]
 
 
-def test_probabilities_come_with_the_tokens(client: openai.OpenAI, script: Script) -> None:
-    script("Hello there.")
-    chunks = read(client, logprobs=True, top_logprobs=1)
-    told = [one.choices[0].logprobs for one in chunks]
-    tokens = [token.token for one in told if one for token in one.content or ()]
-    assert tokens == ["Hello", " there."]
+def test_probabilities_come_with_the_tokens(client: openai.OpenAI) -> None:
+    choices = [
+        one.choices[0] for one in read(client, "tiny", max_tokens=6, logprobs=True, top_logprobs=1)
+    ]
+    tokens = [token for one in choices if one.logprobs for token in one.logprobs.content or ()]
+    assert len(tokens) == 6
+    assert "".join(one.token for one in tokens) == "".join(
+        one.delta.content or "" for one in choices
+    )
+    assert all(one.logprob <= 0 and len(one.top_logprobs) == 1 for one in tokens)
 
 
-def test_the_clients_own_helper_puts_a_stream_together(
-    client: openai.OpenAI, script: Script
-) -> None:
-    script({"title": "A", "mood": "good", "points": [3]})
+class Short(BaseModel):
+    """What a model that knows nothing can write to its end."""
+
+    title: str = Field(max_length=4)
+    mood: Mood
+
+
+def test_the_clients_own_helper_puts_a_stream_together(client: openai.OpenAI) -> None:
     with client.chat.completions.stream(
-        model="scripted", messages=HELLO, response_format=Report
+        model="tiny", messages=HELLO, response_format=Short, max_tokens=60
     ) as stream:
         kinds = {event.type for event in stream}
         final = stream.get_final_completion()
     assert {"chunk", "content.delta", "content.done"} <= kinds
     assert final.choices[0].message.parsed is not None
-    assert final.choices[0].message.parsed.points == [3]
+    assert final.choices[0].message.parsed.mood in Mood
 
 
 def test_the_helper_puts_calls_together(client: openai.OpenAI, script: Script) -> None:
@@ -109,20 +124,18 @@ def test_the_helper_puts_calls_together(client: openai.OpenAI, script: Script) -
     assert [one.name for one in done] == ["Report"]
 
 
-def test_the_asynchronous_client_reads_many_at_once(
-    asynchronous: openai.AsyncOpenAI, script: Script
-) -> None:
-    script(*["One two three."] * 40)
-
+def test_the_asynchronous_client_reads_many_at_once(asynchronous: openai.AsyncOpenAI) -> None:
     async def ask(client: openai.AsyncOpenAI) -> str:
-        stream = await client.chat.completions.create(model="scripted", messages=HELLO, stream=True)
+        stream = await client.chat.completions.create(
+            model="tiny", messages=HELLO, stream=True, max_tokens=4
+        )
         return "".join([one.choices[0].delta.content or "" async for one in stream])
 
     async def all_() -> list[str]:
         async with asynchronous as client:
             return await asyncio.gather(*(ask(client) for _ in range(40)))
 
-    assert asyncio.run(all_()) == ["One two three."] * 40
+    assert [len(one) for one in asyncio.run(all_())] == [4] * 40
 
 
 def test_what_is_wrong_from_the_start_is_a_status(client: openai.OpenAI, script: Script) -> None:

@@ -82,11 +82,10 @@ def test_what_does_not_go_together_is_said(place: Place, more: dict[str, Any], w
     assert word in answer.json()["error"]["message"]
 
 
-def test_null_is_the_same_as_nothing(place: Place, script: Script) -> None:
-    script("Yes.")
+def test_null_is_the_same_as_nothing(place: Place) -> None:
     unsaid = dict.fromkeys(("tools", "stop", "n", "functions", "temperature", "seed", "audio"))
     with place.http() as http:
-        body = {"model": "scripted", "messages": HELLO, **unsaid}
+        body = {"model": "tiny", "messages": HELLO, "max_tokens": 1, **unsaid}
         assert http.post("/v1/chat/completions", json=body).status_code == 200
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import openai
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from agentkit.errors import ModelError
 from agentkit.messages import JsonSchema, Message, OneTool, ToolCall
@@ -98,13 +98,12 @@ def test_parse_gives_an_object(client: openai.OpenAI, script: Script) -> None:
     assert isinstance(model.requests[0].constraint, JsonSchema)
 
 
-def test_an_answer_that_was_cut_off_says_so(client: openai.OpenAI, script: Script) -> None:
-    script("One two three.")
-    found = client.responses.create(model="scripted", input="Count.", max_output_tokens=2)
+def test_an_answer_that_was_cut_off_says_so(client: openai.OpenAI) -> None:
+    found = client.responses.create(model="tiny", input="Count.", max_output_tokens=2)
     assert found.status == "incomplete"
     assert found.incomplete_details is not None
     assert found.incomplete_details.reason == "max_output_tokens"
-    assert found.output_text == "One two"
+    assert len(found.output_text) == 2
 
 
 def test_events_come_in_their_order(client: openai.OpenAI, script: Script) -> None:
@@ -130,38 +129,42 @@ def test_events_come_in_their_order(client: openai.OpenAI, script: Script) -> No
     assert ids == {one.id for one in final.response.output}
 
 
-def test_the_clients_own_helper_puts_a_stream_together(
-    client: openai.OpenAI, script: Script
-) -> None:
-    script({"number": 4})
-    with client.responses.stream(model="scripted", input="2+2?", text_format=Answer) as stream:
+class Digit(BaseModel):
+    number: int = Field(ge=0, le=9)
+
+
+def test_the_clients_own_helper_puts_a_stream_together(client: openai.OpenAI) -> None:
+    with client.responses.stream(
+        model="tiny", input="2+2?", text_format=Digit, max_output_tokens=40
+    ) as stream:
         assert any(one.type == "response.output_text.delta" for one in stream)
-        assert stream.get_final_response().output_parsed == Answer(number=4)
+        found = stream.get_final_response().output_parsed
+    assert found is not None
+    assert 0 <= found.number <= 9
 
 
-def test_probabilities_come_with_the_text(client: openai.OpenAI, script: Script) -> None:
-    script("Hello there.")
+def test_probabilities_come_with_the_text(client: openai.OpenAI) -> None:
     found = client.responses.create(
-        model="scripted", input="?", include=["message.output_text.logprobs"], top_logprobs=1
-    ).output[0]
-    assert found.type == "message"
-    assert found.content[0].type == "output_text"
-    assert [one.token for one in found.content[0].logprobs or ()] == ["Hello", " there."]
+        model="tiny", input="?", include=["message.output_text.logprobs"], top_logprobs=1,
+        max_output_tokens=3,
+    )  # fmt: skip
+    (said,) = found.output
+    assert said.type == "message"
+    assert said.content[0].type == "output_text"
+    assert "".join(one.token for one in said.content[0].logprobs or ()) == found.output_text
 
 
-def test_the_asynchronous_client_reads_along(
-    asynchronous: openai.AsyncOpenAI, script: Script
-) -> None:
-    script("Yes, indeed.")
-
+def test_the_asynchronous_client_reads_along(asynchronous: openai.AsyncOpenAI) -> None:
     async def ask() -> str:
         async with asynchronous as client:
-            stream = await client.responses.create(model="scripted", input="?", stream=True)
+            stream = await client.responses.create(
+                model="tiny", input="?", stream=True, max_output_tokens=7
+            )
             return "".join(
                 [one.delta async for one in stream if one.type == "response.output_text.delta"]
             )
 
-    assert asyncio.run(ask()) == "Yes, indeed."
+    assert len(asyncio.run(ask())) == 7
 
 
 def test_what_goes_wrong_in_a_stream_is_raised(client: openai.OpenAI, script: Script) -> None:
@@ -194,11 +197,11 @@ def test_what_is_not_supported_is_named(
     assert caught.value.param == param
 
 
-def test_nothing_is_stored_and_that_may_be_said(client: openai.OpenAI, script: Script) -> None:
-    script("Yes.")
+def test_nothing_is_stored_and_that_may_be_said(client: openai.OpenAI) -> None:
     found = client.responses.create(
-        model="scripted", input="?", store=False, include=["reasoning.encrypted_content"]
-    )
-    assert found.output_text == "Yes."
+        model="tiny", input="?", store=False, include=["reasoning.encrypted_content"],
+        max_output_tokens=3,
+    )  # fmt: skip
+    assert len(found.output_text) == 3
     with pytest.raises(openai.NotFoundError):
         client.responses.retrieve(found.id)
