@@ -86,7 +86,7 @@ def copied(work: Path, place: Path, cancel: CancelToken) -> Iterator[Copy]:
             base = folder.contents()
             _check_worth(base, own)
             try:
-                _copy(folder.descriptor, path, base.mode)
+                _copy(folder.descriptor, path, base.mode, cancel)
             except OSError as error:
                 raise CannotCopyError(f"it cannot be copied: {error.strerror}") from None
         yield Copy(path, folder.path, base)
@@ -146,13 +146,14 @@ def clear(place: Path) -> None:
 # -- copying ---------------------------------------------------------------------------------------
 
 
-def _copy(source: int, path: Path, mode: int) -> None:
+def _copy(source: int, path: Path, mode: int, cancel: CancelToken) -> None:
     """Files with their times, as `make` looks at them; folders, links as they are; nothing else."""
     path.mkdir(mode=0o700)
     target = os.open(path, _FOLDER)
     modes = [(".", mode)]
     try:
         for entry in walk(source):
+            cancel.check()
             if stat.S_ISDIR(entry.mode):
                 os.mkdir(entry.path, 0o700, dir_fd=target)
                 modes.append((entry.path, entry.mode))

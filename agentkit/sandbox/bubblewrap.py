@@ -67,7 +67,9 @@ def _apart(means: Means, job: Job, apart: Apart, token: CancelToken) -> JobResul
         try:
             copy = stack.enter_context(copied(job.work, apart.place, token))
         except CannotCopyError as why:
-            return replace(_in_turn(means, job, token)[0], alone=str(why))
+            result, left = _in_turn(means, job, token)
+            apart.changed.update(dict.fromkeys(left.touched, apart.name))
+            return replace(result, alone=str(why))
         result, left = _in_turn(means, replace(job, work=copy.path), token)
         conflicts = copy.bring_back(left, apart, token)
         return replace(result, conflicts=conflicts, changed=() if conflicts else result.changed)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agentkit.errors import MachineError
-from agentkit.jobs import Job, JobResult
+from agentkit.jobs import Apart, Job, JobResult
 from agentkit.sandbox import BubblewrapSandbox, identity
 
 from .runner import SOMEBODY
@@ -72,6 +72,24 @@ def test_afterwards_everything_belongs_to_who_had_it(work: Path) -> None:
     assert owner(work / "a/again") == (SOMEBODY, SOMEBODY + 1)
     for name in ("", "mine", "a", "b", "b/new", "b/link"):
         assert owner(work / name) == (0, 0)
+
+
+def test_what_a_program_brings_back_from_a_copy_belongs_to_who_had_it(work: Path) -> None:
+    os.chown(work, SOMEBODY, SOMEBODY + 1)
+    for name in ("mine", "others", "same"):
+        (work / name).write_text("before")
+    os.chown(work / "others", SOMEBODY + 2, SOMEBODY + 2)
+    script = "echo x > mine; echo x > others; mkdir -p d/e; echo x > d/e/new; ln -s new d/e/link"
+
+    result = BubblewrapSandbox().run(
+        Job(("sh", "-c", script), work, apart=Apart(work.with_name("place"), "it"))
+    )
+
+    assert (result.exit_code, result.alone) == (0, "")
+    assert owner(work / "mine") == owner(work / "same") == (0, 0)
+    assert owner(work / "others") == (SOMEBODY + 2, SOMEBODY + 2)
+    for name in ("", "d", "d/e", "d/e/new", "d/e/link"):
+        assert owner(work / name) == (SOMEBODY, SOMEBODY + 1)
 
 
 def test_a_file_that_lies_elsewhere_too_is_not_handed_over(work: Path, tmp_path: Path) -> None:
