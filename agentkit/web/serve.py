@@ -71,8 +71,31 @@ def serve(runtime: Runtime, ready: Callable[[Ready], None]) -> list[str]:
         url = f"http://{_shown(settings.service.host)}:{port}"
         with said(settings, url):
             service.start()
-            asyncio.run(_serve(uvicorn.Server(config), listening, service, ready, url))
+            asyncio.run(_serve(_Server(config, service), listening, service, ready, url))
             return service.stop()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's, which ends without a word about answers that have not ended by themselves.
+
+    Whoever still reads one sees it break off, and that it is not whole.
+    """
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """See uvicorn."""
+        self._service.stopping = True
+        logging.getLogger("uvicorn.error").addFilter(_worth_saying)
+        await super().shutdown(sockets)
+
+
+def _worth_saying(record: logging.LogRecord) -> bool:
+    """Not that an answer was cancelled, which only this end of the server does."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, asyncio.CancelledError) or record.msg.startswith("Cancel %s"))
 
 
 async def _serve(
