@@ -159,6 +159,12 @@ class LlamaChatModel:
             decoder.submit(list(self._generations(request, prompt, task)))
         return stream
 
+    @property
+    def full(self) -> bool:
+        """Whether a request that came now would be told that the model is busy."""
+        decoder = self._decoder
+        return decoder is not None and decoder.full
+
     def warm(self, messages: Sequence[Message], tools: Sequence[ToolSchema] = ()) -> None:
         """Read the beginning of prompts to come now, and keep it in the cache."""
         with self._in_use():

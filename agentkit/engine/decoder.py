@@ -36,12 +36,16 @@ class Decoder:
         with self._news:
             if self._closed:
                 raise ModelError(f"the model {self._name!r} was closed")
-            arriving = sum(not one.task.cancelled() for one in self._inbox)
-            waiting = self._scheduler.waiting + arriving
-            if waiting + len(generations) > self._queue:
+            waiting = self._waiting()
+            if waiting + len(generations) > self._queue + self._scheduler.free:
                 raise ModelBusy(self._name, waiting)
             self._inbox += generations
             self._news.notify()
+
+    @property
+    def full(self) -> bool:
+        """Whether a request that came now would be refused.  May be asked by any thread."""
+        return self._waiting() >= self._queue + self._scheduler.free
 
     def close(self) -> None:
         """Cancel what is running and wait for the batch at hand.  Idempotent."""
@@ -50,6 +54,10 @@ class Decoder:
             self._news.notify()
         if threading.current_thread() is not self._thread:
             self._thread.join()
+
+    def _waiting(self) -> int:
+        arriving = sum(not one.task.cancelled() for one in tuple(self._inbox))
+        return self._scheduler.waiting + arriving
 
     def _run(self) -> None:
         while self._wait():

@@ -83,6 +83,11 @@ class Scheduler:
         return sum(not one.task.cancelled() for one in tuple(self._waiting))
 
     @property
+    def free(self) -> int:
+        """Places that nobody has.  May be asked by any thread."""
+        return self._slots - len(self._active)
+
+    @property
     def idle(self) -> bool:
         """Whether there is nothing to do."""
         return not self._waiting and not self._active

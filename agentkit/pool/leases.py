@@ -155,6 +155,11 @@ class Pool:
             entry = self._loaded.get(key)
             return entry.model if entry else None
 
+    def loaded(self) -> tuple[tuple[str, Any], ...]:
+        """All that is loaded.  See `peek`."""
+        with self._change:
+            return tuple((entry.key, entry.model) for entry in self._loaded.values())
+
     def holdings(self) -> tuple[Holding, ...]:
         """What is loaded, the least recently used first."""
         with self._change:

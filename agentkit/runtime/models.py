@@ -84,6 +84,12 @@ class Models:
         self._store().resolve(name, role="chat")
         return PooledChat(self._pool, name, partial(self._offers.chat, name))
 
+    def full(self) -> frozenset[str]:
+        """Chat models that would refuse a request now: too many wait for each already."""
+        return frozenset(
+            name for name, model in self._pool.loaded() if getattr(model, "full", False)
+        )
+
     def transcriber(self, name: str | None = None) -> Transcriber:
         """A transcriber.  Raises what `chat` raises."""
         name = name or self._settings.roles.transcribe

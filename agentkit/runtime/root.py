@@ -143,6 +143,10 @@ class Runtime:
         """
         return self._models.chat(name)
 
+    def full(self) -> frozenset[str]:
+        """Chat models that would refuse a request now: too many wait for each already."""
+        return self._models.full()
+
     def transcriber(self, name: str | None = None) -> Transcriber:
         """A transcriber, loaded when it is used; None: the one that settings map to the role."""
         return self._models.transcriber(name)

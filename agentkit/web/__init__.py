@@ -5,6 +5,7 @@ app          all of it put together
 service      what the handlers share
 gate         who may come in, and for what
 limits       how much is taken
+crowd        who begins when many come at once
 connections  who says nothing, or says it too slowly
 problems     errors as clients get them
 live         what happens in runs, on its way to clients

@@ -1,4 +1,4 @@
-"""All of it put together: a request passes counters, gate and limits, and comes to its handler."""
+"""All of it put together: a request passes what stands in front, and comes to its handler."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from agentkit import __version__
 from agentkit.config import ServiceSettings
 from agentkit.web import api, hooks, openai
+from agentkit.web.crowd import Crowd
 from agentkit.web.gate import App, Gate
 from agentkit.web.limits import Limits
 from agentkit.web.problems import explain_errors
@@ -41,7 +42,13 @@ def handlers(service: Service) -> FastAPI:
 def application(service: Service, *, secret: str, port: int) -> App:
     """The whole ASGI application, as it listens on a port."""
     settings: ServiceSettings = service.runtime.settings.service
-    limited = Limits(handlers(service), requests=settings.requests, rate=settings.rate)
+    crowd = Crowd(
+        handlers(service),
+        full=service.runtime.full,
+        usual=service.runtime.settings.roles.chat,
+        most=settings.body,
+    )
+    limited = Limits(crowd, requests=settings.requests, rate=settings.rate)
     gate = Gate(
         limited,
         secret=secret,

@@ -65,11 +65,11 @@ class Limits:
             return await self._app(scope, receive, send)
         wait = self._bucket(scope["caller"].name).take(time.monotonic())
         if wait:
-            return await _too_much(scope, send, "this token asks too often", 1 + int(wait))
+            return await too_much(scope, send, "this token asks too often", 1 + int(wait))
         caller: Caller = scope["caller"]
         share = self._most if caller.owner else max(1, self._most // 2)
         if self._now >= self._most or self._each.get(caller.name, 0) >= share:
-            return await _too_much(scope, send, "enough requests are being answered already", SOON)
+            return await too_much(scope, send, "enough requests are being answered already", SOON)
         self._now += 1
         self._each[caller.name] = self._each.get(caller.name, 0) + 1
         try:
@@ -87,7 +87,8 @@ class Limits:
         return self._buckets.setdefault(name, Bucket(self._rate, time.monotonic()))
 
 
-async def _too_much(scope: Scope, send: Send, said: str, seconds: int) -> None:
+async def too_much(scope: Scope, send: Send, said: str, seconds: int) -> None:
+    """Refuse, and say after how many seconds it is worth to ask again."""
     after = (b"retry-after", str(seconds).encode())
     await refuse(scope, send, 429, "rate_limit_exceeded", said, [after])
 

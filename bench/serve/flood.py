@@ -8,20 +8,21 @@ import time
 from collections import Counter
 from pathlib import Path
 from typing import TextIO
+from urllib.parse import urlsplit
 
 import httpx
 
 from bench.serve.asking import ask, client, question
+from bench.serve.probe import bare, probing
 from bench.serve.sides import Side
 
 LOOK = 0.1
-"""Seconds between two looks at `/health`."""
+"""Seconds between two looks at the memory."""
 
 
 async def flood(side: Side, clients: int, seconds: float, out: TextIO) -> None:
     """Let so many clients ask again and again for so long, and say what came of it."""
     statuses: Counter[str] = Counter()
-    waits: list[float] = []
     sizes: list[int] = []
     tokens = 0
     async with client(side) as http:
@@ -47,15 +48,13 @@ async def flood(side: Side, clients: int, seconds: float, out: TextIO) -> None:
 
         async def watch() -> None:
             while time.monotonic() < until:
-                began = time.perf_counter()
-                (await http.get("/health")).raise_for_status()
-                waits.append(time.perf_counter() - began)
                 sizes.append(memory(side.pid))
                 await asyncio.sleep(LOOK)
 
         began = time.monotonic()
         readers = [asyncio.create_task(one()) for _ in range(clients)]
-        await watch()
+        with bare() as other, probing([urlsplit(side.url).netloc, other]) as waits:
+            await watch()
         took = time.monotonic() - began
         for reader in readers:
             reader.cancel()  # all of them hang up at once
@@ -63,15 +62,21 @@ async def flood(side: Side, clients: int, seconds: float, out: TextIO) -> None:
         left = time.monotonic()
         await ask(http, question(side, 998, 4))
         free = time.monotonic() - left
-    ranks = statistics.quantiles(waits, n=100)
     third = len(sizes) // 3
     early, late = max(sizes[third : 2 * third]), max(sizes[2 * third :])
     print(f"{clients} clients for {took:.0f} s: {dict(statuses)}, {tokens / took:.1f} tokens/s\n"
-          f"/health: median {ranks[49] * 1000:.1f} ms, p99 {ranks[98] * 1000:.1f} ms, "
-          f"worst {max(waits) * 1000:.1f} ms\n"
+          f"/health: {ranks(waits.seconds[0])}\n"
+          f"a server that does nothing else, asked in turn: {ranks(waits.seconds[1])}\n"
           f"memory: {sizes[0] / 1e6:.0f} MB at first, {early / 1e6:.0f} MB at most in the second "
           f"third, {late / 1e6:.0f} MB in the last\n"
           f"when all have hung up, the next one is answered in {free:.1f} s", file=out)  # fmt: skip
+
+
+def ranks(waits: list[float]) -> str:
+    """Median, 99th of a hundred, and the worst."""
+    cuts = statistics.quantiles(waits, n=100)
+    return (f"median {cuts[49] * 1000:.1f} ms, p99 {cuts[98] * 1000:.1f} ms, "
+            f"worst {max(waits) * 1000:.1f} ms")  # fmt: skip
 
 
 def memory(pid: int) -> int:

@@ -183,13 +183,16 @@ def test_interactive_requests_go_before_background_ones(load: Load) -> None:
 
 def test_too_many_requests_are_refused_with_a_number(load: Load) -> None:
     model = load(slots=1, queue=3)
+    assert not model.full
     streams = [model.stream(question(f"Story {n}", max_tokens=100)) for n in range(4)]
+    assert model.full
     more = question("One more", max_tokens=100)
     with pytest.raises(ModelBusy, match="busy") as caught:
         streams += [model.stream(more) for _ in range(5)]
     assert caught.value.waiting == 3
     for stream in streams:
         stream.close()  # type: ignore[attr-defined]  # not part of an iterator
+    assert not model.full
     assert ask(model, question()).text
 
 

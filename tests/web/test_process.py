@@ -92,13 +92,15 @@ def client() -> Client:
     return found
 
 
-def listening(home: Path, run: str) -> Iterator[str]:
-    """The lines of the events of a run."""
+def end_while_listening(service: Process, home: Path, run: str) -> None:
+    """Listen to the events of a run, and ask the service to end meanwhile."""
     secret = (home / "service-token").read_text().strip()
     url = json.loads((home / "service.json").read_text())["url"]
     about = {"Authorization": f"Bearer {secret}"}
     with httpx.stream("GET", f"{url}/api/runs/{run}/events", headers=about) as answer:
-        yield from answer.iter_lines()
+        for line in answer.iter_lines():
+            if "StepStarted" in line:
+                service.send_signal(signal.SIGTERM)
 
 
 def wait(said: Callable[[], bool]) -> None:
@@ -133,9 +135,7 @@ def test_it_parks_runs_when_it_ends_and_goes_on_with_them(
         name = one.run("hold")
         wait((home / "runs" / name / "held").exists)
     with pytest.raises(httpx.RemoteProtocolError):  # who listens sees that it breaks off
-        for line in listening(home, name):
-            if "StepStarted" in line:
-                first.send_signal(signal.SIGTERM)
+        end_while_listening(first, home, name)
     _, said = first.communicate(timeout=LIMIT)
     assert first.returncode == 0
     assert said == f"parked run {name}: it goes on when the service starts again\n"
