@@ -22,12 +22,6 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-)
 
 from agentkit.errors import InvalidFile, UserError
 from agentkit.hosts import HostPattern
@@ -36,6 +30,9 @@ from agentkit.validation import explain, problems_from
 from agentkit.yamlfile import load_file
 
 PACKAGE = Path(__file__).parent
+
+PREFIX = "AGENTKIT_"
+HOME = "AGENTKIT_HOME"
 
 MOST_PLACES = 1000
 """Of a queue."""
@@ -49,7 +46,7 @@ def shipped(kind: Literal["tools", "workflows"]) -> Path:
 
 def home_folder() -> Path:
     """`AGENTKIT_HOME`, or `~/.agentkit`."""
-    return _full(Path(os.environ.get("AGENTKIT_HOME") or "~/.agentkit"))
+    return _full(Path(os.environ.get(HOME) or "~/.agentkit"))
 
 
 def _full(path: Path) -> Path:
@@ -249,7 +246,7 @@ class ServerSettings(BaseModel):
 class ScheduleSettings(BaseModel):
     """Where files are whose `triggers` the service listens to."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = SECTION
 
     folders: list[FullPath] = Field(default_factory=list)
     """Folders with workflows, beside `workflows` and `agents` in the home: whoever can write there
@@ -289,7 +286,7 @@ class ServiceSettings(BaseModel):
 class ClusterQueue(BaseModel):
     """What a step of a queue takes on a machine of the cluster."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = SECTION
 
     resource: str | None = Field(None, pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,99}$")
     """A resource of `ray start --resources`: only machines that have it do these steps."""
@@ -317,7 +314,7 @@ class ClusterQueue(BaseModel):
 class ClusterSettings(BaseModel):
     """A Ray cluster that does the steps of some queues."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = SECTION
 
     address: str = Field("auto", pattern=r"^(auto|[^\s/:]+:\d{1,5})$")
     """Where the head of the cluster listens, as `host:port`; auto: the one on this machine."""
@@ -346,12 +343,13 @@ class SecretSource(BaseModel):
         return self
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """All settings.  `AGENTKIT_ROLES__CHAT=...` overrides `roles: {chat: ...}`."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="AGENTKIT_", env_nested_delimiter="__", env_ignore_empty=True, extra="forbid"
-    )
+    model_config = ConfigDict(extra="forbid")
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**_above(given, _variables(type(self))))
 
     home: FullPath = Field(default_factory=home_folder)
     models_dir: FullPath | None = None
@@ -377,7 +375,7 @@ class Settings(BaseSettings):
         default_factory=lambda: {"gpu": 1}
     )
     """How many steps of all runs may be in a queue's places at a time."""
-    cluster: ClusterSettings = ClusterSettings()
+    cluster: ClusterSettings = Field(default_factory=ClusterSettings.model_construct)
 
     @model_validator(mode="after")
     def _queues_of_the_cluster(self) -> Settings:
@@ -433,18 +431,6 @@ class Settings(BaseSettings):
         return self.home / "prefixes"
 
     @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment wins over the file."""
-        return env_settings, init_settings
-
-    @classmethod
     def load(cls) -> Settings:
         """Read the file, if there is one, and the environment.
 
@@ -455,17 +441,8 @@ class Settings(BaseSettings):
         data: dict[str, Any] = (document.data or {}) if document else {}
         if document and not isinstance(data, dict):
             raise InvalidFile([document.problem((), "settings", "must be a mapping of settings")])
-        for key in data:
-            if document and key.startswith(
-                "_"
-            ):  # pydantic-settings would take these as orders to itself
-                unknown = f'unknown key "{key}"'
-                raise InvalidFile([document.problem((key,), "unknown-key", unknown, at_key=True)])
         try:
             return cls(**data)
-        except SettingsError as error:
-            said = "a variable AGENTKIT_* for a whole section takes JSON"
-            raise UserError(f"{said}: {error}", hint="AGENTKIT_ROLES__CHAT=NAME") from None
         except ValidationError as error:
             for fault in error.errors():
                 name = "AGENTKIT_" + "__".join(str(part).upper() for part in fault["loc"])
@@ -473,3 +450,38 @@ class Settings(BaseSettings):
                     raise UserError(f"{name}: {explain(fault)}") from None
             assert document is not None
             raise InvalidFile(problems_from(error, document, cls)) from None
+
+
+def _variables(settings: type[Settings]) -> dict[str, Any]:
+    """What the environment says: who sets no variable but the home waits for nothing.
+
+    Raises `UserError` for a section that is no JSON.
+    """
+    home = os.environ.get(HOME)
+    said = {name for name, value in os.environ.items() if name.upper().startswith(PREFIX) and value}
+    if said <= {HOME}:
+        return {"home": home} if home else {}
+    from pydantic_settings import EnvSettingsSource, SettingsError
+
+    try:
+        source = EnvSettingsSource(
+            settings,  # type: ignore[arg-type]  # it reads fields, as every model has them
+            env_prefix=PREFIX,
+            env_nested_delimiter="__",
+            env_ignore_empty=True,
+        )
+        return source()
+    except SettingsError as error:
+        section = "a variable AGENTKIT_* for a whole section takes JSON"
+        raise UserError(f"{section}: {error}", hint="AGENTKIT_ROLES__CHAT=NAME") from None
+
+
+def _above(given: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+    """Variables stand above what is given, key by key."""
+    merged = dict(given)
+    for key, value in variables.items():
+        below = merged.get(key)
+        if isinstance(below, dict) and isinstance(value, dict):
+            value = _above(below, value)
+        merged[key] = value
+    return merged

@@ -25,10 +25,11 @@ thing to do, as a command where there is one.  A traceback is for our own mistak
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
+
+from agentkit.values import dataclass
 
 
 def closest(name: str, options: Iterable[str]) -> str | None:

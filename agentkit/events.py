@@ -8,11 +8,12 @@ written is never behind what the run has done.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, field, fields
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from agentkit.messages import Usage
+from agentkit.values import dataclass
 
 RunStatus = Literal["running", "succeeded", "failed", "cancelled", "parked", "skipped"]
 StepStatus = Literal["running", "succeeded", "failed", "skipped", "cancelled", "parked"]

@@ -18,13 +18,13 @@ import ipaddress
 import re
 import socket
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal, cast
 from urllib.parse import quote, urljoin
 
 import idna
 
 from agentkit.errors import ToolRetry
+from agentkit.values import dataclass
 
 Scheme = Literal["http", "https"]
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address

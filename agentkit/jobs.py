@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Literal
+
+from agentkit.values import dataclass
 
 WORK = "/work"
 """The writable folder, as the program sees it; also its home and where it starts."""

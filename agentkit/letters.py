@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from agentkit.values import dataclass
 
 LetterKind = Literal["note", "add", "drop", "order", "pause", "cancel"]
 """A note is for the model; a task is added, dropped, or all are ordered; pause parks the run."""

@@ -6,8 +6,9 @@ import os
 import platform
 import shutil
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
+
+from agentkit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ A tool gives back a value, or raises `ToolRetry` (with a hint that makes the nex
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from agentkit.errors import AgentkitError
+from agentkit.values import dataclass
 
 Status = Literal["returned", "retry", "failed", "needs_approval"]
 

@@ -5,12 +5,13 @@ The decisions are made in `toolbox/grants`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import WithJsonSchema
+
+from agentkit.values import dataclass
 
 Effect = Literal["reads", "writes", "network", "executes", "spends"]
 """What a tool does to the world beyond computing: it reads files, writes files, talks to other

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, TypeVar
@@ -20,6 +20,7 @@ from agentkit.letters import Letter
 from agentkit.messages import ChatRequest, Delta, Message, Score, ToolSchema
 from agentkit.permissions import Request, Rule
 from agentkit.transcript import Transcript
+from agentkit.values import dataclass
 
 if TYPE_CHECKING:
     import numpy as np

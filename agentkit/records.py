@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
@@ -11,6 +11,7 @@ from typing import Any, Literal
 from agentkit.errors import human_bytes
 from agentkit.events import AgentEvent, CallStatus, RunStatus, StepStatus
 from agentkit.messages import Usage
+from agentkit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol, get_type_hints
 
@@ -19,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from agentkit.errors import InvalidInput, did_you_mean
 from agentkit.validation import explain, located, near_option
+from agentkit.values import dataclass
 
 WRITTEN_OUT = "x-agentkit-written-out"
 """Key in the schema of an argument that must be written out: no expression may compute it, because

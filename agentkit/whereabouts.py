@@ -6,13 +6,12 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-
-from filelock import FileLock, Timeout
+from dataclasses import asdict
 
 from agentkit import __version__
 from agentkit.config import Settings
 from agentkit.errors import MachineError, UserError
+from agentkit.values import dataclass
 
 PROBED = 1.0
 """Seconds for which others may have the lock, to see whether it is held."""
@@ -67,6 +66,8 @@ def alone(settings: Settings) -> Iterator[None]:
 
     Raises `UserError` if there is one, `MachineError` where the home cannot be written.
     """
+    from filelock import FileLock, Timeout
+
     home = settings.home
     lock = FileLock(settings.service_file.with_suffix(".lock"))
     try:
@@ -86,6 +87,8 @@ def _locked(settings: Settings) -> bool:
     file = settings.service_file.with_suffix(".lock")
     if not file.exists():
         return False
+    from filelock import FileLock, Timeout
+
     lock = FileLock(file)
     try:
         lock.acquire(timeout=0)

@@ -20,7 +20,7 @@ FLOORS: dict[str, int] = {
     "errors": 0, "cancel": 0, "messages": 0, "transcript": 0, "events": 0, "subtitles": 0,
     "records": 0, "machine": 0, "compute": 0, "jobs": 0, "outcomes": 0,
     "permissions": 0, "hosts": 0, "letters": 0, "durations": 0, "secret_file": 0, "visits": 0,
-    "pictures": 0,
+    "pictures": 0, "values": 0,
     "yamlfile": 1, "validation": 1, "schema": 1, "fitting": 1, "templates": 1,
     "ports": 1, "config": 1, "whereabouts": 1,
     "engine": 2, "remote": 2, "models": 2, "audio": 2, "journal": 2, "sandbox": 2,
@@ -39,7 +39,7 @@ SAME_FLOOR_MAY_MEET = {0, 1}
 
 FACES_SEE = {"runtime", "errors", "cancel", "events", "messages", "transcript", "subtitles",
              "config", "ports", "records", "machine", "outcomes", "permissions", "letters",
-             "durations", "secret_file", "whereabouts", "visits", "pictures",
+             "durations", "secret_file", "whereabouts", "visits", "pictures", "values",
              "__version__"}  # fmt: skip
 """What a face may import besides itself: the composition root and the shared values."""
 
@@ -52,13 +52,18 @@ LATE = {"llama_cpp", "llguidance", "faster_whisper", "ctranslate2", "av", "torch
         "apscheduler", "tzlocal", "watchfiles", "tokenizers", "threadpoolctl", "transformers",
         "keyring", "ray", "lxml"}  # fmt: skip
 
-NOT_AT_START = {"jsonschema", "referencing", "sqlalchemy", "httpx", "httpcore"}
+NOT_AT_START = {"jsonschema", "referencing", "sqlalchemy", "httpx", "httpcore", "filelock",
+                "pydantic_settings"}  # fmt: skip
 """What the start of a run does not need may wait for its first use, too; see `test_start`."""
 
 MAY_IMPORT_OURS_LATE = {"__init__", "cli", "runtime", "journal"}
 """`__init__` offers public names lazily, the command line loads one command at a time, and the
 composition root wakes an adapter when it is first used.  The journal wakes SQLAlchemy where a file
 has to be made or the journal is on a server."""
+
+
+WAKES_STEPS = {"workflow/acts.py", "workflow/steps/uses.py"}
+"""A kind of step, and what judges results, are loaded with the first step that is of it."""
 
 
 def _modules() -> Iterator[tuple[str, Path, ast.Module]]:
@@ -78,6 +83,10 @@ def _imports(tree: ast.AST) -> Iterator[tuple[str, ast.stmt]]:
                 yield from ((f"agentkit.{alias.name}", node) for alias in node.names)
             else:
                 yield node.module or "", node
+
+
+def _inside(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
 
 
 def _is_type_checking(node: ast.AST) -> bool:
@@ -141,6 +150,8 @@ def test_imports_inside_functions_only_delay_something_heavy() -> None:
             for name, node in _imports(function):
                 ours = name.startswith("agentkit")
                 may_be_late = name.split(".")[0] in LATE | NOT_AT_START
+                if name.startswith("agentkit.workflow.steps") and _inside(path) in WAKES_STEPS:
+                    continue
                 if (ours and room in MAY_IMPORT_OURS_LATE) or may_be_late:
                     continue
                 if not ours and room == "cli" and name.split(".")[0] == "rich":

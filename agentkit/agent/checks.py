@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from agentkit.fitting import first_misfit
 from agentkit.jobs import Job
 from agentkit.ports import Sandbox
 from agentkit.toolbox.output import as_text
+from agentkit.values import dataclass
 
 SAID = 600
 """Characters of a script's output that are told."""

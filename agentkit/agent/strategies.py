@@ -16,13 +16,14 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from agentkit.cancel import CancelToken
 from agentkit.errors import Cancelled
 from agentkit.messages import ChatRequest, Choices, Completion, Message, Sampling, Usage
 from agentkit.ports import ChatModel
+from agentkit.values import dataclass
 
 THINK = "Think about it step by step, in a few short sentences. Do not give the final answer yet."
 ANSWER = "Now give the final answer only."

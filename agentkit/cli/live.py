@@ -9,7 +9,6 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ import click
 
 from agentkit import events as ev
 from agentkit.messages import Usage
+from agentkit.values import dataclass
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

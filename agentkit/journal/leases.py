@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 from agentkit.errors import Fenced, UserError
 from agentkit.journal.database import Connection, Database
 from agentkit.journal.statements import RENEW, put
+from agentkit.values import dataclass
 
 _FIND = "SELECT * FROM leases WHERE run = :run"
 _HOLD = put("leases", ("run",), ("fence", "owner", "boot", "renewed", "wall"),

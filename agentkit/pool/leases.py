@@ -17,11 +17,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from agentkit.cancel import CancelToken
 from agentkit.errors import ModelError, NotEnoughMemory, human_bytes
+from agentkit.values import dataclass
 
 KEEP_ALIVE = 600.0
 """Seconds after its last use until an idle model is unloaded."""

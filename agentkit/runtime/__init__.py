@@ -32,15 +32,39 @@ bench     how fast a chat model is here
 root      everything a face needs, opened when it is first asked for
 """
 
-from agentkit.runtime.agents import Wish
-from agentkit.runtime.background import Background
-from agentkit.runtime.keeper import Keeper
-from agentkit.runtime.root import Runtime, starter, workflow_reference, workflow_schema
-from agentkit.runtime.runs import How, Subscriber, new_run_id
-from agentkit.runtime.scheduling import Scheduling
-from agentkit.runtime.timetable import Timetable
-from agentkit.runtime.tokens import SCOPES, Scope, Tokens
-from agentkit.toolbox.approvals import Approver, nobody, settle, standing_answer
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agentkit.runtime.agents import Wish
+    from agentkit.runtime.background import Background
+    from agentkit.runtime.keeper import Keeper
+    from agentkit.runtime.root import Runtime, starter, workflow_reference, workflow_schema
+    from agentkit.runtime.runs import How, Subscriber, new_run_id
+    from agentkit.runtime.scheduling import Scheduling
+    from agentkit.runtime.timetable import Timetable
+    from agentkit.runtime.tokens import SCOPES, Scope, Tokens
+    from agentkit.toolbox.approvals import Approver, nobody, settle, standing_answer
+
+_HOMES = {
+    "agentkit.runtime.agents": ("Wish",),
+    "agentkit.runtime.background": ("Background",),
+    "agentkit.runtime.keeper": ("Keeper",),
+    "agentkit.runtime.root": ("Runtime", "starter", "workflow_reference", "workflow_schema"),
+    "agentkit.runtime.runs": ("How", "Subscriber", "new_run_id"),
+    "agentkit.runtime.scheduling": ("Scheduling",),
+    "agentkit.runtime.timetable": ("Timetable",),
+    "agentkit.runtime.tokens": ("SCOPES", "Scope", "Tokens"),
+    "agentkit.toolbox.approvals": ("Approver", "nobody", "settle", "standing_answer"),
+}
+"""Where the names are that faces use: imported when first used, as in `agentkit` itself.
+
+A run in this process needs nothing of a service, and nothing of its schedule.
+"""
+
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "SCOPES",
@@ -63,3 +87,10 @@ __all__ = [
     "workflow_reference",
     "workflow_schema",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """A name that faces use."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'agentkit.runtime' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)

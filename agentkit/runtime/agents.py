@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
+from agentkit.values import dataclass
 from agentkit.workflow.agents import TOOLS
 
 COMMAND = "agentkit agent"

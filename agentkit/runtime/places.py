@@ -11,13 +11,15 @@ import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING
 
 from agentkit.cancel import CancelToken
 from agentkit.errors import MachineError
+from agentkit.values import dataclass
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 LOOK = 0.05
 """Seconds between two looks for a free place."""
@@ -44,6 +46,8 @@ class Places:
 
         Raises `MachineError` where the folder cannot be written.
         """
+        from filelock import FileLock, Timeout
+
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             for number in range(limit):

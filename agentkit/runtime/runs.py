@@ -10,7 +10,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,7 @@ from agentkit.runtime.spilled import Spill
 from agentkit.toolbox.approvals import Approver, nobody
 from agentkit.toolbox.caller import Caller
 from agentkit.toolbox.grants import Narrowing
+from agentkit.values import dataclass
 
 if TYPE_CHECKING:
     from agentkit.agent.run import Part

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from agentkit.letters import Letter
 from agentkit.ports import ChatModel, Embedder
 from agentkit.records import AgentRecord, Cached
 from agentkit.toolbox.grants import Narrowing
+from agentkit.values import dataclass
 
 if TYPE_CHECKING:
     from agentkit.runtime.runs import How, Runs

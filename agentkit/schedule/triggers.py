@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import cached_property, lru_cache
 from typing import Any, ClassVar, Protocol
@@ -18,6 +17,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from agentkit.durations import shown
 from agentkit.errors import did_you_mean
+from agentkit.values import dataclass
 
 FIELDS = ("minute", "hour", "day", "month", "day_of_week")
 """Of a cron, as APScheduler calls them."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from agentkit.cancel import CancelToken
 from agentkit.errors import ApprovalNeeded, Cancelled, ModelError
@@ -18,6 +18,7 @@ from agentkit.ports import ChatModel
 from agentkit.toolbox.caller import Caller, new_call_id
 from agentkit.toolbox.context import Report
 from agentkit.toolbox.output import show
+from agentkit.values import dataclass
 
 MAX_TURNS = 8
 """Turns with calls; after so many, the model has to answer."""

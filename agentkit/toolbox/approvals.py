@@ -12,7 +12,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from agentkit.permissions import Access, Request, Rule
 from agentkit.ports import Desk
 from agentkit.toolbox.grants import rules_for
 from agentkit.toolbox.plain import exact, readable
+from agentkit.values import dataclass
 
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 

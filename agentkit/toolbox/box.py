@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from agentkit.errors import UnknownName
 from agentkit.toolbox.sources import BadTool, FolderSource, Scan, Source
 from agentkit.toolbox.tool import Tool
+from agentkit.values import dataclass
 
 __all__ = ["BadTool", "Toolbox"]
 

@@ -16,7 +16,7 @@ import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ from agentkit.toolbox.grants import Grants
 from agentkit.toolbox.output import FOLDER
 from agentkit.toolbox.plain import described, exact, on_record, plain, readable
 from agentkit.toolbox.tool import Tool
+from agentkit.values import dataclass
 
 
 def new_call_id() -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +13,7 @@ from agentkit.errors import UserError
 from agentkit.ports import Files, Http, Memory, Options, Sandbox, Transcriber
 from agentkit.toolbox.approvals import Approvals
 from agentkit.validation import explain
+from agentkit.values import dataclass
 
 
 class ToolServices(Protocol):

@@ -11,7 +11,6 @@ import secrets
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +18,7 @@ from typing import BinaryIO
 from agentkit.errors import ToolError, ToolRetry, did_you_mean, human_bytes
 from agentkit.toolbox.grants import Grants
 from agentkit.toolbox.paths import full_path, real_path
+from agentkit.values import dataclass
 
 READING = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 """Without waiting at a pipe for somebody to write, or taking over a terminal."""

@@ -22,13 +22,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
 from agentkit.hosts import HostPattern, covers_host
 from agentkit.permissions import Access, Effect, Rule, Verdict
+from agentkit.values import dataclass
 
 SEVERITY: Mapping[Verdict, int] = {"allow": 0, "ask": 1, "deny": 2}
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from agentkit.outcomes import Failed, NeedsApproval, Outcome, Retry, Returned
 from agentkit.toolbox.files import GrantedFiles
 from agentkit.toolbox.grants import Grants
 from agentkit.toolbox.paths import real_path
+from agentkit.values import dataclass
 
 FOLDER = "tool-outputs"
 """Where long results lie, in the folder of the run."""

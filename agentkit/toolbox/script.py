@@ -69,7 +69,7 @@ class BadHeader(UserError):
 class Argument(BaseModel):
     """One argument in a header; the words are those of a workflow's inputs."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     type: Kind = "string"
     description: str | None = None
@@ -89,7 +89,7 @@ class Argument(BaseModel):
 class Header(BaseModel):
     """What a script says of itself."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     description: str
     name: str | None = None

@@ -13,7 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -22,6 +22,7 @@ from agentkit.errors import ToolError
 from agentkit.toolbox import python, script
 from agentkit.toolbox.plain import described
 from agentkit.toolbox.tool import MARK, Tool, tool
+from agentkit.values import dataclass
 
 State = tuple[int, ...]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, TypeVar, get_args, overload
 
@@ -16,6 +16,7 @@ from agentkit.ports import ModelRole, ToolContext
 from agentkit.schema import Parameters
 from agentkit.toolbox.paths import full_path, real_path
 from agentkit.toolbox.plain import described
+from agentkit.values import dataclass
 
 F = TypeVar("F", bound=Callable[..., Any])
 

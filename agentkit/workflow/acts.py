@@ -1,14 +1,13 @@
 """From a step to what it does: its expressions evaluated, the defaults of the file filled in, and
-handed to the module for its kind of work.
+handed to the module for its kind of work, which wakes with the first step of that kind.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from agentkit.agent.run import Part
 from agentkit.cancel import CancelToken
 from agentkit.ports import ChatModel
 from agentkit.toolbox.caller import Caller
@@ -19,14 +18,11 @@ from agentkit.workflow.frame import Frame
 from agentkit.workflow.load import LoadedWorkflow
 from agentkit.workflow.report import StepReport
 from agentkit.workflow.spec import Approve, Example, Prompt, PromptDefaults, Script, Step
-from agentkit.workflow.steps import agent as agent_step
-from agentkit.workflow.steps import approve as approve_step
-from agentkit.workflow.steps import prompt as prompt_step
-from agentkit.workflow.steps import script as script_step
-from agentkit.workflow.steps import uses as uses_step
-from agentkit.workflow.steps import workflow as workflow_step
 from agentkit.workflow.steps.scope import Place, Result, Scope, Services
 from agentkit.yamlfile import NodePath
+
+if TYPE_CHECKING:
+    from agentkit.agent.run import Part
 
 
 @dataclass(frozen=True)
@@ -63,15 +59,21 @@ class Acts:
             case "run":
                 return self._run(step, path, frame, there, place)
             case "agent":
+                from agentkit.workflow.steps import agent as agent_step
+
                 assert step.agent is not None
                 agent = self._agent(step.agent, path, frame)
                 model = place.chat(agent.model)
                 report.started("agent", agent_step.record(agent, model))
                 return agent_step.perform(agent, model, self.services, scope)
             case "approve":
+                from agentkit.workflow.steps import approve as approve_step
+
                 assert step.approve is not None
                 return approve_step.perform(self._approve(step.approve, path, frame), scope)
             case "prompt":
+                from agentkit.workflow.steps import prompt as prompt_step
+
                 assert step.prompt is not None
                 prompt = self._prompt(step.prompt, path, frame)
                 schema = frame.render(step.output_schema, (*path, "output_schema"))
@@ -81,16 +83,22 @@ class Acts:
         raise AssertionError(f"spec: {step.action} is no action")
 
     def _uses(self, step: Step, path: NodePath, frame: Frame, scope: Scope, place: Place) -> Result:
+        from agentkit.workflow.steps import uses as uses_step
+
         assert step.uses is not None
         arguments = frame.render(step.with_, (*path, "with"), secrets=True)
         scope.report.started(f"uses {step.uses}", arguments, more=step.workflow is None)
         if step.workflow is not None:
+            from agentkit.workflow.steps import workflow as workflow_step
+
             return workflow_step.perform(step.workflow, arguments, self.services, scope)
         schema = frame.render(step.output_schema, (*path, "output_schema"))
         chat = self._asker(frame, place)
         return uses_step.perform(step.uses, arguments, step.checks, schema, chat, scope)
 
     def _run(self, step: Step, path: NodePath, frame: Frame, scope: Scope, place: Place) -> Result:
+        from agentkit.workflow.steps import script as script_step
+
         assert step.run is not None
         shared = frame.render(self.workflow.spec.env, ("env",), secrets=True)
         own = frame.render(step.env, (*path, "env"), secrets=True)

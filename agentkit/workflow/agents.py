@@ -67,7 +67,7 @@ class Agent(Node):
     tools: list[str] = Field([*TOOLS])
     """Tools that it may call: `agentkit tools list`."""
     model: str | None = None
-    budget: AgentBudget = AgentBudget()
+    budget: AgentBudget = AgentBudget.model_construct()
     checks: list[Check] = Field([])
     """What has to hold of the answer; it tries again, with what it learned, until then."""
     strategy: Annotated[Strategy | None, BeforeValidator(short_strategy)] = None

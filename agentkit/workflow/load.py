@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -12,6 +12,7 @@ from agentkit.errors import InvalidFile, Problem, closest
 from agentkit.ports import ModelRole
 from agentkit.toolbox import Tool
 from agentkit.validation import problems_from
+from agentkit.values import dataclass
 from agentkit.workflow import prompt_files
 from agentkit.workflow.agents import as_workflow
 from agentkit.workflow.check import Surroundings, check

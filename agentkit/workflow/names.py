@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from agentkit.errors import Problem, closest, did_you_mean
+from agentkit.values import dataclass
 from agentkit.workflow import expressions
 from agentkit.workflow.environment import TEXT_METHODS
 from agentkit.workflow.expressions import ExpressionError, Reference, is_expression

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from functools import cached_property
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from agentkit.errors import UnknownName, UserError
+from agentkit.values import dataclass
 from agentkit.workflow import prompt_files
 from agentkit.workflow.agents import as_workflow
 from agentkit.workflow.spec import Workflow

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agentkit import fitting
 from agentkit.errors import closest, did_you_mean
 from agentkit.validation import describe
+from agentkit.values import dataclass
 from agentkit.workflow.expressions import is_expression
 
 if TYPE_CHECKING:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from agentkit.errors import UserError
+from agentkit.values import dataclass
 from agentkit.workflow.spec import Workflow
 from agentkit.yamlfile import Document, NodePath, Place, Span
 
 MAX_BYTES = 1_000_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PlainText(Document):
     """A text file as a document: every character stands where it stands."""
 

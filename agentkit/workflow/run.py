@@ -14,10 +14,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agentkit import events as ev
-from agentkit.agent.run import Part
 from agentkit.cancel import CancelToken, Deadline
 from agentkit.durations import shown
 from agentkit.errors import (
@@ -41,6 +40,9 @@ from agentkit.workflow.load import LoadedWorkflow
 from agentkit.workflow.report import Publish
 from agentkit.workflow.steps.scope import Services
 from agentkit.workflow.walk import Walk
+
+if TYPE_CHECKING:
+    from agentkit.agent.run import Part
 
 NOT_REACHED = Settled("skipped", None, "it was not reached")
 

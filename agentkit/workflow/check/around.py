@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from agentkit.toolbox import Tool
+from agentkit.values import dataclass
 from agentkit.workflow.spec import Workflow
 
 Others = Mapping[str, Workflow | None]

@@ -19,7 +19,7 @@ from agentkit.workflow.spec.triggers import Trigger
 class Defaults(Node):
     """What steps have in common, unless they say otherwise."""
 
-    prompt: PromptDefaults = PromptDefaults()
+    prompt: PromptDefaults = PromptDefaults.model_construct()
     retry: Annotated[Retry | None, BeforeValidator(short_retry)] = None
     timeout: Duration | None = None
 
@@ -77,8 +77,8 @@ class Workflow(Node):
     """Names of secrets that settings hold; `with` and `env` read them as `secrets.NAME`."""
     env: dict[Variable, str] = Field({})
     """Variables of the environment of every script."""
-    permissions: Permissions = Permissions()
-    defaults: Defaults = Defaults()
+    permissions: Permissions = Permissions.model_construct()
+    defaults: Defaults = Defaults.model_construct()
     concurrency: Concurrency | None = None
     timeout: Duration | None = None
     """How long the whole run may take while it is at work."""

@@ -6,4 +6,7 @@ script    run a program in the sandbox
 prompt    ask a chat model
 agent     let a task loop work towards an objective
 approve   ask a person
+quality   what `checks` and `strategy` mean
+review    whether a result that no model made will do
+scope     what a step may reach
 """

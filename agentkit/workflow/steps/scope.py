@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import field
+from typing import TYPE_CHECKING, Any, Protocol
 
-from agentkit.agent.run import Part
 from agentkit.cancel import CancelToken
 from agentkit.letters import Letter
 from agentkit.messages import Usage
 from agentkit.ports import ChatModel, Embedder
 from agentkit.records import AgentRecord, Cached
 from agentkit.toolbox.caller import Away, Caller
+from agentkit.values import dataclass
 from agentkit.workflow.expressions import Beginning
 from agentkit.workflow.report import StepReport
+
+if TYPE_CHECKING:
+    from agentkit.agent.run import Part
 
 
 class Place(Protocol):

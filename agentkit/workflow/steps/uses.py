@@ -1,29 +1,18 @@
-"""`uses`: call a tool with the arguments of `with`; `checks` decide whether its result will do."""
+"""`uses`: call a tool with the arguments of `with`; `review` decides whether its result will do."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from agentkit.agent.checks import first_fault
-from agentkit.agent.strategies import Asker
 from agentkit.errors import ApprovalNeeded, ToolError
 from agentkit.fitting import first_misfit
-from agentkit.messages import ChatRequest, Message, Usage
 from agentkit.outcomes import Failed, NeedsApproval, Retry, Returned
 from agentkit.ports import ChatModel
 from agentkit.toolbox import Tool
-from agentkit.toolbox.answer import counter
-from agentkit.toolbox.caller import new_call_id
-from agentkit.toolbox.output import show
-from agentkit.workflow.quality import OUTPUTS, Check
+from agentkit.workflow.quality import Check
 from agentkit.workflow.report import StepReport
-from agentkit.workflow.steps import quality
 from agentkit.workflow.steps.scope import Result, Scope
-
-SHARE = 2
-"""A result that a model is asked about may have this part of its context."""
 
 
 def perform(
@@ -50,10 +39,11 @@ def perform(
         case Returned(said):
             value = parse(said)
             _fits(value, schema)
-            asked = _Asked(tool, value, chat, scope)
-            made = [*quality.checks(checks, scope, OUTPUTS, asked.likely)]
-            quality.accept(first_fault(made, value), value, ToolError)
-            return Result(value, asked.usage)
+            if not checks:
+                return Result(value)
+            from agentkit.workflow.steps import review
+
+            return Result(value, review.passed(checks, tool, value, chat, scope))
         case Retry(hint):
             raise ToolError(hint)
         case Failed(reason, cause):
@@ -88,30 +78,3 @@ def _fits(value: Any, schema: Mapping[str, Any] | None) -> None:
         where = "".join(f"[{part!r}]" for part in fault.absolute_path)
         raise ToolError(f"the result does not fit output_schema{where and ' at ' + where}: "
                         f"{fault.message}")  # fmt: skip
-
-
-@dataclass
-class _Asked:
-    """A model that is asked about a result, and what that cost; None: it was not asked."""
-
-    tool: str
-    value: Any
-    chat: Callable[[], ChatModel]
-    scope: Scope
-    usage: Usage | None = None
-
-    def likely(self, question: str, said: str) -> float:
-        model = self.chat()
-        shown = show(
-            Returned(self.value),
-            self.tool,
-            new_call_id(),
-            budget=model.context_tokens // SHARE,
-            count=counter(model),
-            folder=self.scope.caller.outputs.parent,
-            can_page=False,
-        )
-        asker = Asker(model, ChatRequest((Message("user", shown.text),)), self.scope.cancel)
-        sure = asker.likely(quality.yes_or_no(question))
-        self.usage = (self.usage or Usage()) + asker.usage
-        return sure
