@@ -1,4 +1,4 @@
-"""`checks` of a result that no model made: whether it will do, and what a model charged for saying."""
+"""`checks` of a result that no model made: whether it will do, and what asking a model cost."""
 
 from __future__ import annotations
 
