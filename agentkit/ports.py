@@ -416,6 +416,13 @@ class Files(Protocol):
         Raises `ToolError` if writing is not granted or fails.
         """
 
+    def rename(self, path: Path | str, name: Path | str) -> Path:
+        """Give a file another path, where nothing is yet, and return it in full.
+
+        Missing folders are made.  Raises `ToolRetry` where there is no such file or the new path
+        is taken, `ToolError` for what is no plain file, is not granted, or fails.
+        """
+
 
 Options = TypeVar("Options", bound=BaseModel)
 

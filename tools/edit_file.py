@@ -10,6 +10,9 @@ import re
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 from itertools import takewhile
+from typing import Annotated
+
+from pydantic import Field
 
 from agentkit import ToolContext, tool
 from agentkit.errors import ToolError, ToolRetry
@@ -25,13 +28,21 @@ WIDEST = 300
 """Characters of a line that are compared and shown."""
 COMPARED = 1000
 """Lines of a change that are compared one by one."""
+PLACES = 10
+"""Lines that are named where old stands more than once."""
 LIKE = 0.6
 """How like two lines are that may have been meant for each other, from 0 to 1."""
 
 
 @tool(effects=("writes",))
 def edit_file(
-    path: WritePath, old: str, new: str, all: bool = False, *, context: ToolContext
+    path: WritePath,
+    old: str,
+    new: str,
+    line: Annotated[int, Field(ge=0)] = 0,
+    all: bool = False,
+    *,
+    context: ToolContext,
 ) -> str:
     """Change a text file: replace old by new.
 
@@ -39,6 +50,7 @@ def edit_file(
         path: The file.
         old: The text to replace, copied exactly, with its spaces.
         new: The text to put there.
+        line: The line in which old begins; 0 if there is only one.
         all: Replace every occurrence.
     """
     text = _text(context.files.read(path), str(path))
@@ -50,16 +62,36 @@ def edit_file(
     places = [found.start() for found in re.finditer(re.escape(old), text)]
     if not places:
         raise ToolRetry(_missing(text, old, str(path)))
-    if len(places) > 1 and not all:
-        lines = ", ".join(str(text.count("\n", 0, at) + 1) for at in places[:10])
-        raise ToolRetry(
-            f"old stands {len(places)} times in {str(path)!r}, in lines {lines}: add the lines "
-            "around the one that you mean to old and new, or say all=true"
-        )
-    changed = text.replace(old, new)
+    if not all:
+        places = [_meant(text, places, line, str(path))]
+    changed = _replaced(text, places, old, new)
     context.files.write(path, changed.encode("utf-8", "surrogateescape"))
     times = "once" if len(places) == 1 else f"{len(places)} times"
     return f"replaced {times} in {path}:\n{_diff(text, changed)}"
+
+
+def _meant(text: str, places: Sequence[int], line: int, path: str) -> int:
+    """The place in a line, or the only one.  Raises `ToolRetry` where it would be a guess."""
+    lines = [text.count("\n", 0, at) + 1 for at in places]
+    if lines.count(line) == 1:
+        return places[lines.index(line)]
+    if len(places) == 1:
+        return places[0]
+    if line in lines:
+        raise ToolRetry(f"old stands in line {line} of {path!r} more than once: take more of it")
+    listed = ", ".join(map(str, lines[:PLACES]))
+    raise ToolRetry(
+        f"old stands {len(places)} times in {path!r}: say which with line, one of {listed}, or "
+        "say all=true"
+    )
+
+
+def _replaced(text: str, places: Sequence[int], old: str, new: str) -> str:
+    pieces, done = [], 0
+    for at in places:
+        pieces += [text[done:at], new]
+        done = at + len(old)
+    return "".join([*pieces, text[done:]])
 
 
 def _text(data: bytes, path: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from itertools import islice
@@ -23,6 +24,10 @@ from agentkit.permissions import ReadPath
 
 SHOWN = 200
 """Entries that are listed; the others are counted."""
+COUNTED = 5
+"""From so many files on, their number is told."""
+KINDS = 8
+"""Endings that are counted each on its own."""
 SEEN = 50_000
 """Entries that are looked at."""
 TABLES = (".csv", ".tsv")
@@ -72,10 +77,20 @@ def list_files(
     if first_lines:
         begun = [_first_line(path / name, context) for name, _ in found[:BEGINNINGS]]
         lines[: len(begun)] = map("".join, zip(lines, begun, strict=False))
+    lines += _counted(found)
     if len(found) > SHOWN:
         least = "at least " if len(entries) == SEEN else ""
         lines.append(f"[{least}{len(found) - SHOWN} more: choose with path and pattern]")
     return "\n".join(lines)
+
+
+def _counted(found: Sequence[tuple[Path, str]]) -> Iterator[str]:
+    """How many files there are, and of which endings, in a line: models cannot count."""
+    ends = Counter(name.suffix.lower() for name, about in found if about.endswith("B"))
+    if ends.total() >= COUNTED:
+        kinds = [f"{count} {end or 'without an ending'}" for end, count in ends.most_common(KINDS)]
+        listed = f": {', '.join(kinds)}{', …' * (len(ends) > KINDS)}" if len(ends) > 1 else ""
+        yield f"[{ends.total()} files{listed}]"
 
 
 def _entries(top: Path, recursive: bool, context: ToolContext) -> Iterator[tuple[Path, str]]:

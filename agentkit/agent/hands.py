@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from agentkit.agent.guard import fingerprint
+from agentkit.agent.tasks import Kind
 from agentkit.cancel import CancelToken
 from agentkit.errors import ApprovalNeeded
 from agentkit.messages import ToolSchema
@@ -27,8 +28,8 @@ from agentkit.toolbox.output import CUT, show
 
 PAGER = "read_more"
 
-ARITHMETIC, PYTHON = "calculate", "run_python"
-"""Two ways to compute: where there are files, programs can do what arithmetic can."""
+ARITHMETIC, PYTHON, QUERY = "calculate", "run_python", "query_tables"
+"""Ways to compute: where there are files, programs and queries can do what arithmetic can."""
 
 LOOK = "list_files"
 """Shows what there is."""
@@ -50,6 +51,9 @@ LITTLE, VERY_LITTLE = 2400, 800
 """Bytes of files that are read as a whole before anything else: about 700 tokens, and 250 for a
 question, to which a few lines are the answer.
 """
+
+NAMED = 3
+"""Files that a task may name for them to be read before anything else."""
 
 WORD = re.compile(r"[\w@-]+")
 
@@ -123,8 +127,12 @@ class ToolHands:
         properties = parameters.get("properties", {})
         if not properties and fingerprint(tool, {}) in done:
             return None
-        if tool == ARITHMETIC and PYTHON in self.tools and next(self._paths(folders=False), None):
+        if tool == ARITHMETIC and self._computes and next(self._paths(folders=False), None):
             return None  # a model takes it for files, too, and what is in them for numbers
+        if tool == QUERY and not any(
+            Path(path).suffix in TABLES for path in self._paths(folders=False)
+        ):
+            return None
         if tool in READERS and EVERYTHING in done and not any(CUT in text for text in said):
             return None
         if tool == READ and not any(self._readable()) and any(self._paths(folders=False)):
@@ -154,32 +162,46 @@ class ToolHands:
                 properties[argument] = {"anyOf": options}
         return ToolSchema(tool, told.description, told.parameters, parameters)
 
-    def first_look(self, question: str = "") -> tuple[str, dict[str, Any]] | None:
-        """What is in the folder of the run: all lines if they are few, those that have to do with a
-        question, or names and beginnings.  Where nothing is: lines of the site that a question
-        names.
+    def first_looks(self, task: str, kind: Callable[[], Kind]) -> list[tuple[str, dict[str, Any]]]:
+        """What is in the folder of the run: all lines if they are few, the files that the task
+        names, lines that have to do with it, or names and beginnings.  Where nothing is: lines of
+        the site that it names.
         """
         there = (self.caller.folder / path for path in self._paths(folders=False))
         files = [path for path in there if path.is_file()]  # no link that leads nowhere
         if not files:
-            return self._first_look_elsewhere(question)
+            return self._elsewhere(task)
         size = sum(path.stat().st_size for path in files)
-        if SEARCH in self.tools and size <= (LITTLE if not question else VERY_LITTLE):
-            return SEARCH, ALL_LINES
-        tables = PYTHON in self.tools and any(path.suffix in TABLES for path in files)
-        if SEARCH in self.tools and question and not tables:
-            return SEARCH, {"pattern": " ".join(WORD.findall(question))}
+        asked = kind()
+        if SEARCH in self.tools and size <= (LITTLE if asked == "change" else VERY_LITTLE):
+            return [(SEARCH, ALL_LINES)]
+        named = self._named(task)
+        if READ in self.tools and named:
+            return [(READ, {"path": path}) for path in named]
+        tables = self._computes and any(path.suffix in TABLES for path in files)
+        one = asked == "compute" and len(files) == 1  # to count in, not to find some lines of
+        if SEARCH in self.tools and asked != "change" and not tables and not one:
+            return [(SEARCH, {"pattern": " ".join(WORD.findall(task))})]
         if LOOK in self.tools:
-            return LOOK, {"recursive": True, "first_lines": True}
-        return None
+            return [(LOOK, {"recursive": True, "first_lines": True})]
+        return []
 
-    def _first_look_elsewhere(self, question: str) -> tuple[str, dict[str, Any]] | None:
-        """What the site of an address in a question has to do with it."""
-        address = URL.search(question)
-        asked = " ".join(URL.sub(" ", question).split())
+    def _named(self, task: str) -> list[str]:
+        """The files that a task names, if they are short enough to be read before anything else."""
+        named = [
+            path
+            for path in self._readable()
+            if re.search(rf"(?<![\w./-]){re.escape(Path(path).name)}(?![\w-])", task)
+        ]
+        sizes = [(self.caller.folder / path).stat().st_size for path in named]
+        return named if len(named) <= NAMED and sum(sizes) <= LITTLE else []
+
+    def _elsewhere(self, task: str) -> list[tuple[str, dict[str, Any]]]:
+        """What the site of an address in a task has to do with it."""
+        address, asked = URL.search(task), " ".join(URL.sub(" ", task).split())
         if address is None or not asked or SEARCH_SITE not in self.tools:
-            return None
-        return SEARCH_SITE, {"url": address[0], "question": asked}
+            return []
+        return [(SEARCH_SITE, {"url": address[0], "question": asked})]
 
     def missing(self, text: str, seen: Sequence[str]) -> list[str]:
         """Files that a text names, and that neither are in the folder nor were ever seen there."""
@@ -256,13 +278,18 @@ class ToolHands:
             [*options, ANYWHERE] if any(map(OUTSIDE.search, said[:1])) or not options else options
         )
 
+    @property
+    def _computes(self) -> bool:
+        """Whether tables can be computed from."""
+        return PYTHON in self.tools or QUERY in self.tools
+
     def _readable(self) -> Iterator[str]:
-        """The files, but for long tables where there are programs, which read them better: a model
-        that has seen a column of figures guesses its sum.
+        """The files, but for long tables where there are programs or queries, which read them
+        better: a model that has seen a column of figures guesses its sum.
         """
         for path in self._paths(folders=False):
             file = self.caller.folder / path
-            table = PYTHON in self.tools and file.suffix in TABLES and file.is_file()
+            table = self._computes and file.suffix in TABLES and file.is_file()
             if not table or file.stat().st_size <= SHORT_TABLE:
                 yield path
 

@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from agentkit import events as ev
@@ -24,7 +25,7 @@ from agentkit.agent.mind import Garbled, Move, OutOfTime
 from agentkit.agent.planning import Planner
 from agentkit.agent.report import write_report
 from agentkit.agent.state import AgentState
-from agentkit.agent.tasks import Task
+from agentkit.agent.tasks import Kind, Task
 from agentkit.agent.transcript import eased
 from agentkit.agent.verdict import UNREADABLE, Able, Judge
 from agentkit.errors import ModelError, PromptTooLong
@@ -60,8 +61,10 @@ class Hands(Able, Protocol):
     def schema(self, tool: str, done: set[str], said: Sequence[str]) -> ToolSchema | None:
         """A tool with what is possible now; None if it can do nothing new."""
 
-    def first_look(self, question: str) -> tuple[str, Mapping[str, Any]] | None:
-        """The call that shows what there is, or what has to do with a question, if there is one."""
+    def first_looks(
+        self, task: str, kind: Callable[[], Kind]
+    ) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        """The calls that show what there is, or what has to do with a task; maybe none."""
 
     def new_call(self) -> str:
         """An id for a call."""
@@ -227,13 +230,13 @@ class Loop:
         return ""
 
     def _look_around(self, task: Task) -> Iterator[ev.Event]:
-        """The first call is not the model's: what there is need not be guessed."""
+        """The first calls are not the model's: what there is need not be guessed."""
         again = self.state.tasks[task.id].attempts > 1  # what the last attempt saw is gone
         if self.state.acts() and not again:
             return
-        first = self.hands.first_look("" if self.judge.is_to_change(task) else task.text)
-        if first is not None:
-            yield from self._act(task, *first)
+        kind = partial(self.judge.kind, task)
+        for tool, arguments in self.hands.first_looks(task.text, kind):
+            yield from self._act(task, tool, arguments)
 
     def _act(
         self,
@@ -276,8 +279,8 @@ class Loop:
         wanted = self.state.objected or self.tools
         offered = [name for name in self.tools if name in wanted and name not in out]
         schemas = {name: self.hands.schema(name, done, said) for name in offered}
-        if schemas.get(ARITHMETIC) and not self.judge.needs_arithmetic(task):
-            schemas[ARITHMETIC] = None
+        if schemas.get(ARITHMETIC) and self.judge.kind(task) != "compute":
+            schemas[ARITHMETIC] = None  # a model multiplies what it should read
         return schemas
 
     def _worked(self, steps: Sequence[guard.Step], move: Move) -> bool:

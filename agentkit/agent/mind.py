@@ -15,10 +15,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, get_args
 
 from agentkit.agent.state import AgentState
 from agentkit.agent.strategies import Asker, Strategy
+from agentkit.agent.tasks import Kind
 from agentkit.agent.transcript import messages
 from agentkit.cancel import CancelToken
 from agentkit.errors import Cancelled, ModelError
@@ -221,6 +222,21 @@ class Mind:
             return float(done.text.strip().lower().startswith(options[0]))
         sure = math.exp(sum(token.allowed_logprob for token in done.logprobs))
         return sure if done.text == options[0] else 1 - sure
+
+    def kind(self, state: AgentState, task: str) -> Kind:
+        """What has to be done for a task."""
+        said = (
+            self._ask(
+                "kind",
+                state,
+                prompts()["kind"].format(task=task),
+                constraint=Choices(get_args(Kind)),
+                max_tokens=4,
+            )
+            .text.strip()
+            .lower()
+        )
+        return next((kind for kind in get_args(Kind) if said.startswith(kind)), "look")
 
     def tasks(self, state: AgentState, most: int, **values: Any) -> list[str]:
         """Tasks that the model proposes; maybe none."""

@@ -14,6 +14,9 @@ from typing import Literal
 
 TaskStatus = Literal["open", "running", "done", "failed", "dropped"]
 
+Kind = Literal["change", "compute", "look"]
+"""What a task asks for: other files, a figure that stands nowhere, or what stands somewhere."""
+
 FILLER = frozenset("a an and the of to for in on at with please then also all any".split())
 """Words that make no difference between two tasks."""
 

@@ -13,13 +13,10 @@ from typing import Protocol
 
 from agentkit.agent import claims
 from agentkit.agent.account import Account
-from agentkit.agent.tasks import Task
+from agentkit.agent.tasks import Kind, Task
 
 SHOWN = 0.2
 """How likely the model has to find that its own result was shown by the tools."""
-
-CHANGING = 0.6
-"""How likely a task is to change files, for an answer without a change to be too early."""
 
 UNREADABLE = "garbled"
 """The status of a call that the model did not get written."""
@@ -29,9 +26,6 @@ NOT_DONE = ("retry", "failed", UNREADABLE)
 
 CALL = re.compile(r'\{\s*"name"\s*:|</?tool_call>')
 """A call that a model wrote as text."""
-
-COMPUTING = 0.5
-"""How likely one has to calculate for a task, for arithmetic to be offered."""
 
 LISTED = 5
 """Figures that are named, of those that nothing has shown."""
@@ -62,27 +56,13 @@ class Judge:
     account: Account
     hands: Able
     tools: Sequence[str]
-    _computing: dict[str, bool] = field(default_factory=dict)
-    _changing: dict[str, bool] = field(default_factory=dict)
+    _kinds: dict[str, Kind] = field(default_factory=dict)
 
-    def needs_arithmetic(self, task: Task) -> bool:
-        """Whether figures have to be computed; otherwise a model multiplies what it should read."""
-        if task.id not in self._computing:
-            options = ("calculate", "read")
-            sure = self.account.mind.likely(
-                self.account.state, "computing", options, task=task.text
-            )
-            self._computing[task.id] = sure >= COMPUTING
-        return self._computing[task.id]
-
-    def is_to_change(self, task: Task) -> bool:
-        """Whether a task is to change files, and there are tools that can."""
-        if task.id not in self._changing:
-            state = self.account.state
-            self._changing[task.id] = bool(self._able) and (
-                self.account.mind.likely(state, "changing", task=task.text) >= CHANGING
-            )
-        return self._changing[task.id]
+    def kind(self, task: Task) -> Kind:
+        """What a task asks for; the model is asked once."""
+        if task.id not in self._kinds:
+            self._kinds[task.id] = self.account.mind.kind(self.account.state, task.text)
+        return self._kinds[task.id]
 
     @property
     def _able(self) -> tuple[str, ...]:
@@ -104,7 +84,7 @@ class Judge:
             return Verdict(f"there is no file {missing[0]} yet: write it", able)
         steps = state.steps(task)
         did = any(a.step.tool in able and a.step.status == "returned" for a in state.acts())
-        if not did and self.is_to_change(task):
+        if not did and able and self.kind(task) == "change":
             return Verdict("nothing was written or changed yet", able)
         if steps and steps[-1].status in NOT_DONE:
             return Verdict(f"the last call did not work: make a better one of {steps[-1].tool}")

@@ -59,9 +59,8 @@ class GrantedFiles:
 
     def write(self, path: Path | str, content: bytes) -> Path:
         """See `ports.Files.write`."""
-        full = full_path(self.folder, path)
-        target, home = real_path(full.parent) / full.name, real_path(self.folder)
-        if full.name in ("", "..") or not self.grants.writes(target) or target == home:
+        target, home = self._writable(path), real_path(self.folder)
+        if target == home:
             raise _not_granted("written", path)
         try:
             with _held(target.parent) as (handle, real):
@@ -72,6 +71,36 @@ class GrantedFiles:
             raise ToolError(f"{str(path)!r} cannot be written: {_said(error)}") from None
         if target.is_relative_to(home):
             self.artifact(target)
+        return target
+
+    def rename(self, path: Path | str, name: Path | str) -> Path:
+        """See `ports.Files.rename`."""
+        source, target = self._writable(path), self._writable(name)
+        try:
+            with _held(source.parent) as (one, here), _held(target.parent) as (two, there):
+                for place, said in ((here / source.name, path), (there / target.name, name)):
+                    if not self.grants.writes(place):
+                        raise _not_granted("written", said)
+                if not stat.S_ISREG(
+                    os.stat(source.name, dir_fd=one, follow_symlinks=False).st_mode
+                ):
+                    raise ToolError(f"{str(path)!r} is no plain file")
+                _move(one, source.name, two, target.name)
+        except FileNotFoundError:
+            raise ToolRetry(f"there is no file {str(path)!r}.{self._instead(source)}") from None
+        except FileExistsError:
+            raise ToolRetry(f"there is a {str(name)!r} already: nothing is overwritten") from None
+        except OSError as error:
+            raise ToolError(f"{str(path)!r} cannot be renamed: {_said(error)}") from None
+        if target.is_relative_to(real_path(self.folder)):
+            self.artifact(target)
+        return target
+
+    def _writable(self, path: Path | str) -> Path:
+        full = full_path(self.folder, path)
+        target = real_path(full.parent) / full.name
+        if full.name in ("", "..") or not self.grants.writes(target):
+            raise _not_granted("written", path)
         return target
 
     def _instead(self, place: Path) -> str:
@@ -198,6 +227,19 @@ def _replacing(folder: int, name: str, mode: int | None) -> Iterator[BinaryIO]:
         with suppress(OSError):
             os.unlink(aside, dir_fd=folder)
         raise
+
+
+def _move(here: int, name: str, there: int, new: str) -> None:
+    """Raises `FileExistsError` where something is, whoever was faster."""
+    try:
+        os.link(name, new, src_dir_fd=here, dst_dir_fd=there, follow_symlinks=False)
+    except PermissionError:  # a file has one name on some disks
+        with suppress(FileNotFoundError):
+            os.stat(new, dir_fd=there, follow_symlinks=False)
+            raise FileExistsError(new) from None
+        os.rename(name, new, src_dir_fd=here, dst_dir_fd=there)
+    else:
+        os.unlink(name, dir_fd=here)
 
 
 def _mode(folder: int, name: str) -> int | None:

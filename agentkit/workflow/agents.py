@@ -33,6 +33,7 @@ TOOLS = (
     "read_file",
     "write_file",
     "edit_file",
+    "query_tables",
     "run_python",
     "calculate",
     "fetch_url",

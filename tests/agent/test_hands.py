@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 
 from agentkit.agent.guard import fingerprint
 from agentkit.agent.hands import MOST, ToolHands
+from agentkit.agent.tasks import Kind
 from agentkit.errors import ApprovalNeeded, Cancelled
 from agentkit.messages import ToolSchema
 
@@ -30,6 +31,12 @@ def hands(
         budget,
         earlier or {},
     )
+
+
+def looks(
+    there: ToolHands, task: str = "What is the rent?", kind: Kind = "look"
+) -> list[tuple[str, dict[str, Any]]]:
+    return there.first_looks(task, lambda: kind)
 
 
 def allowed(
@@ -218,18 +225,18 @@ def test_a_tool_without_arguments_can_do_nothing_new_after_it_was_called(stage: 
 def test_there_is_nothing_to_look_at_in_an_empty_folder_or_without_a_tool_for_it(
     stage: Stage,
 ) -> None:
-    assert hands(stage).first_look() is None
+    assert looks(hands(stage)) == []
     stage.file(".hidden", "x")
-    assert hands(stage).first_look() is None
+    assert looks(hands(stage)) == []
     stage.file("a.txt", "x")
-    assert hands(stage, "read_file").first_look() is None
+    assert looks(hands(stage, "read_file")) == []
 
 
 def test_the_first_look_shows_names_and_does_not_break_on_odd_ones(stage: Stage) -> None:
     stage.file("data/a.txt", "one line")
     (stage.folder / "nowhere.txt").symlink_to("gone")
     there = hands(stage)
-    first = there.first_look()
+    (first,) = looks(there)
 
     assert first is not None
     seen = there.act("abc234", *first)
@@ -380,25 +387,37 @@ def test_a_question_looks_for_its_words_and_a_task_that_changes_files_sees_their
     stage.file("a.txt", "The rent is 1,150.\n" + "Nothing. " * 200)
     there = hands(stage, "list_files", "search_files", "run_python")
 
-    assert there.first_look("What is the rent?") == (
-        "search_files",
-        {"pattern": "What is the rent"},
-    )
-    assert there.first_look("") == ("search_files", {"pattern": "."})
+    names = ("list_files", {"recursive": True, "first_lines": True})
+    assert looks(there) == [("search_files", {"pattern": "What is the rent"})]
+    assert looks(there, kind="change") == [("search_files", {"pattern": "."})]
+    assert looks(there, kind="compute") == [names], "lines are counted in all of a file"
     stage.file("b.txt", "Nothing. " * 200)
-    assert there.first_look("") == ("list_files", {"recursive": True, "first_lines": True})
+    assert looks(there, kind="change") == [names]
     stage.file("c.csv", "a,b")
-    assert there.first_look("What is the rent?") == (
-        "list_files", {"recursive": True, "first_lines": True},
-    )  # fmt: skip
+    assert looks(there) == [names]
+
+
+def test_short_files_that_a_task_names_are_read_first(stage: Stage) -> None:
+    stage.file("one.py", "a = 1\n" * 50)
+    stage.file("two.py", "b = 2\n" * 50)
+    stage.file("three.py", "c = 3\n" * 900)
+    stage.file("long.csv", "a,b\n" * 400)
+    there = hands(stage, "list_files", "read_file", "run_python")
+
+    task = "Mend one.py so that two.py passes; not phone.py, nor one.pyc"
+    assert looks(there, task, "change") == [
+        ("read_file", {"path": "one.py"}),
+        ("read_file", {"path": "two.py"}),
+    ]
+    for task in ("Mend three.py", "Mend long.csv", "Mend it"):
+        ((tool, _),) = looks(there, task, "change")
+        assert tool == "list_files"
 
 
 def test_a_question_about_a_page_sees_the_whole_of_it(stage: Stage) -> None:
     stage.file("a.txt", "The rent is 1,150.")
 
-    assert hands(stage, "search_files").first_look("What is the rent?") == (
-        "search_files", {"pattern": "."},
-    )  # fmt: skip
+    assert looks(hands(stage, "search_files")) == [("search_files", {"pattern": "."})]
 
 
 SITE = "The site of the club is at https://example.org/ (all of it). When does it meet?"
@@ -407,24 +426,21 @@ SITE = "The site of the club is at https://example.org/ (all of it). When does i
 def test_a_question_about_a_site_looks_for_its_words_there(stage: Stage) -> None:
     there = hands(stage, "search_site", "fetch_url", "read_file")
 
-    assert there.first_look(SITE) == (
-        "search_site",
-        {
-            "url": "https://example.org/",
-            "question": "The site of the club is at (all of it). When does it meet?",
-        },
-    )
-    assert there.first_look("When does it meet?") is None
-    assert there.first_look("https://example.org/") is None
-    assert hands(stage, "fetch_url", "read_file").first_look(SITE) is None
+    question = "The site of the club is at (all of it). When does it meet?"
+    assert looks(there, SITE) == [
+        ("search_site", {"url": "https://example.org/", "question": question})
+    ]
+    assert looks(there, "When does it meet?") == []
+    assert looks(there, "https://example.org/") == []
+    assert looks(hands(stage, "fetch_url", "read_file"), SITE) == []
 
 
 def test_where_there_are_files_these_come_first(stage: Stage) -> None:
     stage.file("a.txt", "The club.")
 
-    assert hands(stage, "search_site", "read_file").first_look(SITE) is None
-    first = hands(stage, "search_site", "search_files").first_look(SITE)
-    assert first == ("search_files", {"pattern": "."})
+    assert looks(hands(stage, "search_site", "read_file"), SITE) == []
+    first = looks(hands(stage, "search_site", "search_files"), SITE)
+    assert first == [("search_files", {"pattern": "."})]
 
 
 def test_a_site_is_searched_where_an_address_was_seen_and_for_a_question_that_ends(

@@ -257,12 +257,12 @@ def test_a_strategy_thinks_before_the_final_answer_with_the_same_beginning(stage
 def test_arithmetic_is_offered_only_for_what_has_to_be_computed(stage: Stage) -> None:
     code(stage)
     tools = ("list_files", "read_file", "calculate")
-    reading = Player(after(READ, answer="It is 4711."), computing="read")
-    computing = Player(after(READ, answer="It is 4711."), computing="calculate")
+    reading = Player(after(READ, answer="It is 4711."), kind="look")
+    computing = Player(after(READ, answer="It is 4711."), kind="compute")
 
     stage.pursue(reading, "Find the code", tools)
     assert not any("calculate" in about.offered for about in reading.asked if about.phase == "move")
-    assert len(reading.phases("computing")) == 1, "it is asked once for each task"
+    assert len(reading.phases("kind")) == 1, "it is asked once for each task"
 
     stage.diary.events.clear()
     stage.pursue(computing, "Add up the codes", tools)
@@ -282,7 +282,7 @@ def test_where_all_lines_were_shown_there_is_nothing_more_to_read(stage: Stage) 
 def test_after_a_change_there_is(stage: Stage) -> None:
     code(stage)
     write = ("write_file", {"path": "b.txt", "content": "1174"})
-    player = Player(after(write, ("read_file", {"path": "b.txt"})), changing="yes")
+    player = Player(after(write, ("read_file", {"path": "b.txt"})), kind="change")
     tools = ("search_files", "read_file", "write_file")
 
     stage.pursue(player, "Write the code backwards", tools)

@@ -120,7 +120,7 @@ def test_a_question_after_a_turn_of_the_person_stands_in_that_turn(stage: Stage)
 
     stage.pursue(player, "Tell how it is", ("write_file",))
 
-    (first,) = player.phases("changing")
+    (first,) = player.phases("kind")
     assert [message.role for message in first.request.messages] == ["system", "user"]
     assert first.question.startswith("Objective: Tell how it is\n\n")
 

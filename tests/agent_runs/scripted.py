@@ -52,8 +52,10 @@ class Play:
         match about.phase:
             case "move":
                 return self._move(about)
-            case "alone" | "changing":
+            case "alone":
                 return "no"
+            case "kind":
+                return "look"
             case "found":
                 return "yes" if self.found(about) else "no"
             case "complete":

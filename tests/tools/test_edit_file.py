@@ -98,9 +98,30 @@ def test_several_places_are_told_with_their_lines(call: Call) -> None:
     with pytest.raises(ToolRetry) as caught:
         call("edit_file", path="shapes.py", old="(radius)", new="(r)")
     assert str(caught.value) == (
-        "old stands 3 times in 'shapes.py', in lines 3, 6, 7: add the lines around the one that "
-        "you mean to old and new, or say all=true"
+        "old stands 3 times in 'shapes.py': say which with line, one of 3, 6, 7, or say all=true"
     )
+
+
+def test_the_place_in_a_line_is_taken(call: Call, code: Path) -> None:
+    before = code.read_text().splitlines()
+
+    told = call("edit_file", path="shapes.py", old="(radius)", new="(r)", line=6)
+
+    assert told.startswith("replaced once")
+    after = code.read_text().splitlines()
+    assert [n for n, pair in enumerate(zip(before, after, strict=True), 1) if len({*pair}) > 1] == [
+        6
+    ]
+    assert call("edit_file", path="shapes.py", old="import math", new="import  math", line=99)
+
+
+def test_a_line_with_two_of_them_is_a_guess(call: Call, context: Any) -> None:
+    (context.folder / "a.txt").write_text("x x\nx\n")
+
+    with pytest.raises(ToolRetry, match=r"in line 1 of 'a.txt' more than once"):
+        call("edit_file", path="a.txt", old="x", new="y", line=1)
+    with pytest.raises(ToolRetry, match="one of 1, 1, 2"):
+        call("edit_file", path="a.txt", old="x", new="y", line=7)
 
 
 @pytest.mark.usefixtures("code")

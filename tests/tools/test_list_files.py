@@ -116,7 +116,17 @@ def test_many_entries_are_counted(call: Call, context: Any) -> None:
     lines = call("list_files").splitlines()
 
     assert lines[:200] == [f"{n:03}  0 B" for n in range(200)]
-    assert lines[200:] == ["[50 more: choose with path and pattern]"]
+    assert lines[200:] == ["[250 files]", "[50 more: choose with path and pattern]"]
+
+
+def test_files_are_counted_by_their_endings(call: Call, context: Any) -> None:
+    for name in ("a.txt", "b.TXT", "c.csv", "d", "e/f.txt"):
+        (context.folder / name).parent.mkdir(exist_ok=True)
+        (context.folder / name).touch()
+
+    told = "[5 files: 3 .txt, 1 .csv, 1 without an ending]"
+    assert call("list_files", recursive=True).splitlines()[-1] == told
+    assert call("list_files").splitlines()[-1] == "e/", "few are counted at a glance"
 
 
 # -- the edges of what is granted ----------------------------------------------------------------

@@ -9,7 +9,7 @@ from bench.agent.objective import Objective
 from bench.agent.objectives.tables import as_csv, rows
 
 FAMILY = "counting"
-TOOLS = ("list_files", "search_files", "read_file", "run_python", "run_shell")
+TOOLS = ("list_files", "search_files", "read_file", "query_tables", "run_python")
 
 
 def _log() -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.agent.objective import Check, Objective, names, text_of
 
 FAMILY = "renaming"
-TOOLS = ("list_files", "run_python", "run_shell", "read_file")
+TOOLS = ("list_files", "rename_files", "run_python", "read_file")
 
 
 def _all_renamed(files: Mapping[str, str], new: Mapping[str, str]) -> Check:

@@ -13,7 +13,7 @@ from bench.agent.answers import says, says_number
 from bench.agent.objective import Objective
 
 FAMILY = "tables"
-TOOLS = ("list_files", "read_file", "run_python", "calculate")
+TOOLS = ("list_files", "read_file", "query_tables", "run_python", "calculate")
 
 
 def as_csv(header: str, rows: Iterable[Sequence[object]]) -> str:
