@@ -15,8 +15,14 @@ _PARTED = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:\.\d{3})+(?:,\d+)?
 """A number with thousands in groups, in one way or the other."""
 _QUOTE = re.compile(r"[\"“]([^\"“”]{12,})[\"”]")
 
+_NAME = re.compile(r"\b[A-Z]\w+(?: [A-Z]\w+)+")
+"""Two words with capitals: somebody's name, more often than not."""
+
 SMALL = 10
 """Whole numbers below are no claims."""
+
+CLAIMS, LINES, WIDEST = 3, 2, 200
+"""Claims whose lines are shown, lines of each, and characters of a line."""
 
 DECIMALS = 6
 """No number with fewer was meant to have more than nine."""
@@ -64,6 +70,17 @@ def unshown(result: str, seen: Iterable[str]) -> list[str]:
     """The claims of a result that stand in none of some texts."""
     text = "\n".join(seen)
     return [claim for claim in stated(result) if not shows(text, claim)]
+
+
+def lines(result: str, seen: Iterable[str]) -> list[str]:
+    """The lines in which a result's claims and names stand, in short: a few of each."""
+    there = [line.strip() for text in seen for line in text.splitlines() if line.strip()]
+    found = [
+        line[:WIDEST]
+        for claim in [*stated(result)[:CLAIMS], *_NAME.findall(result)[:CLAIMS]]
+        for line in [line for line in there if shows(line, claim)][:LINES]
+    ]
+    return list(dict.fromkeys(found))
 
 
 def admits_nothing(result: str) -> bool:

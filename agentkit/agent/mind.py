@@ -204,12 +204,12 @@ class Mind:
 
     def likely(
         self,
-        state: AgentState,
+        state: AgentState | None,
         prompt: str,
         options: tuple[str, str] = ("yes", "no"),
         **values: Any,
     ) -> float:
-        """The probability of the first option, from 0 to 1."""
+        """The probability of the first option, from 0 to 1; without a state, of itself."""
         done = self._ask(
             prompt,
             state,
@@ -309,7 +309,7 @@ class Mind:
     def _ask(
         self,
         phase: str,
-        state: AgentState,
+        state: AgentState | None,
         ask: str,
         *,
         tools: tuple[ToolSchema, ...] | None = None,
@@ -317,8 +317,8 @@ class Mind:
         **more: Any,
     ) -> Completion:
         request = ChatRequest(
-            self._told(phase, state, ask),
-            tools=tools or self.tools,
+            self._told(phase, state, ask) if state else (Message("user", ask),),
+            tools=tools or self.tools if state else (),
             constraint=constraint if self.bound else None,
             timeout=self.patience,
             **more,

@@ -13,10 +13,17 @@ from typing import Protocol
 
 from agentkit.agent import claims
 from agentkit.agent.account import Account
+from agentkit.agent.mind import ANSWER
 from agentkit.agent.tasks import Kind, Task
 
 SHOWN = 0.2
 """How likely the model has to find that its own result was shown by the tools."""
+
+ANSWERED = 0.78
+"""How likely the lines with a result's figures have to answer the question, by themselves."""
+
+DOUBT = "it rests on this, which may be about something else: {lines}"
+"""Said once: the model may answer the same again."""
 
 UNREADABLE = "garbled"
 """The status of a call that the model did not get written."""
@@ -94,6 +101,10 @@ class Judge:
         unshown = claims.unshown(result, self._known())
         if unshown:
             return Verdict(f"no tool has shown this: {', '.join(unshown[:LISTED])}")
+        if not state.objections(task) and self.kind(task) == "look":
+            told = "\n".join(claims.lines(result, [act.step.text for act in state.acts()]))
+            if told and mind.likely(None, "answers", lines=told, task=task.text) < ANSWERED:
+                return Verdict(DOUBT.format(lines=told), (ANSWER.name,))
         if mind.likely(state, "found", task=task.text, result=result) < SHOWN:
             return Verdict("the tools have not shown it")
         return Verdict()

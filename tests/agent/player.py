@@ -76,6 +76,7 @@ ANSWERS: Mapping[str, Any] = {
     "alone": "no",
     "kind": "look",
     "found": "yes",
+    "answers": "yes",
     "complete": "yes",
     "check": "yes",
     "more": {"tasks": []},

@@ -68,6 +68,22 @@ def test_what_the_model_itself_finds_unlikely_is_sent_back(stage: Stage) -> None
     assert {fault.fault for fault in stage.told(ev.CheckFailed)} == {"the tools have not shown it"}
 
 
+def test_a_figure_that_may_be_about_something_else_is_doubted_once(stage: Stage) -> None:
+    code(stage)
+    player = Player(after(READ, answer="It is 4711."), answers="no")
+
+    result = stage.pursue(player, "Find the code of the shed")
+
+    assert (result.answer, result.reason) == ("It is 4711.", "done")
+    (doubt,) = stage.told(ev.CheckFailed)
+    assert "may be about something else" in doubt.fault
+    assert "The code is 4711." in doubt.fault
+    last = player.phases("move")[-1]
+    assert (last.offered, last.must) == ([], False), "there is nothing to do but to answer"
+    (asked,) = player.phases("answers")
+    assert asked.request.messages[:-1] == (), "of itself, so that the figures do not speak for it"
+
+
 def test_the_next_attempt_knows_the_lesson_of_the_one_before_and_memory_keeps_it(
     stage: Stage,
 ) -> None:

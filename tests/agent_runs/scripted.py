@@ -56,6 +56,8 @@ class Play:
                 return "no"
             case "kind":
                 return "look"
+            case "answers":
+                return "yes"
             case "found":
                 return "yes" if self.found(about) else "no"
             case "complete":
