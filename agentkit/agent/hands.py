@@ -155,7 +155,8 @@ class ToolHands:
             if effect == "network":
                 options = _addresses(tool, argument, done, said)
             elif effect == "reads":
-                options = self._files(tool, argument, done, said)
+                folders = about.get("default") == "."
+                options = self._files(tool, argument, done, said, folders=folders)
             elif not any(map(OUTSIDE.search, said[:1])):
                 options = [INSIDE]
             if options:
@@ -266,9 +267,8 @@ class ToolHands:
         return Seen(outcome.status, shown.text)
 
     def _files(
-        self, tool: str, argument: str, done: set[str], said: Sequence[str]
+        self, tool: str, argument: str, done: set[str], said: Sequence[str], *, folders: bool
     ) -> list[dict[str, Any]]:
-        folders = tool in ("list_files", "search_files")
         paths = [*self._paths(folders=folders)] if folders else [*self._readable()]
         if len(paths) > MOST:
             return []
