@@ -235,7 +235,8 @@ def _fault(said: str, tables: Sequence[_Table], named: Sequence[_Table]) -> str:
     missing = re.match(r"no such (?:column|table): (?:\w+\.)?(\S+)", said)
     known = [name for table in tables for name in (table.name, *(table.columns or ()))]
     near = did_you_mean(missing[1], known) if missing else ""
-    return f"{said}{near}. There is: {there}"
+    only = " (only CSV and TSV files are tables)" if "no such table" in said and not near else ""
+    return f"{said}{near}{only}. There is: {there}"
 
 
 def _told(

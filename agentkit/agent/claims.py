@@ -15,6 +15,7 @@ _PARTED = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:\.\d{3})+(?:,\d+)?
 """A number with thousands in groups, in one way or the other."""
 _QUOTE = re.compile(r"[\"“]([^\"“”]{12,})[\"”]")
 
+_FRACTION = re.compile(r"(?<![\w.])\d+\.\d{2,}\b")
 _NAME = re.compile(r"\b[A-Z]\w+(?: [A-Z]\w+)+")
 """Two words with capitals: somebody's name, more often than not."""
 
@@ -62,7 +63,7 @@ def stated(result: str) -> list[str]:
 def shows(text: str, claim: str) -> bool:
     """Whether a claim stands in a text, however it is written there."""
     if _NUMBER.fullmatch(claim):
-        return bool(_values(claim) & _numbers(text))
+        return bool(_values(claim) & _numbers(text)) or _rounded(claim, text)
     return f" {_plain(claim)} " in f" {_plain(text)} "
 
 
@@ -94,6 +95,16 @@ def _plain(text: str) -> str:
 
 def _small(number: str) -> bool:
     return number.isdigit() and int(number) < SMALL
+
+
+def _rounded(claim: str, text: str) -> bool:
+    """Whether a number is what one gets who rounds a longer one."""
+    _, _, decimals = claim.partition(".")
+    return decimals.isdigit() and any(
+        f"{float(number):.{len(decimals)}f}" == claim
+        for number in _FRACTION.findall(text)
+        if len(number.partition(".")[2]) > len(decimals)
+    )
 
 
 def _numbers(text: str) -> set[str]:

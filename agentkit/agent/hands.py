@@ -31,6 +31,9 @@ PAGER = "read_more"
 ARITHMETIC, PYTHON, QUERY = "calculate", "run_python", "query_tables"
 """Ways to compute: where there are files, programs and queries can do what arithmetic can."""
 
+COMPUTING = frozenset((ARITHMETIC, PYTHON, QUERY))
+"""Tools whose results stand in no file."""
+
 LOOK = "list_files"
 """Shows what there is."""
 
@@ -51,9 +54,6 @@ LITTLE, VERY_LITTLE = 2400, 800
 """Bytes of files that are read as a whole before anything else: about 700 tokens, and 250 for a
 question, to which a few lines are the answer.
 """
-
-NAMED = 3
-"""Files that a task may name for them to be read before anything else."""
 
 WORD = re.compile(r"[\w@-]+")
 
@@ -154,9 +154,10 @@ class ToolHands:
             options: list[dict[str, Any]] = []
             if effect == "network":
                 options = _addresses(tool, argument, done, said)
+            elif about.get("default") == ".":
+                options = self._places(tool, argument, done, said, folders=True)
             elif effect == "reads":
-                folders = about.get("default") == "."
-                options = self._files(tool, argument, done, said, folders=folders)
+                options = self._places(tool, argument, done, said, folders=False)
             elif not any(map(OUTSIDE.search, said[:1])):
                 options = [INSIDE]
             if options:
@@ -174,7 +175,9 @@ class ToolHands:
             return self._elsewhere(task)
         size = sum(path.stat().st_size for path in files)
         asked = kind()
-        if SEARCH in self.tools and size <= (LITTLE if asked == "change" else VERY_LITTLE):
+        apart = asked == "compute" and len(files) > 1  # files, or what is in some, to be counted
+        few = LITTLE if asked == "change" else VERY_LITTLE
+        if SEARCH in self.tools and size <= few and not apart:
             return [(SEARCH, ALL_LINES)]
         named = self._named(task)
         if READ in self.tools and named:
@@ -188,14 +191,17 @@ class ToolHands:
         return []
 
     def _named(self, task: str) -> list[str]:
-        """The files that a task names, if they are short enough to be read before anything else."""
+        """The files that a task names, if they are short, and more than it does not name: of many,
+        it names one as an example.
+        """
+        there = [*self._readable()]
         named = [
             path
-            for path in self._readable()
+            for path in there
             if re.search(rf"(?<![\w./-]){re.escape(Path(path).name)}(?![\w-])", task)
         ]
         sizes = [(self.caller.folder / path).stat().st_size for path in named]
-        return named if len(named) <= NAMED and sum(sizes) <= LITTLE else []
+        return named if 2 * len(named) > len(there) and sum(sizes) <= LITTLE else []
 
     def _elsewhere(self, task: str) -> list[tuple[str, dict[str, Any]]]:
         """What the site of an address in a task has to do with it."""
@@ -266,7 +272,7 @@ class ToolHands:
         )
         return Seen(outcome.status, shown.text)
 
-    def _files(
+    def _places(
         self, tool: str, argument: str, done: set[str], said: Sequence[str], *, folders: bool
     ) -> list[dict[str, Any]]:
         paths = [*self._paths(folders=folders)] if folders else [*self._readable()]

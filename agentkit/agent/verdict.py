@@ -13,13 +13,14 @@ from typing import Protocol
 
 from agentkit.agent import claims
 from agentkit.agent.account import Account
+from agentkit.agent.hands import COMPUTING
 from agentkit.agent.mind import ANSWER
 from agentkit.agent.tasks import Kind, Task
 
 SHOWN = 0.2
 """How likely the model has to find that its own result was shown by the tools."""
 
-ANSWERED = 0.78
+ANSWERED = 0.82
 """How likely the lines with a result's figures have to answer the question, by themselves."""
 
 DOUBT = "it rests on this, which may be about something else: {lines}"
@@ -88,7 +89,7 @@ class Judge:
         said = f"{task.text}\n{result}"  # files that are asked for, or said to be written
         missing = self.hands.missing(said, [act.step.text for act in state.acts()])
         if missing and able:
-            return Verdict(f"there is no file {missing[0]} yet: write it", able)
+            return Verdict(f"there is no file {missing[0]} yet: make it", able)
         steps = state.steps(task)
         did = any(a.step.tool in able and a.step.status == "returned" for a in state.acts())
         if not did and able and self.kind(task) == "change":
@@ -101,8 +102,9 @@ class Judge:
         unshown = claims.unshown(result, self._known())
         if unshown:
             return Verdict(f"no tool has shown this: {', '.join(unshown[:LISTED])}")
-        if not state.objections(task) and self.kind(task) == "look":
-            told = "\n".join(claims.lines(result, [act.step.text for act in state.acts()]))
+        if not state.objections(task) and self.kind(task) != "change":
+            read = [act.step.text for act in state.acts() if act.step.tool not in COMPUTING]
+            told = "\n".join(claims.lines(result, read))
             if told and mind.likely(None, "answers", lines=told, task=task.text) < ANSWERED:
                 return Verdict(DOUBT.format(lines=told), (ANSWER.name,))
         if mind.likely(state, "found", task=task.text, result=result) < SHOWN:

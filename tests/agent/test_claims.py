@@ -174,3 +174,11 @@ def test_a_result_that_admits_that_there_is_nothing_is_known_as_one(result: str)
 )
 def test_a_result_that_states_something_is_not(result: str) -> None:
     assert not admits_nothing(result)
+
+
+@pytest.mark.parametrize(
+    ("claim", "shown"), [("18.62", True), ("18.6", True), ("18.63", False), ("18.622727", True)]
+)
+def test_a_number_may_be_rounded(claim: str, shown: bool) -> None:
+    assert shows("AVG(temperature)\n18.6227272727", claim) is shown
+    assert not shows("18.6 degrees", "18.60001")

@@ -409,7 +409,7 @@ def test_short_files_that_a_task_names_are_read_first(stage: Stage) -> None:
         ("read_file", {"path": "one.py"}),
         ("read_file", {"path": "two.py"}),
     ]
-    for task in ("Mend three.py", "Mend long.csv", "Mend it"):
+    for task in ("Mend three.py", "Mend long.csv", "Mend it", "Rename all, one.py to 1.py"):
         ((tool, _),) = looks(there, task, "change")
         assert tool == "list_files"
 

@@ -123,7 +123,7 @@ def test_a_file_that_is_to_be_written_has_to_be_there(stage: Stage) -> None:
 
     assert (result.answer, result.reason) == ("It is written.", "done")
     assert (stage.folder / "b.txt").read_text().strip() == "x"
-    assert stage.told(ev.CheckFailed)[0].fault == "there is no file b.txt yet: write it"
+    assert stage.told(ev.CheckFailed)[0].fault == "there is no file b.txt yet: make it"
 
 
 # -- checks of the objective -----------------------------------------------------------------------
@@ -328,4 +328,4 @@ def test_a_file_that_a_result_names_has_to_be_there(stage: Stage) -> None:
     assert result.reason == "done"
     assert (stage.folder / "list.md").read_text() == "milk"
     (fault,) = stage.told(ev.CheckFailed)
-    assert fault.fault == "there is no file list.md yet: write it"
+    assert fault.fault == "there is no file list.md yet: make it"
