@@ -42,7 +42,7 @@ def rename_files(
     """Rename or move files; nothing is overwritten.
 
     Args:
-        files: For each file its old and its new name.
+        files: All files to rename, each with its old and its new name.
         folder: The folder that they are in.
     """
     moves = {one.old: one.new for one in files if one.old != one.new}

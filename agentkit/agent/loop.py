@@ -163,6 +163,7 @@ class Loop:
             return
         result = claims.as_meant(result or self.account.mind.result(self.state))
         found = self.judge.verdict(task, result)
+        result = found.instead or result
         final = self.state.objections(task) >= OBJECTIONS
         if found.fault:
             yield from self.account.say(

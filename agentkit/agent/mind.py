@@ -44,7 +44,7 @@ DONE = "done"
 
 ANSWER = ToolSchema(
     "answer",
-    "End the task with its result: what the tools have shown, or that it was not found.",
+    "End the task with its result: what was done or what the tools have shown.",
     {
         "type": "object",
         "properties": {"text": {"type": "string", "maxLength": 600}},

@@ -14,17 +14,17 @@ from typing import Protocol
 from agentkit.agent import claims
 from agentkit.agent.account import Account
 from agentkit.agent.hands import COMPUTING
-from agentkit.agent.mind import ANSWER
 from agentkit.agent.tasks import Kind, Task
+from agentkit.toolbox.telling import Telling
 
 SHOWN = 0.2
 """How likely the model has to find that its own result was shown by the tools."""
 
-ANSWERED = 0.82
+ANSWERED = 0.78
 """How likely the lines with a result's figures have to answer the question, by themselves."""
 
-DOUBT = "it rests on this, which may be about something else: {lines}"
-"""Said once: the model may answer the same again."""
+NOT_FOUND = "It was not found: nothing that was read says {words}."
+"""What is answered instead, where the lines with a figure are about something else."""
 
 UNREADABLE = "garbled"
 """The status of a call that the model did not get written."""
@@ -51,10 +51,13 @@ class Able(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A fault (empty: there is none), and the tools that can mend it, if only some can."""
+    """A fault (empty: there is none), and the tools that can mend it, if only some can; or what is
+    true instead.
+    """
 
     fault: str = ""
     tools: tuple[str, ...] = ()
+    instead: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +86,17 @@ class Judge:
             return Verdict("there is no result")
         if CALL.search(result):
             return Verdict("a call that is written into an answer is not made: make it")
-        if claims.admits_nothing(result):
-            return Verdict()
         able = self._able
+        did = any(a.step.tool in able and a.step.status == "returned" for a in state.acts())
+        idle = bool(able) and not did and self.kind(task) == "change"
+        if claims.admits_nothing(result) and not (idle and not state.objections(task)):
+            return Verdict()
         said = f"{task.text}\n{result}"  # files that are asked for, or said to be written
         missing = self.hands.missing(said, [act.step.text for act in state.acts()])
         if missing and able:
             return Verdict(f"there is no file {missing[0]} yet: make it", able)
         steps = state.steps(task)
-        did = any(a.step.tool in able and a.step.status == "returned" for a in state.acts())
-        if not did and able and self.kind(task) == "change":
+        if idle:
             return Verdict("nothing was written or changed yet", able)
         if steps and steps[-1].status in NOT_DONE:
             return Verdict(f"the last call did not work: make a better one of {steps[-1].tool}")
@@ -102,14 +106,28 @@ class Judge:
         unshown = claims.unshown(result, self._known())
         if unshown:
             return Verdict(f"no tool has shown this: {', '.join(unshown[:LISTED])}")
-        if not state.objections(task) and self.kind(task) != "change":
-            read = [act.step.text for act in state.acts() if act.step.tool not in COMPUTING]
-            told = "\n".join(claims.lines(result, read))
-            if told and mind.likely(None, "answers", lines=told, task=task.text) < ANSWERED:
-                return Verdict(DOUBT.format(lines=told), (ANSWER.name,))
+        if words := self._made_up(task, result):
+            return Verdict(instead=NOT_FOUND.format(words=", ".join(words)))
         if mind.likely(state, "found", task=task.text, result=result) < SHOWN:
             return Verdict("the tools have not shown it")
         return Verdict()
+
+    def _made_up(self, task: Task, result: str) -> list[str]:
+        """The words of a question that stand nowhere, where a result's figures do not answer it.
+
+        Each by itself is no proof: notes call things by other names, and a model is not sure.
+        """
+        state, mind = self.account.state, self.account.mind
+        if self.kind(task) == "change":
+            return []
+        read = [act.step.text for act in state.acts() if act.step.tool not in COMPUTING]
+        telling = Telling(task.text)
+        telling.read("", (line for text in read for line in text.splitlines()))
+        lines = "\n".join(claims.lines(result, read))
+        if not telling.nowhere or not lines:
+            return []
+        sure = mind.likely(None, "answers", lines=lines, task=task.text)
+        return [f'"{word}"' for word in telling.nowhere] if sure < ANSWERED else []
 
     def _known(self) -> list[str]:
         """All that a result may rest on: what was asked, what was called, what came of it."""

@@ -22,17 +22,20 @@ LONGEST = 20_000
 """Characters of a line that are looked at."""
 COMMON = frozenset(
     """about after again all also and any are because been before being between both but can could
-    did does doing down each few for from further get give had has have having her here him his how
-    into its itself just let may more most much must nor not now off once only other our out over
-    own same she should some such tell than that the their them then there these they this those
-    through too under until was were what when where which while who whom whose why will with would
-    you your according answer file files find folder list look many name note notes please say says
-    somewhere text write
+    did does doing down each few first for from further get give had has have having her here him
+    his how into its itself just let may more most much must nor not now off once one only other
+    our out over own person same she should some such tell than that the their them then there
+    these they this those through too under until was were what when where which while who whom
+    whose why will with would you your according answer file files find folder list look many name
+    note notes please say says somewhere text write
     aber als auch auf aus bei bis das dass dem den der des die diese dieser doch ein eine einem
     einen einer eines hat haben ich ihr ihre ist kann man mit nach nicht noch nur oder sein sich sie
     sind und uns vom von vor war was wenn wer wie wird wir wo zum zur""".split()
 )
 """Words that tell nothing about what is looked for."""
+
+DATED = re.compile(r"\b[12]\d{3}-\d\d(?:-\d\d)?\b|\b[12]\d{3}_\d\d(?:_\d\d)?\b")
+"""The date in the name of a note or a record."""
 
 Line = tuple[int, str]
 """A line with its number."""
@@ -110,7 +113,10 @@ class Telling:
         return [word for stem, word in self._words.items() if not self._with[stem]]
 
     def best(self, most: int = BEST) -> dict[str, list[Line]]:
-        """By the names of their texts: the one with the best line first, its lines in order."""
+        """By the names of their texts: the one with the best line first, its lines in order.
+
+        Of those that have a date in their name the newest is first: what it says holds.
+        """
         worth = {stem: math.log(1 + self._lines / count) for stem, count in self._with.items()}
         scored = [(sum(map(worth.__getitem__, found[0])), found) for found in self._found]
         scored.sort(key=lambda pair: -pair[0])
@@ -118,7 +124,14 @@ class Telling:
         for score, (_, name, near) in scored[:most]:
             if score >= TELLING * scored[0][0]:
                 shown.setdefault(name, {}).update(near)
-        return {name: sorted(lines.items()) for name, lines in shown.items()}
+        newest = iter(sorted(filter(DATED.search, shown), key=_date, reverse=True))
+        names = [next(newest) if DATED.search(name) else name for name in shown]
+        return {name: sorted(shown[name].items()) for name in names}
+
+
+def _date(name: str) -> str:
+    found = DATED.search(name)
+    return found[0] if found else ""
 
 
 def _stem(word: str) -> str:

@@ -55,7 +55,7 @@ class Play:
             case "alone":
                 return "no"
             case "kind":
-                return "look"
+                return "compute"
             case "answers":
                 return "yes"
             case "found":
