@@ -184,7 +184,9 @@ def test_interactive_requests_go_before_background_ones(load: Load) -> None:
 def test_too_many_requests_are_refused_with_a_number(load: Load) -> None:
     model = load(slots=1, queue=3)
     assert not model.full
-    streams = [model.stream(question(f"Story {n}", max_tokens=100)) for n in range(4)]
+    streams = [model.stream(question("Story 0", max_tokens=100))]
+    next(streams[0])  # it has its slot
+    streams += [model.stream(question(f"Story {n}", max_tokens=100)) for n in range(1, 4)]
     assert model.full
     more = question("One more", max_tokens=100)
     with pytest.raises(ModelBusy, match="busy") as caught:

@@ -10,7 +10,7 @@ import openai
 import pytest
 
 from agentkit.errors import MachineError, ModelBusy, ModelError
-from tests.web.conftest import LIMIT
+from tests.web.conftest import LIMIT, Served
 from tests.web.openai.conftest import Place, Script
 from tests.web.openai.test_chat import CLOCK, HELLO
 
@@ -128,6 +128,17 @@ def test_too_much_to_do_says_when_to_come_again(client: openai.OpenAI, script: S
         client.chat.completions.create(model="scripted", messages=HELLO)
     assert int(caught.value.response.headers["retry-after"]) >= 1
     assert caught.value.code == "rate_limit_exceeded"
+
+
+def test_for_a_model_that_is_full_nothing_is_begun(
+    client: openai.OpenAI, script: Script, inside: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = script("Hello.")
+    monkeypatch.setattr(type(inside.service.runtime._models), "full", lambda _: {"scripted"})
+    with pytest.raises(openai.RateLimitError) as caught:
+        client.chat.completions.create(model="scripted", messages=HELLO)
+    assert int(caught.value.response.headers["retry-after"]) >= 1
+    assert model.requests == []
 
 
 @pytest.mark.parametrize(
