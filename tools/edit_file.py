@@ -28,6 +28,8 @@ WIDEST = 300
 """Characters of a line that are compared and shown."""
 COMPARED = 1000
 """Lines of a change that are compared one by one."""
+NEAR = 2
+"""Lines by which the number of a line may be wrong."""
 PLACES = 10
 """Lines that are named where old stands more than once."""
 LIKE = 0.6
@@ -71,12 +73,19 @@ def edit_file(
 
 
 def _meant(text: str, places: Sequence[int], line: int, path: str) -> int:
-    """The place in a line, or the only one.  Raises `ToolRetry` where it would be a guess."""
-    lines = [text.count("\n", 0, at) + 1 for at in places]
-    if lines.count(line) == 1:
-        return places[lines.index(line)]
+    """The only place, or the one in a line; models miscount by one or two.
+
+    Raises `ToolRetry` where it would be a guess.
+    """
     if len(places) == 1:
         return places[0]
+    lines = [text.count("\n", 0, at) + 1 for at in places]
+    for near in range(NEAR + 1):
+        found = [at for at, place in zip(places, lines, strict=True) if abs(place - line) == near]
+        if line and len(found) == 1:
+            return found[0]
+        if found:
+            break
     if line in lines:
         raise ToolRetry(f"old stands in line {line} of {path!r} more than once: take more of it")
     listed = ", ".join(map(str, lines[:PLACES]))

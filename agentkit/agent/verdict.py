@@ -26,6 +26,9 @@ ANSWERED = 0.78
 NOT_FOUND = "It was not found: nothing that was read says {words}."
 """What is answered instead, where the lines with a figure are about something else."""
 
+NOTE = "["
+"""What a line begins with that a tool says about what it has found: which words stand nowhere."""
+
 UNREADABLE = "garbled"
 """The status of a call that the model did not get written."""
 
@@ -122,7 +125,8 @@ class Judge:
             return []
         read = [act.step.text for act in state.acts() if act.step.tool not in COMPUTING]
         telling = Telling(task.text)
-        telling.read("", (line for text in read for line in text.splitlines()))
+        told = [line for text in read for line in text.splitlines()]
+        telling.read("", (line for line in told if not line.startswith(NOTE)))
         lines = "\n".join(claims.lines(result, read))
         if not telling.nowhere or not lines:
             return []

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentkit.agent.claims import admits_nothing, as_meant, shows, stated, unshown
+from agentkit.agent.claims import admits_nothing, as_meant, lines, shows, stated, unshown
 
 # -- as it was meant -------------------------------------------------------------------------------
 
@@ -182,3 +182,13 @@ def test_a_result_that_states_something_is_not(result: str) -> None:
 def test_a_number_may_be_rounded(claim: str, shown: bool) -> None:
     assert shows("AVG(temperature)\n18.6227272727", claim) is shown
     assert not shows("18.6 degrees", "18.60001")
+
+
+def test_the_lines_of_a_claim_and_of_a_name_are_found() -> None:
+    seen = ["a.md:7:- Hugo Stein: 247\nb.md:2:- Hugo Stein keeps the room.\nc.md:1:Ola Berg: 214"]
+
+    assert lines("It is 247.", seen) == ["a.md: - Hugo Stein: 247"]
+    assert lines("Hugo Stein has 247.", seen) == [
+        "a.md: - Hugo Stein: 247", "b.md: - Hugo Stein keeps the room.",
+    ]  # fmt: skip
+    assert lines("Somebody has it.", seen) == []

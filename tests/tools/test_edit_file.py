@@ -115,6 +115,24 @@ def test_the_place_in_a_line_is_taken(call: Call, code: Path) -> None:
     assert call("edit_file", path="shapes.py", old="import math", new="import  math", line=99)
 
 
+@pytest.mark.parametrize(("line", "changed"), [(1, 3), (4, 3), (7, 8), (8, 8)])
+def test_a_line_may_be_miscounted(call: Call, context: Any, line: int, changed: int) -> None:
+    (context.folder / "a.txt").write_text("a\nb\nx\nd\ne\nf\ng\nx\n")
+
+    call("edit_file", path="a.txt", old="x", new="y", line=line)
+
+    lines = (context.folder / "a.txt").read_text().splitlines()
+    assert [at for at, text in enumerate(lines, start=1) if text == "y"] == [changed]
+
+
+def test_a_line_in_between_is_a_guess(call: Call, context: Any) -> None:
+    (context.folder / "a.txt").write_text("x\nb\nx\nd\ne\nf\ng\nx\n")
+
+    for line in (2, 11):
+        with pytest.raises(ToolRetry, match="one of 1, 3, 8"):
+            call("edit_file", path="a.txt", old="x", new="y", line=line)
+
+
 def test_a_line_with_two_of_them_is_a_guess(call: Call, context: Any) -> None:
     (context.folder / "a.txt").write_text("x x\nx\n")
 
