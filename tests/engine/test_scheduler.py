@@ -193,7 +193,7 @@ def test_too_many_requests_are_refused_with_a_number(load: Load) -> None:
         streams += [model.stream(more) for _ in range(5)]
     assert caught.value.waiting == 3
     for stream in streams:
-        stream.close()  # type: ignore[attr-defined]  # not part of an iterator
+        stream.close()  # type: ignore[attr-defined,unused-ignore]  # not part of an iterator
     assert not model.full
     assert ask(model, question()).text
 
