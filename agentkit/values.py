@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import reprlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 __all__ = ["dataclass"]
@@ -23,7 +25,9 @@ else:
             return dataclasses.dataclass(own, **how)
 
         def made(own: type) -> type:
-            value = dataclasses.dataclass(own, **{**how, **_NOT_WRITTEN})
+            with _said_of_bases(own, frozen=False):
+                value = dataclasses.dataclass(own, **{**how, **_NOT_WRITTEN})
+            value.__dataclass_params__.frozen = True
             fields = dataclasses.fields(value)
             value._compared = tuple(one.name for one in fields if one.compare)
             value._shown = tuple(one.name for one in fields if one.repr)
@@ -33,6 +37,18 @@ else:
             return value
 
         return made
+
+
+@contextmanager
+def _said_of_bases(own: type, *, frozen: bool) -> Iterator[None]:
+    """What Python reads about the classes that one inherits from, which all have to be alike."""
+    said = [base.__dict__.get("__dataclass_params__") for base in own.__mro__[1:]]
+    before = [(one, one.frozen) for one in said if one is not None]
+    for one, _ in before:
+        one.frozen = frozen
+    yield
+    for one, was in before:
+        one.frozen = was
 
 
 _NOT_WRITTEN = {"frozen": False, "eq": False, "repr": False}

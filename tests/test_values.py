@@ -102,3 +102,19 @@ def test_what_is_not_frozen_is_pythons() -> None:
     plain.name = "b"
     assert plain == Plain("b")
     assert plain.__dict__
+
+
+def test_others_inherit_from_one_as_from_any_that_is_frozen() -> None:
+    base, _ = made(values.dataclass)
+
+    @dataclasses.dataclass(frozen=True)
+    class Child(base):  # type: ignore[misc]
+        pet: str = "cat"
+
+    child = Child("Ada")
+    assert (child.name, child.count, child.pet) == ("Ada", 3, "cat")
+    for name in ("name", "pet"):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(child, name, "other")
+    with pytest.raises(TypeError, match="cannot inherit non-frozen"):
+        dataclasses.dataclass(type("Loose", (base,), {}))

@@ -94,7 +94,8 @@ def _ends_sentence(text: str, following: str) -> bool:
 
 def _short_enough(words: list[Word]) -> Iterator[list[Word]]:
     """Cut what is too long in the middle half: behind a comma, else in the widest pause."""
-    if len(words) < 2 or words[-1].end - words[0].start <= LONGEST_SECONDS:
+    end = max(word.end for word in words)  # not always the last one's
+    if len(words) < 2 or end - words[0].start <= LONGEST_SECONDS:
         yield words
         return
     quarter = max(1, len(words) // 4)

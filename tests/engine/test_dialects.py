@@ -422,3 +422,13 @@ def test_objects_of_arguments_are_closed_where_that_is_safe() -> None:
     assert closed["properties"]["open"] == schema["properties"]["open"]
     assert closed["properties"]["joined"] == schema["properties"]["joined"]
     assert inner.keys() == {"type", "properties"}
+
+
+def test_what_stands_before_a_marker_is_not_lost() -> None:
+    """Found by hypothesis: `<`, and then the token `<think>`."""
+    dialect = choose(template("qwen3.jinja"), letters(markers=["<think>", "</think>"]))
+    request = ChatRequest(ASK, tools=tools(["get_weather"]))
+
+    found = read(dialect.reader(request, thinking=False), [("<", False), ("<think>", True)])
+
+    assert (found.reasoning + found.text).startswith("<")

@@ -52,8 +52,15 @@ class _File(ctypes.Structure):
 
 @contextmanager
 def disk() -> Iterator[dict[Path, bytes]]:
-    """What every SQLite file that is opened in the block has on the disk, as it goes on."""
-    library = ctypes.CDLL(ctypes.util.find_library("sqlite3"))
+    """What every SQLite file that is opened in the block has on the disk, as it goes on.
+
+    Nothing, where Python's SQLite cannot be reached.
+    """
+    name = ctypes.util.find_library("sqlite3")
+    if name is None:
+        yield {}
+        return
+    library = ctypes.CDLL(name)
     library.sqlite3_vfs_find.restype = ctypes.POINTER(_Vfs)
     vfs = library.sqlite3_vfs_find(None).contents
     plain, there = vfs.open, dict[Path, bytes]()

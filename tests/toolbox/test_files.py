@@ -8,7 +8,7 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,6 @@ from agentkit.errors import ToolError, ToolRetry
 from agentkit.toolbox import files as module
 from agentkit.toolbox.files import GrantedFiles
 from agentkit.toolbox.grants import Grants
-from agentkit.values import dataclass
 
 SECRET = b"the secret"
 
@@ -219,7 +218,7 @@ def test_reading_leaves_nothing_open(place: Place, files: GrantedFiles) -> None:
 # -- between a look and an opening -----------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Meddled(Grants):
     """Grants that let somebody do something after the first look."""
 

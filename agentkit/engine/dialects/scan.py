@@ -88,7 +88,7 @@ class Units:
         while "".join(read) != text:
             unit = yield
             read.append(unit)
-            if isinstance(unit, Token) and unit == text:
+            if isinstance(unit, Token) and [unit] == read and unit == text:
                 return True
             if isinstance(unit, Token) or not text.startswith("".join(read)):
                 self.back(*read)
