@@ -108,7 +108,7 @@ def test_others_inherit_from_one_as_from_any_that_is_frozen() -> None:
     base, _ = made(values.dataclass)
 
     @dataclasses.dataclass(frozen=True)
-    class Child(base):  # type: ignore[misc]
+    class Child(base):  # type: ignore[misc, valid-type]
         pet: str = "cat"
 
     child = Child("Ada")
