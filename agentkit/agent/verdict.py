@@ -26,6 +26,9 @@ ANSWERED = 0.78
 NOT_FOUND = "It was not found: nothing that was read says {words}."
 """What is answered instead, where the lines with a figure are about something else."""
 
+FIGURES = 2
+"""Claims of an answer to a question for one thing; the second may be the question's own."""
+
 NOTE = "["
 """What a line begins with that a tool says about what it has found: which words stand nowhere."""
 
@@ -118,17 +121,18 @@ class Judge:
     def _made_up(self, task: Task, result: str) -> list[str]:
         """The words of a question that stand nowhere, where a result's figures do not answer it.
 
-        Each by itself is no proof: notes call things by other names, and a model is not sure.
+        Each by itself is no proof: notes call things by other names, and a model is not sure.  And
+        what states a lot is a summary, in words of its own.
         """
         state, mind = self.account.state, self.account.mind
-        if self.kind(task) == "change":
+        if self.kind(task) == "change" or len(claims.stated(result)) > FIGURES:
             return []
         read = [act.step.text for act in state.acts() if act.step.tool not in COMPUTING]
         telling = Telling(task.text)
         told = [line for text in read for line in text.splitlines()]
         telling.read("", (line for line in told if not line.startswith(NOTE)))
         lines = "\n".join(claims.lines(result, read))
-        if not telling.nowhere or not lines:
+        if not telling.nowhere or not lines or 2 * len(telling.nowhere) > len(telling.words):
             return []
         sure = mind.likely(None, "answers", lines=lines, task=task.text)
         return [f'"{word}"' for word in telling.nowhere] if sure < ANSWERED else []
