@@ -39,7 +39,7 @@ except SystemExit as end:
 kinds = (one for one in gc.get_objects() if isinstance(one, type) and "__slots__" in vars(one))
 ours = (one for one in kinds if one.__module__.startswith("agentkit."))
 frozen = (one for one in ours if getattr(vars(one).get("__dataclass_params__"), "frozen", False))
-print("slow", *(one.__qualname__ for one in frozen))
+print("slow", *(one.__qualname__ for one in frozen if not hasattr(one, "_compared")))
 print("loaded", *sorted(sys.modules))
 """
 
