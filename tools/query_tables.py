@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 import sqlite3
 import time
@@ -36,6 +37,8 @@ LARGEST = 50_000_000
 """Bytes of a file."""
 MOST = 100
 """Tables of a folder; further ones are not looked at."""
+LOOKED_AT = 20_000
+"""Files of a folder that are looked at for tables."""
 SHOWN = 50
 """Rows of an answer."""
 WIDEST = 200
@@ -155,9 +158,8 @@ def _tables(path: Path, context: ToolContext) -> list[_Table]:
         return [_Table(_name(place.stem), path)]
     if not place.is_dir():
         raise ToolRetry(f"there is no {str(path)!r}: list_files shows what there is")
-    there = (file for file in sorted(place.rglob("*")) if file.suffix.lower() in ENDS)
     found: dict[str, _Table] = {}
-    for file in islice((file for file in there if file.is_file()), MOST):
+    for file in islice(_files(place, context), MOST):
         inside = file.relative_to(place)
         names = (_name(file.stem), _name("_".join(inside.with_suffix("").parts)))
         name = names[names[0].lower() in found]
@@ -165,6 +167,21 @@ def _tables(path: Path, context: ToolContext) -> list[_Table]:
     if not found:
         raise ToolRetry(f"there is no table in {str(path)!r}: tables end in {', '.join(ENDS)}")
     return [*found.values()]
+
+
+def _files(place: Path, context: ToolContext) -> Iterator[Path]:
+    """The tables below a folder, without hidden ones; of a large tree those that come first."""
+    looked_at = 0
+    for folder, below, names in os.walk(place):
+        context.cancel.check()
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        looked_at += len(names)
+        if looked_at > LOOKED_AT:
+            return
+        for name in sorted(names):
+            file = Path(folder, name)
+            if not name.startswith(".") and file.suffix.lower() in ENDS and file.is_file():
+                yield file
 
 
 def _name(stem: str) -> str:

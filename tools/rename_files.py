@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from agentkit import ToolContext, tool
-from agentkit.errors import ToolRetry
+from agentkit.errors import ToolError, ToolRetry
 from agentkit.permissions import WritePath
 
 MOST = 100
@@ -59,13 +59,16 @@ def rename_files(
 
 def _check(moves: dict[str, str], folder: Path, context: ToolContext) -> None:
     """Raise `ToolRetry` with all that is wrong, before anything was done."""
-    place = context.files.locate(folder)
-    faults = [f"there is no file {old!r}" for old in moves if not (place / old).is_file()]
+    for name in (*moves, *moves.values()):
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise ToolError(f"{name!r} may not be written: it is not in {str(folder)!r}")
+    there = {name: context.files.locate(folder / name) for name in (*moves, *moves.values())}
+    faults = [f"there is no file {old!r}" for old in moves if not there[old].is_file()]
     taken = set[str]()
     for new in moves.values():
         if new in taken:
             faults.append(f"two files would be called {new!r}")
-        elif new not in moves and (place / new).exists():
+        elif new not in moves and there[new].exists():
             faults.append(f"there is a {new!r} already")
         taken.add(new)
     if faults:

@@ -87,3 +87,17 @@ def test_nothing_leaves_what_was_granted(call: Call, photos: Path, elsewhere: Pa
         rename(call, {"link.txt/secret.txt": "mine.txt"})
 
     assert there(photos) == before
+
+
+def test_what_is_not_granted_is_refused_before_anything_is_done(
+    call: Call, photos: Path, elsewhere: Path
+) -> None:
+    before = there(photos)
+
+    for outside in (f"{elsewhere}/a.jpg", "../elsewhere/a.jpg"):
+        with pytest.raises(ToolError, match="may not be written"):
+            rename(call, {"IMG_1.jpg": "a.jpg", "IMG_2.jpg": outside})
+        with pytest.raises(ToolError, match="may not be written"):
+            rename(call, {"IMG_1.jpg": "a.jpg", outside: "b.jpg"})  # nor is told if it is there
+
+    assert there(photos) == before
