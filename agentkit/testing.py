@@ -20,7 +20,7 @@ import operator
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -577,6 +577,7 @@ class ScriptedServices:
     kept: dict[str, Cached] = field(default_factory=dict)
     workflows: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """Outputs of workflows by name."""
+    elsewhere: Collection[str] = ()
 
     def chat(self, name: str | None = None) -> ChatModel:
         """The scripted model."""

@@ -3,14 +3,17 @@
 What travels is the act alone: the question to a model, the call of a tool.  That it was allowed,
 that it began, what came of it and how often it is tried again stays here, and so do all records.
 Texts and names that come back are data: a file goes nowhere but into the run's folder, and what
-does not have the digest that it was announced with is not taken.
+does not have the digest that it was announced with is not taken.  The folder there was a copy, so
+what was done in it is brought back as from any copy: all of it or, where somebody has changed the
+same here meanwhile, nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+import stat
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from agentkit.cancel import CancelToken
@@ -24,18 +27,22 @@ from agentkit.errors import (
     WorkerLost,
     human_bytes,
 )
+from agentkit.jobs import Apart
 from agentkit.messages import ChatRequest, Delta, Message, ToolSchema
 from agentkit.ports import Work, Worker
 from agentkit.records import STORED
 from agentkit.runtime import orders
+from agentkit.sandbox.apart import Copy, Sent, looked_at
+from agentkit.sandbox.work import Contents
 from agentkit.toolbox import Tool
-from agentkit.toolbox.caller import Away
 from agentkit.toolbox.context import CallContext
 from agentkit.toolbox.files import written
 from agentkit.toolbox.grants import Grants
 from agentkit.toolbox.output import FOLDER as PAGES
 from agentkit.toolbox.paths import full_path, real_path
 from agentkit.toolbox.plain import plain, readable
+from agentkit.workflow.beside import NOT_KEPT, conflict
+from agentkit.workflow.steps.scope import AwayApart
 from agentkit.workflow.steps.script import TOOL as SCRIPT
 
 DIGESTS = Digests()
@@ -59,14 +66,19 @@ class There:
         return AwayChat(self.worker, facts)
 
     @property
-    def away(self) -> Away:
+    def away(self) -> AwayApart:
         """See `Place.away`."""
         return self._call
 
     def _call(
-        self, tool: Tool, given: Mapping[str, Any], grants: Grants, context: CallContext
+        self,
+        apart: Apart,
+        tool: Tool,
+        given: Mapping[str, Any],
+        grants: Grants,
+        context: CallContext,
     ) -> Any:
-        parcel = _packed(tool, given, context.folder)
+        parcel = _packed(tool, given, context)
         if parcel.size > self.largest:
             raise _too_large("would travel to", self.worker.machine, parcel.size, self.largest)
         self.worker.send(parcel.sources, context.cancel)
@@ -88,39 +100,55 @@ class There:
                     case orders.Warned(text):
                         warnings.append(text)
             called: orders.Called = _value(self.worker, work)
-            self._fetch(called, work, parcel, context)
+            conflicts = self._fetch(called, work, parcel, apart, context)
         ours = _Names.of(called, context.folder, parcel.origins)
         for text in warnings:
             context.warn(readable(ours.text(text)))
         if called.error is not None:
             context.cancel.check()  # it knows better why
             called.error.message = readable(ours.text(called.error.message))
+            if conflicts:
+                context.warn(NOT_KEPT.format(conflict(apart.name, conflicts)))
             raise _on(self.worker.machine, called.error)
+        if conflicts:
+            raise conflict(apart.name, conflicts)
         return ours.value(plain(called.value))
 
     def _fetch(
-        self, called: orders.Called, work: Work, parcel: _Parcel, context: CallContext
-    ) -> None:
-        """The folder of the run becomes what it is there."""
+        self,
+        called: orders.Called,
+        work: Work,
+        parcel: _Parcel,
+        apart: Apart,
+        context: CallContext,
+    ) -> Mapping[str, str]:
+        """The folder of the run becomes what it is there; or not, for these paths are in conflict
+        with who has changed them here.
+        """
         size = sum(file.size for file in called.changed)
         if size > self.largest:
             raise _too_large("would come back from", self.worker.machine, size, self.largest)
-        for file in called.changed:
-            with written(context.folder, file.path, executable=file.executable) as target:
-                work.fetch(file.place, file.sha256, file.size, target)
-        for name in called.removed:
-            if name in parcel.folder:
-                self._remove(context.folder / name, parcel.folder[name])
+        if called.changed or called.removed:
+            with parcel.sent.received(apart.place) as copy:
+                changed = [_fetched(file, work, copy) for file in called.changed]
+                left = parcel.sent.left(changed, called.removed)
+                conflicts = copy.bring_back(left, apart, context.cancel)
+            if conflicts:
+                return conflicts
         for name in called.artifacts:
             context.report.artifact(context.folder / name, context.folder)
+        return {}
 
-    def _remove(self, path: Path, sent: FileFacts) -> None:
-        """A file that the call removed, unless it has changed here since."""
-        try:
-            if DIGESTS.of(path)[0] == sent.sha256:
-                path.unlink()
-        except OSError:
-            return  # it is gone already
+
+def _fetched(file: orders.Changed, work: Work, copy: Copy) -> str:
+    """A file, put into a folder of its own; its name there."""
+    name = str(PurePosixPath(file.path))
+    was = copy.base.stamps.get(name)
+    with written(copy.path, name, executable=file.executable) as target:
+        work.fetch(file.place, file.sha256, file.size, target)
+    if was is not None and stat.S_ISREG(was.mode) and file.executable == bool(was.mode & 0o100):
+        (copy.path / name).chmod(stat.S_IMODE(was.mode))  # it leaves its permissions
+    return name
 
 
 # -- models ----------------------------------------------------------------------------------------
@@ -196,6 +224,7 @@ class _Parcel:
 
     arguments: dict[str, Any]
     folder: Mapping[str, FileFacts]
+    sent: Sent
     inputs: list[orders.Input] = field(default_factory=list)
     sources: dict[str, Path] = field(default_factory=dict)
     origins: list[Path] = field(default_factory=list)
@@ -208,16 +237,17 @@ class _Parcel:
         return orders.Shipped(facts.path, facts.sha256, facts.executable)
 
 
-def _packed(tool: Tool, given: Mapping[str, Any], folder: Path) -> _Parcel:
+def _packed(tool: Tool, given: Mapping[str, Any], context: CallContext) -> _Parcel:
     """A call with all that it names: paths in the folder of the run are relative from now on."""
-    home = real_path(folder)
+    home = real_path(context.folder)
+    base = looked_at(home, context.cancel)  # before: what changes while it is read has changed
     try:
         inside = {
             name: facts
             for name, facts in contents(home, DIGESTS).items()
             if Path(name).parts[0] not in (PAGES, STORED)  # results, kept for this machine
         }
-        parcel = _Parcel(dict(given), inside)
+        parcel = _Parcel(dict(given), inside, Sent(home, _among(base, inside)))
         for name, facts in inside.items():
             parcel.add(facts, home / name)
         for argument, effect in tool.touches.items():
@@ -234,6 +264,16 @@ def _packed(tool: Tool, given: Mapping[str, Any], folder: Path) -> _Parcel:
     except OSError as error:
         raise MachineError(f"{error.filename} cannot be sent: {error.strerror}") from None
     return parcel
+
+
+def _among(base: Contents, names: Collection[str]) -> Contents:
+    """Files that are sent, and folders: what else is here nobody there knows of."""
+    known = {
+        path: stamp
+        for path, stamp in base.stamps.items()
+        if path in names or stat.S_ISDIR(stamp.mode)
+    }
+    return replace(base, stamps=known)
 
 
 def _path(

@@ -5,7 +5,7 @@ It is `workflow.steps.scope.Services`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -49,6 +49,11 @@ class RunServices:
     readable: tuple[Path, ...]
     narrowings: tuple[Narrowing, ...]
     hidden: tuple[str, ...]
+
+    @property
+    def elsewhere(self) -> Container[str]:
+        """See `Services.elsewhere`."""
+        return self.runs.settings.cluster.queues
 
     def embedder(self, name: str | None = None) -> Embedder:
         """See `Services.embedder`."""
@@ -95,7 +100,7 @@ class RunServices:
             hint = f"add it to settings.yaml: queues: {{{queue}: 1}}"
             raise UnknownName("queue", queue, limits, hint=hint)
         with self.runs.places.taken(f"queue {queue}", limits[queue], self.run, cancel):
-            if not travels or queue not in self.runs.settings.cluster.queues:
+            if not travels or queue not in self.elsewhere:
                 yield here
                 return
             from agentkit.runtime.away import There

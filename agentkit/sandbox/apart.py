@@ -1,4 +1,4 @@
-"""A copy of the work folder for a program that works while others do.
+"""A copy of the work folder for a program that works while others do, here or on another machine.
 
 Whoever has a copy holds a lock on the folder that it lies in.  So what a process left that died is
 told from what is at work, and can be thrown away.
@@ -13,7 +13,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from agentkit.errors import MachineError, human_bytes
 from agentkit.jobs import Apart
 from agentkit.sandbox.duplicate import duplicate, made, opened
 from agentkit.sandbox.growth import LEAST_FREE
-from agentkit.sandbox.merge import PART, merged
+from agentkit.sandbox.merge import PART, above, merged, within
 from agentkit.sandbox.tree import Entry, names, remove, walk
 from agentkit.sandbox.work import Contents, Left, lent
 
@@ -90,6 +90,54 @@ def copied(work: Path, place: Path, cancel: CancelToken) -> Iterator[Copy]:
             except OSError as error:
                 raise CannotCopyError(f"it cannot be copied: {error.strerror}") from None
         yield Copy(path, folder.path, base)
+
+
+# -- what another machine did ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A folder of which another machine has a copy: `base` is what lay there before it was sent."""
+
+    home: Path
+    base: Contents
+
+    @contextmanager
+    def received(self, place: Path) -> Iterator[Copy]:
+        """A new folder in `place` for what comes back, until the block ends.
+
+        Raises `MachineError` if there can be none.
+        """
+        with ExitStack() as stack:
+            try:
+                path = stack.enter_context(_own_folder(place)) / "work"
+            except CannotCopyError as fault:
+                raise MachineError(f"what comes back has no place: {fault}") from None
+            path.mkdir(mode=0o700)
+            yield Copy(path, self.home, self.base)
+
+    def left(self, changed: Collection[str], removed: Collection[str]) -> Left:
+        """What was left there, told by its files: folders come and go with what is in them."""
+        was = self.base.stamps
+        folders = {
+            one for path in changed for one in above(path)
+            if one in was and not stat.S_ISDIR(was[one].mode)
+        }  # fmt: skip
+        emptied = {
+            one for path in changed if path in was and stat.S_ISDIR(was[path].mode)
+            for one in within(path, was) if stat.S_ISDIR(was[one].mode)
+        }  # fmt: skip
+        gone = (was.keys() & removed | emptied) - folders - {*changed}
+        return Left(tuple(sorted(changed)), (), tuple(sorted(folders)), (), tuple(sorted(gone)))
+
+
+def looked_at(work: Path, cancel: CancelToken) -> Contents:
+    """What is in a folder while no program works there.
+
+    Raises `ToolError` for what is no work folder, and `Cancelled` while it waits.
+    """
+    with lent(work, cancel, to_read=True) as folder:
+        return folder.contents()
 
 
 def _check_worth(base: Contents, place: Path) -> None:

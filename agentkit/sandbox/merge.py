@@ -56,9 +56,9 @@ class _Merge:
         now = self.now.get(path)
         if not _alike(self.base.get(path), now):
             return "done" if self._same(path, now) else "not"
-        for above in _above(path):
-            in_the_way = above in self.now and not stat.S_ISDIR(self.now[above].mode)
-            if in_the_way and above not in self.left.folders:
+        for one in above(path):
+            in_the_way = one in self.now and not stat.S_ISDIR(self.now[one].mode)
+            if in_the_way and one not in self.left.folders:
                 return "done" if path in self.left.gone else "not"
         return "not" if self._buries(path, now) else "to do"
 
@@ -67,7 +67,7 @@ class _Merge:
         if now is None or not stat.S_ISDIR(now.mode):
             return False
         stays = path in self.left.folders or path in self.left.gone
-        return not stays and bool(set(_within(path, self.now)) - set(self.left.gone))
+        return not stays and bool(set(within(path, self.now)) - set(self.left.gone))
 
     def _same(self, path: str, now: Stamp | None) -> bool:
         """Whether it is in the folder as the program left it."""
@@ -115,7 +115,7 @@ class _Merge:
         """A folder of which the place is taken: it is known that all in it is to go."""
         was = self.now.get(path)
         if was is not None and stat.S_ISDIR(was.mode):
-            for inner in sorted(_within(path, self.now), reverse=True):
+            for inner in sorted(within(path, self.now), reverse=True):
                 self._drop(inner)
             with _parent(self.folder, path) as (parent, name):
                 os.rmdir(name, dir_fd=parent)
@@ -179,13 +179,15 @@ def _alike(one: Stamp | None, other: Stamp | None) -> bool:
     return one[:4] == other[:4]
 
 
-def _above(path: str) -> Iterator[str]:
+def above(path: str) -> Iterator[str]:
+    """The folders that a path goes through, the nearest first."""
     while "/" in path:
         path = path.rpartition("/")[0]
         yield path
 
 
-def _within(path: str, paths: Mapping[str, Stamp]) -> Iterator[str]:
+def within(path: str, paths: Mapping[str, Stamp]) -> Iterator[str]:
+    """Those of the paths that lie in a folder."""
     return (one for one in paths if one.startswith(f"{path}/"))
 
 
@@ -195,10 +197,10 @@ def _parent(root: int, path: str, maker: _Merge | None = None) -> Iterator[tuple
 
     What is missing on the way is made by `maker`.
     """
-    *above, name = path.split("/")
+    *folders, name = path.split("/")
     handle = os.dup(root)
     try:
-        for part in above:
+        for part in folders:
             if maker is not None:
                 maker._make_folder(handle, part)
             inner = enter(handle, part, unlocking=True)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from agentkit.cancel import CancelToken
@@ -52,7 +53,8 @@ class Acts:
         facts = frame.readable()
         scope = Scope(self.caller, cancel, report, facts, frame.beginning, self.without)
         lend = self.beside.lend(step, report)
-        there = replace(scope, caller=replace(self.caller, away=place.away, lend=lend))
+        away = place.away and partial(place.away, self.beside.apart(step, report))
+        there = replace(scope, caller=replace(self.caller, away=away, lend=lend))
         match step.action:
             case "uses":
                 return self._uses(step, path, frame, there, place)

@@ -1,13 +1,14 @@
-"""Programs of one run that may be at work at the same time: each in a copy of the run's folder.
+"""What of one run may be at work at the same time: each in a copy of the run's folder.
 
-That is scripts, and tools that run programs (docs/decisions/0016-scripts-side-by-side.md).  Steps
-that no other one can be beside work in the folder itself.
+That is scripts, tools that run programs, and what another machine does, which has a copy in any
+case (docs/decisions/0016-scripts-side-by-side.md).  Programs that none of these can be beside work
+in the folder itself.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,6 +26,9 @@ from agentkit.workflow.spec import Step
 SHOWN = 5
 """Paths of a conflict that are named."""
 
+NOT_KEPT = "what it made was not kept: {}"
+"""Said of what failed anyway."""
+
 
 def place(folder: Path) -> Path:
     """Where the copies of a run's folder lie: beside it, under a name that no run can have."""
@@ -41,13 +45,15 @@ class Beside:
     _told: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
-    def of(cls, workflow: LoadedWorkflow, folder: Path) -> Beside:
-        """Those of a workflow whose run has a folder."""
+    def of(cls, workflow: LoadedWorkflow, folder: Path, elsewhere: Container[str] = ()) -> Beside:
+        """Those of a workflow whose run has a folder; queues `elsewhere` are of other machines."""
         spec, tools = workflow.spec, workflow.tools
         found = {
             step.id
             for step in spec.every_step()
-            if step.run or ((tool := tools.get(step.uses or "")) and "executes" in tool.effects)
+            if step.run
+            or ((tool := tools.get(step.uses or "")) and "executes" in tool.effects)
+            or (tool and step.queue is not None and step.queue in elsewhere)
         }
         lists = (spec.steps, spec.on_failure, spec.finally_)
         several = set[str]().union(*(side_by_side(steps, found) for steps in lists))
@@ -57,9 +63,13 @@ class Beside:
         """How the sandbox is lent to a step; None: as always."""
         if step.id not in self.steps:
             return None
-        name = f"{step.id}[{report.key}]" if report.key else step.id
-        apart = Apart(self.place, name, self._changed)
+        apart = self.apart(step, report)
         return lambda sandbox: _Lent(sandbox, apart, report, self._told)
+
+    def apart(self, step: Step, report: StepReport) -> Apart:
+        """How a step works beside others."""
+        name = f"{step.id}[{report.key}]" if report.key else step.id
+        return Apart(self.place, name, self._changed)
 
 
 @dataclass(frozen=True)
@@ -81,14 +91,14 @@ class _Lent:
                 f"{result.alone}"
             )
         if result.conflicts:
-            clash = _clash(self.apart.name, result.conflicts)
+            clash = conflict(self.apart.name, result.conflicts)
             if not programs.failed(result):
                 raise clash
-            self.report.warned(f"what it made was not kept: {clash}")
+            self.report.warned(NOT_KEPT.format(clash))
         return result
 
 
-def _clash(own: str, conflicts: Mapping[str, str]) -> ToolError:
+def conflict(own: str, conflicts: Mapping[str, str]) -> ToolError:
     """What a step, or an item of one, changed and something else did, too."""
     step, other = _step(own), next((name for name in conflicts.values() if name), "")
     paths = ", ".join([*conflicts][:SHOWN]) + (", ..." if len(conflicts) > SHOWN else "")

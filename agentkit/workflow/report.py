@@ -122,7 +122,7 @@ class StepReport:
     @property
     def key(self) -> str:
         """Which item, as the journal knows it: see `events.StepEvent.key`."""
-        return ev.StepEvent(**self.place).key
+        return self._name or ("" if self._item is None else str(self._item))
 
     def tell(self, event: ev.Event) -> None:
         """Something that happened to the step."""

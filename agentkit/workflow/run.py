@@ -93,7 +93,7 @@ class WorkflowRun:
         except OSError as fault:
             raise MachineError(f"{self.folder} cannot be made: {fault.strerror}") from None
         publish(self._beginning())
-        beside = Beside.of(self.workflow, self.folder)
+        beside = Beside.of(self.workflow, self.folder, self.services.elsewhere)
         acts = Acts(self.workflow, self.services, self.caller, beside, self.without)
         walk = Walk(acts, self.id, self.folder, publish, self.past or Past())
         status: ev.RunStatus = "failed"

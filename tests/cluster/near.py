@@ -15,12 +15,15 @@ from agentkit.errors import WorkerLost
 
 @dataclass
 class NearLink:
-    """`worker.Link` to a host here; `lose` is a method in which the machine goes away, once."""
+    """`worker.Link` to a host here; `lose` is a method in which the machine goes away, once, and
+    `meanwhile` happens here when work has begun there.
+    """
 
     host: Host
     asked: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
     lose: str = ""
     damage: bool = False
+    meanwhile: Callable[[], None] = lambda: None
 
     def __call__(self, method: str, *arguments: Any, look: Callable[[], None]) -> Any:
         look()
@@ -33,6 +36,8 @@ class NearLink:
             value = getattr(self.host, method)(*given)
         except Exception as error:
             raise pickle.loads(pickle.dumps(error)) from None
+        if method == "begin":
+            self.meanwhile()
         if self.damage and method == "read":
             value = value[::-1]
         return pickle.loads(pickle.dumps(value))

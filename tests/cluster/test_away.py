@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -161,6 +162,103 @@ def test_the_folder_of_the_run_is_there_and_comes_back_changed(pair: Make) -> No
     assert {event.path: event.sha256 for event in made} == {
         name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("a.txt", "e.sh")
     }
+
+
+OVERLAPPING = """
+steps:
+  - id: first
+    run: {bash: "echo one > a.txt; echo one > b.txt; mkdir d; echo one > d/c.txt"}
+  - {id: second, queue: box, run: {bash: "SCRIPT"}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "here", "conflict"),
+    [
+        ("echo two > a.txt; echo two > b.txt", {"a.txt": "three\n"}, "a.txt"),
+        ("rm a.txt; echo two > b.txt", {"a.txt": "three\n"}, "a.txt"),
+        ("echo two > a.txt; echo two > b.txt", {"a.txt": None}, "a.txt"),
+        ("echo two > new.txt; rm b.txt", {"new.txt": "three\n"}, "new.txt"),
+        ("rm -r d; echo two > d", {"d/new.txt": "three\n"}, "d"),
+        ("echo two > a.txt", {"a.txt": "two\n"}, ""),
+        ("rm a.txt", {"a.txt": None}, ""),
+        ("rm -r d; echo two > d; rm a.txt; mkdir a.txt; echo > a.txt/x", {"b.txt": "three\n"}, ""),
+    ],
+)
+def test_what_somebody_changed_here_meanwhile_is_not_overwritten(
+    pair: Make, script: str, here: dict[str, str | None], conflict: str
+) -> None:
+    both = pair()
+    after: dict[str, str] = {}
+
+    def change() -> None:
+        for name, text in here.items():
+            place = both.run_folder / name
+            place.unlink() if text is None else place.write_text(text)
+        after.update(_texts(both.run_folder))
+
+    both.near.link.meanwhile = change
+    if not conflict:
+        both.run(OVERLAPPING.replace("SCRIPT", script))
+        there = {"d": "two\n", "a.txt/x": "\n"} if "-r d" in script else {}
+        gone = {"a.txt", "d/c.txt"} if there else set()
+        assert _texts(both.run_folder) == {
+            name: text for name, text in (after | there).items() if name not in gone
+        }
+        return
+    with pytest.raises(StepFailed, match=f"second and something .* changed {conflict}"):
+        both.run(OVERLAPPING.replace("SCRIPT", script))
+    assert _texts(both.run_folder) == after
+
+
+def _texts(folder: Path) -> dict[str, str]:
+    return {str(p.relative_to(folder)): p.read_text() for p in folder.rglob("*") if p.is_file()}
+
+
+TWO_AT_A_TIME = """
+steps:
+  - id: there
+    queue: box
+    retry: {max_attempts: 1, delay: 0s}
+    needs: []
+    run: {bash: "echo there >> report.txt"}
+  - {id: here, needs: [], run: {bash: "echo here >> report.txt"}}
+"""
+
+
+@pytest.mark.parametrize("attempts_made", [1, 2])
+def test_a_step_there_and_one_here_that_changed_the_same_file(
+    pair: Make, attempts_made: int
+) -> None:
+    """The second attempt begins with what the one here has made."""
+    both = pair()
+    done = threading.Event()
+    both.near.link.meanwhile = lambda: _wait(done)
+
+    def run() -> None:
+        steps = TWO_AT_A_TIME.replace("max_attempts: 1", f"max_attempts: {attempts_made}")
+        path = both.folder / "w.yaml"
+        path.write_text("name: w\n" + steps)
+
+        def listen(event: ev.Event) -> None:
+            both.events.append(event)
+            if isinstance(event, ev.StepFinished) and event.step == "here":
+                done.set()
+
+        both.runtime.run(both.runtime.workflow(str(path)), {}, subscribers=(listen,))
+
+    if attempts_made == 2:
+        run()
+        assert (both.run_folder / "report.txt").read_text() == "here\nthere\n"
+        return
+    with pytest.raises(StepFailed, match=r"steps here and there both changed report\.txt"):
+        run()
+    assert (both.run_folder / "report.txt").read_text() == "here\n"
+    assert not [*both.run_folder.parent.glob("*.~copies")]
+
+
+def _wait(done: threading.Event) -> None:
+    assert done.wait(60)
 
 
 def test_files_of_a_script_that_failed_come_back_too(pair: Make) -> None:

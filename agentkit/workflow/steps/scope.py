@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from agentkit.cancel import CancelToken
+from agentkit.jobs import Apart
 from agentkit.letters import Letter
 from agentkit.messages import Usage
 from agentkit.ports import ChatModel, Embedder
 from agentkit.records import AgentRecord, Cached
-from agentkit.toolbox.caller import Away, Caller
+from agentkit.toolbox.caller import Caller
+from agentkit.toolbox.context import CallContext
+from agentkit.toolbox.grants import Grants
+from agentkit.toolbox.tool import Tool
 from agentkit.values import dataclass
 from agentkit.workflow.expressions import Beginning
 from agentkit.workflow.report import StepReport
 
 if TYPE_CHECKING:
     from agentkit.agent.run import Part
+
+
+AwayApart = Callable[[Apart, Tool, Mapping[str, Any], Grants, CallContext], Any]
+"""`toolbox.caller.Away`, of a step that works beside others."""
 
 
 class Place(Protocol):
@@ -28,12 +36,16 @@ class Place(Protocol):
         """A chat model of that machine, by name; None: the one of the role there."""
 
     @property
-    def away(self) -> Away | None:
+    def away(self) -> AwayApart | None:
         """How tools are called there; None: as always."""
 
 
 class Services(Protocol):
     """What the composition root lends to a run.  Models are loaded when first asked for."""
+
+    @property
+    def elsewhere(self) -> Container[str]:
+        """The queues of which other machines do the steps."""
 
     def embedder(self, name: str | None = None) -> Embedder:
         """An embedder by name; None: the one of the role."""
