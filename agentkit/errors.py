@@ -106,6 +106,14 @@ class BadAudio(UserError):
         self.fault = fault
 
 
+class Unsupported(UserError):
+    """Something that a model cannot be asked for: another one might do it."""
+
+    def __init__(self, parameter: str, why: str, *, hint: str | None = None) -> None:
+        super().__init__(f"{parameter!r} is not supported: {why}", hint=hint)
+        self.parameter = parameter
+
+
 class PromptTooLong(UserError):
     """A prompt that does not fit the context, and by how many tokens."""
 

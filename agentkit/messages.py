@@ -11,6 +11,7 @@ from agentkit.values import dataclass
 Role = Literal["system", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "tool_calls", "cancelled", "deadline"]
 Priority = Literal["interactive", "background"]
+ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
 
 
 # -- conversations -------------------------------------------------------------------------------
@@ -149,7 +150,8 @@ class ChatRequest:
     much as the context has room for.  `samples` asks for several answers to one prompt.
     `top_logprobs` asks for the log probability of each token and of so many likeliest ones beside
     it; None asks for none.  `timeout` is in seconds from the call; what is written by then is the
-    answer.  `adapters` maps LoRA adapters of the model to their scale.
+    answer.  `adapters` maps LoRA adapters of the model to their scale.  `reasoning_effort` says how
+    long a model that reasons should do so, in the words of its template; None leaves it to that.
 
     A `text`, or its tokens, takes the place of the messages: the model goes on with it.  There is
     no template around it, and what looks like a marker of the vocabulary is one; it has no tools.
@@ -169,6 +171,7 @@ class ChatRequest:
     timeout: float | None = None
     adapters: Mapping[str, float] = field(default_factory=dict)
     text: str | tuple[int, ...] | None = None
+    reasoning_effort: ReasoningEffort | None = None
 
 
 # -- answers -------------------------------------------------------------------------------------

@@ -88,10 +88,15 @@ class ChatModel(Protocol):
 class Scorer(Protocol):
     """A language model that tells how likely it finds a text.  May be called from any thread."""
 
-    def score(self, prompt: Sequence[Message], continuation: str) -> Score:
-        """The probability of an answer to a conversation, token by token."""
+    def score(
+        self, prompt: Sequence[Message], continuation: str, cancel: CancelToken | None = None
+    ) -> Score:
+        """The probability of an answer to a conversation, token by token.
 
-    def read(self, tokens: Sequence[int], top: int = 0) -> Score:
+        Raises `Cancelled` within one batch, as `read` does.
+        """
+
+    def read(self, tokens: Sequence[int], top: int = 0, cancel: CancelToken | None = None) -> Score:
         """The probability of each token of a plain text after the first, and of `top` others."""
 
     def perplexity(self, text: str) -> float:
@@ -103,6 +108,12 @@ class Tokenizer(Protocol):
 
     def tokens(self, text: str, *, alone: bool = True) -> list[int]:
         """Those of a text; its markers are control tokens.  `alone`: it begins a prompt."""
+
+    def infill(self, before: str | Sequence[int], after: str) -> list[int]:
+        """Those of a prompt that asks for what is missing between two texts.
+
+        Raises `Unsupported` for a model that was not made for it.
+        """
 
     def prompt(self, messages: Sequence[Message], tools: Sequence[ToolSchema] = ()) -> list[int]:
         """Those of a conversation, up to where the answer begins."""

@@ -172,7 +172,9 @@ class LlamaChatModel:
         if tokens:
             self._read(tokens, pin=True)
 
-    def score(self, prompt: Sequence[Message], continuation: str) -> Score:
+    def score(
+        self, prompt: Sequence[Message], continuation: str, cancel: CancelToken | None = None
+    ) -> Score:
         """How likely the model finds an answer, token by token.
 
         Raises `UserError` for an empty continuation, `PromptTooLong` if both do not fit.
@@ -182,16 +184,16 @@ class LlamaChatModel:
             wanted = self._vocabulary.tokenize(continuation, special=False)
         if not wanted:
             raise UserError("there is no continuation to score")
-        return self._score(tokens, wanted)
+        return self._score(tokens, wanted, cancel=cancel)
 
-    def read(self, tokens: Sequence[int], top: int = 0) -> Score:
+    def read(self, tokens: Sequence[int], top: int = 0, cancel: CancelToken | None = None) -> Score:
         """How likely the model finds a plain text, token by token; the first one is given.
 
         Raises `UserError` for what is no token, `PromptTooLong` if it does not fit.
         """
         check_top(top)
         first, *others = self._vocabulary.checked(tokens)
-        return self._score([first], others, top) if others else Score(())
+        return self._score([first], others, top, cancel) if others else Score(())
 
     def perplexity(self, text: str) -> float:
         """`exp` of the mean negative log probability of the tokens of a plain text.
@@ -263,7 +265,7 @@ class LlamaChatModel:
 
     def _prompt(self, request: ChatRequest) -> Prompt:
         if request.text is None:
-            return self._template.render(request.messages, request.tools)
+            return self._template.render(request.messages, request.tools, request.reasoning_effort)
         if isinstance(request.text, str):
             tokens = self._vocabulary.begun(request.text)
         else:
@@ -306,8 +308,14 @@ class LlamaChatModel:
 
     # -- reading without an answer ---------------------------------------------------------------
 
-    def _score(self, tokens: list[int], continuation: list[int], top: int = 0) -> Score:
-        return Score(self._read(tokens, continuation, top=top).logprobs)
+    def _score(
+        self,
+        tokens: list[int],
+        continuation: list[int],
+        top: int = 0,
+        cancel: CancelToken | None = None,
+    ) -> Score:
+        return Score(self._read(tokens, continuation, top=top, cancel=cancel).logprobs)
 
     def _read(
         self,
@@ -316,22 +324,25 @@ class LlamaChatModel:
         *,
         top: int = 0,
         pin: bool = False,
+        cancel: CancelToken | None = None,
     ) -> Completion:
         """Let the model read, and wait for it."""
         self._budget(len(tokens), len(continuation) or None)
-        stream = Stream(1)
+        token, stream = cancel or CancelToken(), Stream(1)
         task = Task(
             tokens,
             stream.deliver.put,
             continuation=continuation,
             top_logprobs=top if continuation else None,
             pin=pin,
+            cancelled=lambda: token.cancelled,
         )
         output = Output(self._vocabulary, (), None)
         with self._in_use() as decoder:
             sampler = Sampler(Sampling(), self._vocabulary)
             decoder.submit([Generation(task, self.name, self._vocabulary, output, sampler)])
         *_, last = stream
+        token.check()
         if last.completion is None or last.completion.finish_reason != "stop":
             raise ModelError(f"the model {self.name!r} was closed")
         return last.completion

@@ -13,13 +13,13 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise, takewhile
 from typing import Any, NamedTuple
 
-from jinja2 import TemplateError, nodes
+from jinja2 import TemplateError, meta, nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 
@@ -28,8 +28,8 @@ from agentkit.engine.marks import Arguments, Marks, Piece, to_json
 from agentkit.engine.turns import Abilities, Composer, Turn
 from agentkit.engine.vocabulary import Vocabulary
 from agentkit.engine.written import Written
-from agentkit.errors import AgentkitError, ModelError, UserError
-from agentkit.messages import Message, ToolCall, ToolSchema
+from agentkit.errors import AgentkitError, ModelError, Unsupported, UserError
+from agentkit.messages import Message, ReasoningEffort, ToolCall, ToolSchema
 from agentkit.templates import BoundedSandbox
 
 CHATML = (
@@ -41,9 +41,17 @@ CHATML = (
 MAX_ROUNDS = 100_000
 """How many numbers all `range` calls of one rendering may give together."""
 
+NO_EFFORT = ("none", "minimal")
+"""What switches reasoning off, where a template can only be told whether or not."""
+
+EFFORTS = ("low", "medium", "high")
+"""What templates know that are told how much; any other word would be written into the prompt."""
+
 CALL_ID = re.compile("[A-Za-z0-9]{9}")
 """The form of the ids of calls that Mistral's templates insist on."""
 
+
+NOTHING: Mapping[str, Any] = {}
 
 TAME = Abilities()
 """User and assistant by turns, and nothing else: for what a template refuses otherwise."""
@@ -88,6 +96,7 @@ class ChatTemplate:
         environment.globals["strftime_now"] = lambda form: now().strftime(form)
         try:
             self._template = environment.from_string(source or CHATML)
+            self._variables = meta.find_undeclared_variables(environment.parse(source or CHATML))
         except TemplateError as error:
             raise ModelError(f"the chat template of the model is broken: {error}") from None
         self.dialect = choose(source, vocabulary)
@@ -95,14 +104,20 @@ class ChatTemplate:
         self._composer = Composer(self.dialect, written or Written())
         self._header, self._opening = self._frame()
 
-    def render(self, messages: Sequence[Message], tools: Sequence[ToolSchema] = ()) -> Prompt:
+    def render(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSchema] = (),
+        effort: ReasoningEffort | None = None,
+    ) -> Prompt:
         """The prompt, ending where the model's answer begins.
 
-        Raises `UserError` for a conversation that the template refuses in every form.
+        Raises `UserError` for a conversation that the template refuses in every form, `Unsupported`
+        for an `effort` that it has no words for.
         """
         if not messages:
             raise UserError("a request needs at least one message")
-        pieces = self._pieces(messages, tools)
+        pieces = self._pieces(messages, tools, self._effort(effort) if effort else {})
         tokens, stable = self._tokenized(pieces)
         if not tokens:
             raise ModelError("the chat template of the model renders this conversation to nothing")
@@ -128,7 +143,24 @@ class ChatTemplate:
 
     # -- rendering -------------------------------------------------------------------------------
 
-    def _pieces(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> list[Piece]:
+    def _effort(self, effort: ReasoningEffort) -> dict[str, Any]:
+        """What the template is told about reasoning."""
+        if "reasoning_effort" in self._variables:
+            if effort not in EFFORTS:
+                why = f"this model knows {', '.join(EFFORTS)}, and not {effort}"
+                raise Unsupported("reasoning_effort", why)
+            return {"reasoning_effort": effort}
+        if "enable_thinking" in self._variables:
+            return {"enable_thinking": effort not in NO_EFFORT}
+        why = "the template of this model knows nothing of reasoning"
+        raise Unsupported("reasoning_effort", why, hint="leave it out, or ask another model")
+
+    def _pieces(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSchema],
+        told: Mapping[str, Any] = NOTHING,
+    ) -> list[Piece]:
         """The prompt in pieces: as the template likes it best, and with nothing left out.
 
         A template may refuse what it could well print (it checks that roles alternate, and takes no
@@ -144,7 +176,7 @@ class ChatTemplate:
                 for insist in (False, True):
                     try:
                         rendering = self._rendered(
-                            turns, tools if able.tools else (), insist=insist
+                            turns, tools if able.tools else (), insist=insist, told=told
                         )
                     except (UserError, ModelError) as error:
                         refusal = refusal or error
@@ -163,6 +195,7 @@ class ChatTemplate:
         *,
         insist: bool = False,
         answering: bool = True,
+        told: Mapping[str, Any] = NOTHING,
     ) -> _Rendering:
         marks = Marks()
         described = [_tool(tool, marks) for tool in tools]
@@ -177,6 +210,7 @@ class ChatTemplate:
                 eos_token=self._vocabulary.text(self._vocabulary.eos),
                 range=_bounded_range(),
                 raise_exception=_ignore if insist else _raise,
+                **told,
             )
         except UserError:
             raise

@@ -29,6 +29,10 @@ class LlamaTokenizer:
         vocabulary = self._weights.vocabulary
         return vocabulary.begun(text) if alone else vocabulary.tokenize(text, special=True)
 
+    def infill(self, before: str | Sequence[int], after: str) -> list[int]:
+        """See `ports.Tokenizer`."""
+        return self._weights.vocabulary.infill(before, after)
+
     def prompt(self, messages: Sequence[Message], tools: Sequence[ToolSchema] = ()) -> list[int]:
         """See `ports.Tokenizer`."""
         return self._template.render(messages, tools).tokens

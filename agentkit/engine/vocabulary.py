@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from agentkit.errors import ModelError, UserError
+from agentkit.errors import ModelError, Unsupported, UserError
 
 PIECE = 16
 """Characters of a token, rather too many than too few."""
@@ -53,6 +53,27 @@ class Vocabulary:
         """Tokens of a text that begins a prompt and was rendered already: its markers are ones."""
         tokens = self.tokenize(text, special=True)
         return [self.bos, *tokens] if self.adds_bos and self.bos >= 0 else tokens
+
+    def infill(self, before: str | Sequence[int], after: str) -> list[int]:
+        """A prompt that asks for what is missing between two texts, both without markers.
+
+        Raises `Unsupported` for a model that has no markers for that.
+        """
+        lib = self._lib
+        marks = [
+            mark(self.handle)
+            for mark in (lib.llama_vocab_fim_pre, lib.llama_vocab_fim_suf, lib.llama_vocab_fim_mid)
+        ]
+        if min(marks) < 0:
+            hint = "leave it out, or ask a model that was made for code (Qwen2.5-Coder)"
+            raise Unsupported("suffix", "this model has no markers for a gap", hint=hint)
+        given = before if isinstance(before, str) else self.checked(before)
+        tokens = self.tokenize(given, special=False) if isinstance(given, str) else given
+        begun = [self.bos] if self.adds_bos and self.bos >= 0 else []
+        prefix, suffix, middle = marks
+        return [
+            *begun, prefix, *tokens, suffix, *self.tokenize(after, special=False), middle
+        ]  # fmt: skip
 
     def checked(self, tokens: Sequence[int]) -> list[int]:
         """The same tokens.  Raises `UserError` for one that is none here."""

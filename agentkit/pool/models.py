@@ -91,15 +91,17 @@ class PooledChat(_Pooled[LocalChatModel]):
         with self._pool.lease(self._name, self._prepare) as model:
             model.warm(messages, tools)
 
-    def score(self, prompt: Sequence[Message], continuation: str) -> Score:
+    def score(
+        self, prompt: Sequence[Message], continuation: str, cancel: CancelToken | None = None
+    ) -> Score:
         """See `ports.Scorer`."""
-        with self._pool.lease(self._name, self._prepare) as model:
-            return model.score(prompt, continuation)
+        with self._pool.lease(self._name, self._prepare, cancel) as model:
+            return model.score(prompt, continuation, cancel)
 
-    def read(self, tokens: Sequence[int], top: int = 0) -> Score:
+    def read(self, tokens: Sequence[int], top: int = 0, cancel: CancelToken | None = None) -> Score:
         """See `ports.Scorer`."""
-        with self._pool.lease(self._name, self._prepare) as model:
-            return model.read(tokens, top)
+        with self._pool.lease(self._name, self._prepare, cancel) as model:
+            return model.read(tokens, top, cancel)
 
     def perplexity(self, text: str) -> float:
         """See `ports.Scorer`."""

@@ -108,6 +108,8 @@ def asked(request: ChatRequest, facts: Facts) -> Asked:
         body["max_tokens"] = request.max_tokens
     if stop := [text for text in request.stop if text]:
         body["stop"] = stop
+    if request.reasoning_effort is not None:
+        body["reasoning_effort"] = request.reasoning_effort
     if request.samples > 1:
         if not dialect.several_samples:
             raise _lacks(dialect, "several samples of one request")

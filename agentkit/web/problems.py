@@ -53,14 +53,23 @@ STATUS: Sequence[tuple[type[AgentkitError], int]] = (
 """The first that fits counts."""
 
 
-def body(kind: str, message: str, hint: str | None = None, **more: Any) -> dict[str, Any]:
-    """What stands in an answer that is an error."""
+def sort(code: int) -> str:
+    """What clients of OpenAI's API find in `type`: whose fault it is, in one of their words."""
+    if code == 429:
+        return "rate_limit_error"
+    return "invalid_request_error" if code < 500 else "server_error"
+
+
+def body(
+    status: int, code: str, message: str, hint: str | None = None, **more: Any
+) -> dict[str, Any]:
+    """What stands in an answer that is an error; `code` says which one it is."""
     return {
         "error": {
             "message": message,
-            "type": kind,
+            "type": sort(status),
             "param": None,
-            "code": kind,
+            "code": code,
             "hint": hint,
             **more,
         }
@@ -82,7 +91,7 @@ def answer(error: AgentkitError) -> JSONResponse:
     headers = {}
     if status(error) == 429:
         headers["Retry-After"] = str(error.seconds if isinstance(error, Busy) else SOON)
-    content = body(_name(error), str(error), error.hint, **more)
+    content = body(status(error), _name(error), str(error), error.hint, **more)
     return JSONResponse(content, status(error), headers)
 
 
@@ -102,7 +111,7 @@ async def refuse(
 ) -> None:
     """The same before there is a request to answer."""
     scope[REASON] = kind
-    content = json.dumps(body(kind, message)).encode()
+    content = json.dumps(body(code, kind, message)).encode()
     length = (b"content-length", str(len(content)).encode())
     over = (b"connection", b"close")  # what stands behind the head is not read
     head = [(b"content-type", b"application/json"), length, over, *headers]
@@ -122,7 +131,7 @@ def explain_errors(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)
         said = "; ".join(map(_fault, error.errors()[:20]))
         request.scope[REASON] = "invalid_request"
-        return JSONResponse(body("invalid_request", said), 400)
+        return JSONResponse(body(400, "invalid_request", said), 400)
 
     async def other(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
@@ -130,12 +139,14 @@ def explain_errors(app: FastAPI) -> None:
         kind = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "refused")
         request.scope[REASON] = kind
         return JSONResponse(
-            body(kind, said or str(error.detail)), error.status_code, dict(error.headers or {})
+            body(error.status_code, kind, said or str(error.detail)),
+            error.status_code,
+            dict(error.headers or {}),
         )
 
     async def bug(request: Request, error: Exception) -> JSONResponse:
         said = "this is a mistake of ours; the log of the service says more"
-        return JSONResponse(body("internal_error", said, "agentkit service logs"), 500)
+        return JSONResponse(body(500, "internal_error", said, "agentkit service logs"), 500)
 
     app.add_exception_handler(Exception, bug)
     app.add_exception_handler(AgentkitError, ours)

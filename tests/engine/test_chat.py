@@ -17,7 +17,7 @@ from agentkit.engine import LlamaChatModel, chat
 from agentkit.engine.context import BATCH, Context, Piece
 from agentkit.engine.grammar import Matcher
 from agentkit.engine.weights import Weights
-from agentkit.errors import ModelError, PromptTooLong, UserError
+from agentkit.errors import Cancelled, ModelError, PromptTooLong, Unsupported, UserError
 from agentkit.messages import ChatRequest, Completion, JsonSchema, Message, Sampling
 
 pytestmark = pytest.mark.model
@@ -220,6 +220,26 @@ def test_scores_say_what_the_model_finds_likely(model: LlamaChatModel) -> None:
     assert again.logprob == pytest.approx(good.logprob, abs=0.6)  # another shape of batch
 
 
+def test_a_score_that_nobody_waits_for_ends_within_a_batch(
+    model: LlamaChatModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model._store.forget()
+    token, sizes = CancelToken(), []
+    decode = Context.decode
+
+    def watched(self: Context, pieces: list[Piece]) -> None:
+        sizes.append(sum(len(piece.tokens) for piece in pieces))
+        token.cancel()
+        decode(self, pieces)
+
+    monkeypatch.setattr(Context, "decode", watched)
+    with pytest.raises(Cancelled):
+        model.score(long_question(model, free=100).messages, "Yes, it is.", token)
+    assert sizes == [BATCH]
+    assert not model._decoder.full
+    assert model._scheduler.free
+
+
 def test_the_score_of_an_answer_is_that_of_its_own_log_probabilities(
     model: LlamaChatModel,
 ) -> None:
@@ -252,3 +272,18 @@ def test_a_warmed_prefix_is_not_read_again_even_when_room_is_needed(
         ask(model, question(f"{n} " * 300, max_tokens=1))
     usage = ask(model, ChatRequest((opening, Message("user", "Hello?")), max_tokens=1)).usage
     assert usage.cached_tokens > 100
+
+
+def test_a_gap_in_code_is_filled(chat_model: Callable[[str], LlamaChatModel]) -> None:
+    """As editors ask: up to the end of the line."""
+    coder = chat_model("qwen2.5-coder-0.5b")
+    before, after = "def area(width, height):\n    return ", "\n\nprint(area(2, 3))\n"
+    prompt = coder._vocabulary.infill(before, after)
+    said = ask(coder, ChatRequest(text=tuple(prompt), max_tokens=12, stop=("\n",)))
+    assert said.text == "width * height"
+    assert said.finish_reason == "stop"
+
+
+def test_a_model_without_markers_for_a_gap_says_so(model: LlamaChatModel) -> None:
+    with pytest.raises(Unsupported, match="suffix"):
+        model._vocabulary.infill("a", "b")

@@ -17,7 +17,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from agentkit.engine.template import MAX_ROUNDS, ChatTemplate
 from agentkit.engine.vocabulary import Vocabulary
 from agentkit.engine.written import Written
-from agentkit.errors import ModelError, UserError
+from agentkit.errors import ModelError, Unsupported, UserError
 from agentkit.messages import Message, Role, ToolCall, ToolSchema
 
 from .dialect_cases import Letters, cases, content, letters, message, read, template, tools
@@ -571,3 +571,22 @@ def test_nobody_can_write_a_control_token(
     plain = made.render(*conversation(lambda: "az")).tokens
     markers = [[t for t in tokens if vocabulary.is_marker(t)] for tokens in (attacked, plain)]
     assert markers[0] == markers[1]
+
+
+# -- how long a model reasons ----------------------------------------------------------------------
+
+
+def test_a_template_is_told_of_reasoning_in_its_own_words() -> None:
+    def rendered(source: str, effort: Any) -> str:
+        template = ChatTemplate(source, letters())
+        return read(template.render([Message("user", "Hi")], effort=effort).tokens)
+
+    switch = CHATML + "{% if enable_thinking is defined and not enable_thinking %}quick{% endif %}"
+    assert rendered(switch, "none").endswith("quick")
+    assert rendered(switch, "low") == rendered(switch, None) == prompt(CHATML, ASK)
+    degree = "{{ reasoning_effort | default('some') }}:" + CHATML
+    assert rendered(degree, "high").startswith("high:")
+    assert rendered(degree, None).startswith("some:")
+    for source, effort in ((degree, "none"), (CHATML, "low"), (None, "low")):
+        with pytest.raises(Unsupported, match="reasoning_effort"):
+            rendered(source, effort)

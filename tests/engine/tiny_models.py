@@ -28,6 +28,9 @@ WINDOW = 32
 
 MARKERS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 
+GAP_MARKERS = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
+"""What code models have beside them; 259 to 261 here."""
+
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -35,13 +38,19 @@ TEMPLATE = (
 
 _LAYERS, _WIDTH, _HEADS, _HIDDEN = 4, 64, 2, 128
 _INNER, _STATE, _KERNEL, _RANK = 2 * _WIDTH, 16, 4, 4
-_VOCABULARY = 256 + len(MARKERS)
 
 KINDS = ("attention", "sliding-window", "recurrent", "hybrid", "hybrid-sliding-window")
 """What `write_model` can write: llama, gemma3, mamba, jamba and lfm2 in llama.cpp's words."""
 
 
-def write_model(path: Path, kind: str, *, seed: int = 0) -> Path:
+def write_model(
+    path: Path,
+    kind: str,
+    *,
+    seed: int = 0,
+    markers: tuple[str, ...] = MARKERS,
+    template: str = TEMPLATE,
+) -> Path:
     """Write a model of one of `KINDS`; the same seed gives the same bytes."""
     arch = dict(zip(KINDS, ("llama", "gemma3", "mamba", "jamba", "lfm2"), strict=True))[kind]
     writer = gguf.GGUFWriter(path, arch)
@@ -51,9 +60,10 @@ def write_model(path: Path, kind: str, *, seed: int = 0) -> Path:
     writer.add_embedding_length(_WIDTH)
     writer.add_layer_norm_rms_eps(1e-5)
     _add_shape(writer, kind)
-    _add_vocabulary(writer)
+    _add_vocabulary(writer, markers)
+    writer.add_chat_template(template)
     random = np.random.default_rng(seed)
-    for name, tensor in _tensors(random, kind):
+    for name, tensor in _tensors(random, kind, 256 + len(markers)):
         writer.add_tensor(name, tensor)
     return _finish(writer, path)
 
@@ -108,17 +118,16 @@ def _add_shape(writer: Any, kind: str) -> None:
         writer.add_sliding_window_pattern([True, False] * (_LAYERS // 2))
 
 
-def _add_vocabulary(writer: Any) -> None:
+def _add_vocabulary(writer: Any, markers: tuple[str, ...]) -> None:
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
-    writer.add_token_list([*_visible_bytes(), *MARKERS])
+    writer.add_token_list([*_visible_bytes(), *markers])
     normal, control = gguf.TokenType.NORMAL, gguf.TokenType.CONTROL
-    writer.add_token_types([normal] * 256 + [control] * len(MARKERS))
+    writer.add_token_types([normal] * 256 + [control] * len(markers))
     writer.add_token_merges(["a a"])  # llama.cpp asks for at least one; "aa" is no token
     writer.add_bos_token_id(256)
     writer.add_eos_token_id(258)
     writer.add_add_bos_token(False)
-    writer.add_chat_template(TEMPLATE)
 
 
 def _visible_bytes() -> list[str]:
@@ -128,15 +137,17 @@ def _visible_bytes() -> list[str]:
     return [chr(byte) if byte in kept else chr(next(others)) for byte in range(256)]
 
 
-def _tensors(random: np.random.Generator, kind: str) -> Iterator[tuple[str, Matrix]]:
+def _tensors(
+    random: np.random.Generator, kind: str, vocabulary: int
+) -> Iterator[tuple[str, Matrix]]:
     ones = np.ones(_WIDTH, np.float32)
-    yield "token_embd.weight", random.standard_normal((_VOCABULARY, _WIDTH), np.float32) * 0.3
+    yield "token_embd.weight", random.standard_normal((vocabulary, _WIDTH), np.float32) * 0.3
     yield (
         "token_embd_norm.weight" if kind == "hybrid-sliding-window" else "output_norm.weight",
         ones,
     )
-    output = _matrix(random, _WIDTH, _VOCABULARY) * 4
-    output[[row for row in range(_VOCABULARY) if not 0x20 <= row < 0x7F]] = 0
+    output = _matrix(random, _WIDTH, vocabulary) * 4
+    output[[row for row in range(vocabulary) if not 0x20 <= row < 0x7F]] = 0
     yield "output.weight", output
     for layer in range(_LAYERS):
         yield f"blk.{layer}.attn_norm.weight", ones

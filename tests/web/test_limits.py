@@ -31,7 +31,8 @@ def test_a_token_that_asks_too_often_is_told_when_to_come_again(serve: Start) ->
         assert first.status_code == 200
         assert second.status_code == 429
         assert int(second.headers["Retry-After"]) >= 1
-        assert second.json()["error"]["code"] == "rate_limit_exceeded"
+        error = second.json()["error"]
+        assert (error["code"], error["type"]) == ("rate_limit_exceeded", "rate_limit_error")
         assert http.get("/health").status_code == 200
 
 

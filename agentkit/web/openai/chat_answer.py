@@ -10,7 +10,7 @@ from typing import Any
 from agentkit import __version__
 from agentkit.errors import ModelError
 from agentkit.messages import CallDelta, Completion, Delta, TokenLogprob
-from agentkit.web.openai.streams import DONE, data
+from agentkit.web.openai.streams import DONE, chunks_of, data
 
 FINGERPRINT = f"agentkit-{__version__}"
 
@@ -120,6 +120,7 @@ class Chunks:
         self._head = head("chatcmpl", "chat.completion.chunk", model)
         if with_usage:
             self._head["usage"] = None
+        self._written = chunks_of(self._head)
         self._samples = samples
         self._with_logprobs = with_logprobs
         self._with_usage = with_usage
@@ -164,7 +165,7 @@ class Chunks:
     ) -> str:
         told = logprobs(tokens) if self._with_logprobs and tokens else None
         choice = {"index": sample, "delta": said, "logprobs": told, "finish_reason": finish}
-        return data(self._head | {"choices": [choice]})
+        return self._written(choice)
 
 
 def _call(call: CallDelta) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from agentkit.messages import ChatRequest
+from agentkit.messages import ChatRequest, ReasoningEffort
 from agentkit.web.openai.body import Body, Sampled
 from agentkit.web.openai.conversation import (
     Function,
@@ -85,6 +85,8 @@ class ChatBody(Sampled):
     tool_choice: Literal["auto", "none", "required"] | Choice = "auto"
     parallel_tool_calls: bool = True
     response_format: Format | None = None
+    reasoning_effort: ReasoningEffort | None = None
+    """For models whose template has words for it."""
     logprobs: bool = False
     top_logprobs: int | None = Field(None, ge=0, le=20)
     modalities: list[Literal["text"]] | None = None
@@ -115,6 +117,7 @@ class ChatBody(Sampled):
             parallel_tool_calls=self.parallel_tool_calls,
             samples=self.n,
             top_logprobs=(self.top_logprobs or 0) if self.logprobs else None,
+            reasoning_effort=self.reasoning_effort,
         )
 
 

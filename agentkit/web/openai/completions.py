@@ -1,7 +1,8 @@
 """/v1/completions: the model goes on with a plain text, or with tokens.
 
 Nothing is written around the text, and what looks like a marker of the model's vocabulary is one:
-who asks here writes templates himself.  Texts of others belong into /v1/chat/completions.
+who asks here writes templates himself.  Texts of others belong into /v1/chat/completions.  With a
+`suffix` the markers are written here, and both texts around the gap are nothing but text.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from agentkit.web.openai.asking import asked
 from agentkit.web.openai.body import MOST_SAMPLES, Sampled
 from agentkit.web.openai.elsewhere import working
 from agentkit.web.openai.refusals import Refused, Route, unsupported
-from agentkit.web.openai.streams import DONE, data, streamed
+from agentkit.web.openai.streams import DONE, chunks_of, data, streamed
 from agentkit.web.service import Here, Service
 
 PATH = "/v1/completions"
@@ -43,14 +44,16 @@ class CompletionBody(Sampled):
     model: str | None = None
     prompt: str | Tokens | Annotated[list[str | Tokens], Field(min_length=1, max_length=16)]
     max_tokens: int = Field(USUAL_TOKENS, ge=0)
-    suffix: str = Field("", max_length=0)
-    """Harmless if it is empty; what it means is in the markers of each model."""
+    suffix: str = ""
+    """What stands behind the gap: for models that have markers for that."""
     echo: bool = False
     logprobs: int | None = Field(None, ge=0, le=20)
     best_of: int | None = None
 
     def requests(self) -> list[ChatRequest]:
         """One for each prompt.  Raises `Refused`."""
+        if self.suffix and self.echo:
+            raise Refused("echo", "what fills a gap is given without the text around it")
         if self.best_of not in (None, self.n):
             raise unsupported("best_of", "n answers are given as they come")
         if not self.max_tokens and not self.echo:
@@ -89,9 +92,10 @@ async def complete(body: CompletionBody, here: Here, request: Request) -> Respon
     wanted = body.requests()
 
     def begin(cancel: CancelToken) -> Iterator[Delta]:
-        echoes = [_echo(one, body, here.runtime, name) for one in body.prompts]
+        asks = [_between(one, body.suffix, here.runtime, name) for one in wanted]
+        echoes = [_echo(one, body, here.runtime, name, cancel) for one in body.prompts]
         if body.max_tokens:
-            streams = [asked(here, PATH, name, one, cancel) for one in wanted]
+            streams = [asked(here, PATH, name, one, cancel) for one in asks]
         else:
             streams = [_nothing(one, body, here, name) for one in body.prompts]
         return _numbered(streams, echoes, body.n)
@@ -103,7 +107,17 @@ async def complete(body: CompletionBody, here: Here, request: Request) -> Respon
         return JSONResponse(answer.whole(await work.everything()))
 
 
-def _echo(prompt: Given, body: CompletionBody, runtime: Runtime, name: str) -> Delta:
+def _between(request: ChatRequest, suffix: str, runtime: Runtime, name: str) -> ChatRequest:
+    """The same request for what is missing between two texts, where one stands behind the gap."""
+    if not suffix or request.text is None:
+        return request
+    prompt = runtime.tokenizer(name).infill(request.text, suffix)
+    return replace(request, text=tuple(prompt))
+
+
+def _echo(
+    prompt: Given, body: CompletionBody, runtime: Runtime, name: str, cancel: CancelToken
+) -> Delta:
     """The prompt as the beginning of its answer, with its probabilities where they are wanted."""
     if not body.echo:
         return Delta()
@@ -111,7 +125,7 @@ def _echo(prompt: Given, body: CompletionBody, runtime: Runtime, name: str) -> D
     if body.logprobs is None:
         return Delta(text)
     tokenizer, tokens = runtime.tokenizer(name), _tokens(prompt, runtime, name)
-    found = runtime.scorer(name).read(tokens, body.logprobs).tokens
+    found = runtime.scorer(name).read(tokens, body.logprobs, cancel).tokens
     given = TokenLogprob(tokenizer.text(tokens[:1]).encode(), math.nan, math.nan)
     begins = len(tokenizer.tokens("")) if isinstance(prompt, str) else 0  # what nobody wrote
     return Delta(text, logprobs=(given, *found)[begins:])
@@ -153,6 +167,7 @@ class _Answer:
 
     def __init__(self, model: str, asked: CompletionBody) -> None:
         self._head = chat_answer.head("cmpl", "text_completion", model)
+        self._written = chunks_of(self._head)
         self._asked = asked
         self._ended: list[Completion] = []
         self._offsets: dict[int, int] = {}
@@ -190,7 +205,7 @@ class _Answer:
             return ""
         finish = chat_answer.reason(done) if done else None
         choice = self._choice(delta.sample, delta.text, delta.logprobs, finish)
-        return data(self._head | {"choices": [choice]})
+        return self._written(choice)
 
     def _note(self, delta: Delta) -> None:
         if delta.completion is not None:

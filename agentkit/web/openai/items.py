@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from agentkit.messages import ChatRequest, Message, Sampling, ToolCall
+from agentkit.messages import ChatRequest, Message, ReasoningEffort, Sampling, ToolCall
 from agentkit.web.openai.body import USUAL_MIN_P, Body, Harmless, StreamOptions
 from agentkit.web.openai.conversation import (
     Function,
@@ -85,6 +85,12 @@ class TextShape(Body):
     format: Schema | None = None
 
 
+class Reasoning(Body):
+    """How long a model thinks that reasons."""
+
+    effort: ReasoningEffort | None = None
+
+
 class ResponseBody(Harmless):
     """See https://platform.openai.com/docs/api-reference/responses/create.
 
@@ -102,6 +108,7 @@ class ResponseBody(Harmless):
     tool_choice: Literal["auto", "none", "required"] | Choice = "auto"
     parallel_tool_calls: bool = True
     text: TextShape = TextShape()
+    reasoning: Reasoning = Reasoning()
     stream: bool = False
     stream_options: StreamOptions | None = None
     include: list[Literal["reasoning.encrypted_content", "message.output_text.logprobs"]] = Field(
@@ -129,6 +136,7 @@ class ResponseBody(Harmless):
             tool_choice=choice(wanted, one, names),
             parallel_tool_calls=self.parallel_tool_calls,
             top_logprobs=(self.top_logprobs or 0) if self.with_logprobs else None,
+            reasoning_effort=self.reasoning.effort,
         )
 
     def _messages(self, model: str, sees: bool) -> tuple[Message, ...]:
@@ -146,7 +154,7 @@ class ResponseBody(Harmless):
             "metadata": self.metadata or {},
             "parallel_tool_calls": self.parallel_tool_calls,
             "previous_response_id": None,
-            "reasoning": {"effort": None, "summary": None},
+            "reasoning": {"effort": self.reasoning.effort, "summary": None},
             "store": False,
             "temperature": self.temperature,
             "text": {"format": shape.model_dump(by_alias=True, exclude_unset=True)},

@@ -21,6 +21,7 @@ from agentkit.errors import (
     ModelMissing,
     PromptTooLong,
     UnknownName,
+    Unsupported,
     UserError,
 )
 from agentkit.web.problems import REASON, SOON
@@ -120,6 +121,8 @@ def _sorted(error: AgentkitError) -> tuple[int, str, str | None, str | None]:
     match error:
         case Refused():
             return 400, wrong, error.code, error.param or None
+        case Unsupported():
+            return 400, wrong, "unsupported_parameter", error.parameter
         case UnknownName() | ModelMissing():
             return 404, wrong, "model_not_found", "model"
         case UserError():

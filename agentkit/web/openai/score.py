@@ -83,8 +83,7 @@ def _likelihoods(
 ) -> tuple[list[dict[str, Any]], int]:
     model, found, tokens = runtime.scorer(name), [], 0
     for continuation in continuations:
-        cancel.check()
-        scored = model.score(prompt, continuation)
+        scored = model.score(prompt, continuation, cancel)
         tokens += len(scored.tokens)
         told = [chat_answer.logprob(one.token, one.logprob) for one in scored.tokens]
         found.append({"score": scored.logprob, "tokens": told})

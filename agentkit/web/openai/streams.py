@@ -34,9 +34,14 @@ def named(value: dict[str, Any]) -> str:
     return f"event: {value['type']}\ndata: {compact(value)}\n\n"
 
 
-def compact(value: Any) -> str:
-    """JSON on one line."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""JSON on one line."""
+
+
+def chunks_of(head: dict[str, Any]) -> Callable[[dict[str, Any]], str]:
+    """Writes the chunks of an answer, of one choice each; what all have in common only once."""
+    begun = f'data: {compact(head)[:-1]},"choices":['
+    return lambda choice: f"{begun}{compact(choice)}]}}\n\n"
 
 
 class Streamed(StreamingResponse):

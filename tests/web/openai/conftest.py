@@ -23,12 +23,16 @@ import pytest
 from agentkit.runtime import Runtime
 from agentkit.testing import ScriptedModel, ScriptedTranscriber
 from agentkit.transcript import Transcript
-from tests.engine.tiny_models import write_model
+from tests.engine.tiny_models import GAP_MARKERS, MARKERS, TEMPLATE, write_model
 from tests.remote.player import Player
 from tests.web.conftest import LIMIT, SECRET, Served, servers
 
 ROOT = Path(__file__).parents[3]
 AGENTKIT = [sys.executable, "-m", "agentkit"]
+REASONS = (
+    f"{TEMPLATE}{{% if enable_thinking is defined and not enable_thinking %}}"
+    "<think>\n\n</think>\n\n{% endif %}"
+)
 SPEECH = "Good morning.\nLet us begin with the budget."
 
 Script = Callable[..., ScriptedModel]
@@ -66,18 +70,25 @@ class Ears(ScriptedTranscriber):
 
 
 def furnish(home: Path, more: str = "") -> None:
-    """A home in which `tiny` answers nonsense, and `tiny-embed` makes vectors of it."""
+    """A home in which `tiny` answers nonsense, and `tiny-embed` makes vectors of it.
+
+    `tiny-coder` has the markers of code models, and a template that knows of reasoning.
+    """
     (home / "settings.yaml").write_text(
         "roles: {chat: tiny, embed: tiny-embed}\n"
         "engine: {context_tokens: 512}\n"
         f"service: {{port: 0, rate: 100000}}\n{more}"
     )
     gguf = write_model(home / "tiny.gguf", "attention")
+    coder = write_model(
+        home / "tiny-coder.gguf", "attention", markers=(*MARKERS, *GAP_MARKERS), template=REASONS
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AGENTKIT_HOME", str(home))
         with Runtime() as runtime:
             runtime.store.add(gguf)
             runtime.store.add(gguf, "tiny-embed", "embed")
+            runtime.store.add(coder)
 
 
 @pytest.fixture(scope="session")

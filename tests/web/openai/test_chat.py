@@ -236,6 +236,21 @@ def test_reasoning_is_given_and_taken_back(client: openai.OpenAI, script: Script
     assert model.requests[1].messages[1] == Message("assistant", "Four.", "Two and two.")
 
 
+def test_how_long_a_model_reasons_is_told_to_its_template(client: openai.OpenAI) -> None:
+    def read(**how: Any) -> int:
+        found = client.chat.completions.create(
+            model="tiny-coder", messages=HELLO, max_tokens=1, **how
+        )
+        assert found.usage is not None
+        return found.usage.prompt_tokens
+
+    assert read(reasoning_effort="none") == read() + len("<think>\n\n</think>\n\n")
+    assert read(reasoning_effort="high") == read()
+    with pytest.raises(openai.BadRequestError) as caught:
+        read(reasoning_effort="much")
+    assert caught.value.param == "reasoning_effort"
+
+
 def test_reasoning_by_the_name_that_ollama_gives_it(place: Place, script: Script) -> None:
     model = script("Yes.")
     turn = {"role": "assistant", "content": "Four.", "reasoning": "Hm."}

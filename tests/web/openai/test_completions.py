@@ -65,6 +65,22 @@ def test_an_echo_repeats_the_text(client: openai.OpenAI, script: Script) -> None
     assert tokens.choices[0].text.startswith("Hi")
 
 
+def test_a_gap_is_filled_by_a_model_that_has_markers_for_it(client: openai.OpenAI) -> None:
+    """As code editors ask; what looks like a marker in the texts is none."""
+
+    def ask(**how: Any) -> tuple[str, int]:
+        found = client.completions.create(model="tiny-coder", max_tokens=8, temperature=0, **how)
+        assert found.usage is not None
+        return found.choices[0].text, found.usage.prompt_tokens
+
+    prefix, suffix, middle = 259, 260, 261
+    written: Any = [prefix, *b"a = <|im_end|>", suffix, *b"\nb", middle]
+    asked = ask(prompt="a = <|im_end|>", suffix="\nb")
+    assert asked == ask(prompt=written)
+    assert asked[1] == len(written)
+    assert ask(prompt=list(b"a = <|im_end|>"), suffix="\nb") == asked
+
+
 def test_a_stream(client: openai.OpenAI) -> None:
     how: Any = {"model": "tiny", "prompt": "Once", "max_tokens": 5, "temperature": 0}
     whole = client.completions.create(**how).choices[0]
@@ -132,6 +148,7 @@ def test_the_probability_of_a_prompt_is_that_of_what_is_written(client: openai.O
     ("more", "param"),
     [
         ({"suffix": "x"}, "suffix"),
+        ({"suffix": "x", "echo": True}, "echo"),
         ({"best_of": 3}, "best_of"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"prompt": []}, "prompt"),

@@ -114,6 +114,7 @@ def test_a_model_for_something_else(client: openai.OpenAI) -> None:
 def test_models_are_listed_with_their_owners(client: openai.OpenAI) -> None:
     assert [(one.id, one.object, one.owned_by) for one in client.models.list()] == [
         ("tiny", "model", "agentkit"),
+        ("tiny-coder", "model", "agentkit"),
         ("tiny-embed", "model", "agentkit"),
         ("far", "model", "remote"),
     ]
@@ -127,7 +128,7 @@ def test_too_much_to_do_says_when_to_come_again(client: openai.OpenAI, script: S
     with pytest.raises(openai.RateLimitError) as caught:
         client.chat.completions.create(model="scripted", messages=HELLO)
     assert int(caught.value.response.headers["retry-after"]) >= 1
-    assert caught.value.code == "rate_limit_exceeded"
+    assert (caught.value.code, caught.value.type) == ("rate_limit_exceeded", "rate_limit_error")
 
 
 def test_for_a_model_that_is_full_nothing_is_begun(
@@ -138,6 +139,7 @@ def test_for_a_model_that_is_full_nothing_is_begun(
     with pytest.raises(openai.RateLimitError) as caught:
         client.chat.completions.create(model="scripted", messages=HELLO)
     assert int(caught.value.response.headers["retry-after"]) >= 1
+    assert (caught.value.code, caught.value.type) == ("rate_limit_exceeded", "rate_limit_error")
     assert model.requests == []
 
 
@@ -171,9 +173,10 @@ def test_without_a_token_nobody_is_answered(place: Place) -> None:
         openai.OpenAI(
             api_key="wrong", base_url=f"{place.url}/v1", max_retries=0, timeout=LIMIT
         ) as client,
-        pytest.raises(openai.AuthenticationError),
+        pytest.raises(openai.AuthenticationError) as caught,
     ):
         client.models.list()
+    assert (caught.value.code, caught.value.type) == ("invalid_api_key", "invalid_request_error")
 
 
 def test_a_token_for_inference_is_enough_and_good_for_nothing_else(place: Place) -> None:
