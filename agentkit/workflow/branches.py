@@ -6,8 +6,9 @@ nothing else; the rest comes to its end before the failure is told.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 
 from agentkit.cancel import CancelToken
 from agentkit.errors import Cancelled, Parked
@@ -44,29 +45,78 @@ def _side_by_side(
     needs: Needs, do: Callable[[str], None], cancel: CancelToken, limit: int, fail_fast: bool
 ) -> None:
     """On threads."""
-    faults: dict[str, BaseException] = {}
-    waiting, done = dict(needs), set[str]()
-    running: dict[Future[None], str] = {}
     with ThreadPoolExecutor(limit, "steps") as pool:
+        crew = _Crew(pool, needs, do, cancel, limit, fail_fast)
         try:
-            while True:
-                if not cancel.cancelled and not (fail_fast and faults):
-                    for name in [one for one, on in waiting.items() if done.issuperset(on)]:
-                        if len(running) < limit:
-                            del waiting[name]
-                            running[pool.submit(do, name)] = name
-                if not running:
-                    break
-                for future in wait(running, LOOK, FIRST_COMPLETED).done:
-                    name, fault = running.pop(future), future.exception()
-                    if fault is None:
-                        done.add(name)
-                    else:
-                        faults[name] = fault
+            crew.begin()
+            while not crew.over.wait(LOOK):
+                pass
         except KeyboardInterrupt:
             cancel.cancel("interrupted")
             raise
-    _raise(needs, faults, cancel)
+    _raise(needs, crew.faults, cancel)
+
+
+class _Crew:
+    """Threads that find their next work themselves: to be handed it by another one takes longer
+    than a small step does.
+    """
+
+    def __init__(
+        self,
+        pool: ThreadPoolExecutor,
+        needs: Needs,
+        do: Callable[[str], None],
+        cancel: CancelToken,
+        limit: int,
+        fail_fast: bool,
+    ) -> None:
+        self.faults: dict[str, BaseException] = {}
+        self.over = threading.Event()
+        self._pool, self._do, self._cancel = pool, do, cancel
+        self._limit, self._fail_fast = limit, fail_fast
+        self._waiting, self._done, self._running = dict(needs), set[str](), 0
+        self._lock = threading.Lock()
+
+    def begin(self) -> None:
+        """Begin all that waits for nothing, as far as there are threads."""
+        with self._lock:
+            self._hand_out()
+
+    def _work(self, name: str) -> None:
+        following: str | None = name
+        while following is not None:
+            name, fault = following, None
+            try:
+                self._do(name)
+            except BaseException as raised:
+                fault = raised
+            with self._lock:
+                self._running -= 1
+                if fault is None:
+                    self._done.add(name)
+                else:
+                    self.faults[name] = fault
+                following = self._next()
+                self._hand_out()
+
+    def _hand_out(self) -> None:
+        while (name := self._next()) is not None:
+            self._pool.submit(self._work, name)
+        if not self._running:
+            self.over.set()
+
+    def _next(self) -> str | None:
+        """Something to begin now; it counts as begun."""
+        full = self._running == self._limit
+        if full or self._cancel.cancelled or (self._fail_fast and self.faults):
+            return None
+        ready = (one for one, on in self._waiting.items() if self._done.issuperset(on))
+        name = next(ready, None)
+        if name is not None:
+            del self._waiting[name]
+            self._running += 1
+        return name
 
 
 def _in_a_row(needs: Needs) -> bool:
