@@ -1,6 +1,7 @@
 """What the engine of workflows costs: a durable step, a start, memory; beside Prefect.
 
-    python -m bench.workflow [--steps 200] [--items 1000] [--many 10000] [--prefect PYTHON]
+    python -m bench.workflow [--steps 200] [--items 1000] [--many 10000] [--files 1000]
+        [--megabytes 100] [--prefect PYTHON]
 
 A step calls a tool that gives back what it got, so that what is measured is the engine:
 expressions, the gate of tools, the journal (what is finished is on the disk before the run goes on:
@@ -29,6 +30,7 @@ from typing import Any
 
 from agentkit import tool
 from agentkit.config import Settings
+from agentkit.events import Event, StepFinished
 from agentkit.runtime import Runtime
 
 PREFECT = """\
@@ -69,6 +71,8 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=1000)
     parser.add_argument("--many", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--files", type=int, default=1000)
+    parser.add_argument("--megabytes", type=int, default=100)
     parser.add_argument("--prefect", metavar="PYTHON")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
@@ -79,6 +83,7 @@ def main() -> None:
         say(f"{given.items} items of a foreach", each, each / given.items)
         beside = run(folder, loop(given.items, 4))
         say("the same, four at a time", beside, beside / given.items)
+        copies(folder, given.files, given.megabytes, given.rounds)
         begun = statistics.median(start(folder) for _ in range(given.rounds))
         print(f"{'start from the shell, one step':34} {begun:8.2f} s")
         before = memory()
@@ -115,15 +120,53 @@ def loop(count: int, parallel: int) -> dict[str, Any]:
 
 
 def run(folder: Path, workflow: dict[str, Any]) -> float:
-    """Seconds of one run, from its first event to its last."""
+    """Seconds of one run, without its step `fill` if it has one."""
     path = folder / f"{workflow['name']}.yaml"
     path.write_text(json.dumps(workflow))
     with Runtime(Settings(home=folder / "home")) as runtime:
         runtime.lend([same])
         loaded = runtime.workflow(str(path))
         began = time.perf_counter()
-        runtime.run(loaded, {})
+
+        def listen(event: Event) -> None:
+            nonlocal began
+            if isinstance(event, StepFinished) and event.step == "fill":
+                began = time.perf_counter()
+
+        runtime.run(loaded, {}, subscribers=(listen,))
         return time.perf_counter() - began
+
+
+def copies(folder: Path, files: int, megabytes: int, rounds: int) -> None:
+    """Scripts over a folder with much in it: beside each other, each in a copy; and in a row.
+
+    They only sleep, or do nothing: what is left is what the copies cost, and what they gain.
+    """
+    size = megabytes * 1_000_000 // files
+    print(f"8 scripts in a folder of {files} files, {megabytes} MB; best of {rounds}")
+    for what, script in (("nothing", "true"), ("2 s", "sleep 2")):
+        took = {
+            parallel: min(
+                run(folder, scripts(8, parallel, files, size, script)) for _ in range(rounds)
+            )
+            for parallel in (1, 4)
+        }
+        say(f"  that do {what}, in a row", took[1], took[1] / 8)
+        say("  four at a time, each in a copy", took[4], took[4] / 8)
+        print(f"{'  ratio':34} {took[4] / took[1]:8.3f}", flush=True)
+
+
+def scripts(count: int, parallel: int, files: int, size: int, script: str) -> dict[str, Any]:
+    """A step that fills the folder, and so many scripts that read it."""
+    fill = (
+        "import os\n"
+        f"for n in range({files}):\n"
+        "    os.makedirs(f'd{n // 100}', exist_ok=True)\n"
+        f"    open(f'd{{n // 100}}/{{n}}', 'wb').write(os.urandom({size}))\n"
+    )
+    foreach = {"items": f"${{{{ range({count}) | list }}}}", "max_parallel": parallel}
+    each = {"id": "each", "foreach": foreach, "run": {"bash": script}}
+    return {"name": "scripts", "steps": [{"id": "fill", "run": {"python": fill}}, each]}
 
 
 def start(folder: Path) -> float:

@@ -25,6 +25,11 @@ GARBAGE = (20_000, 10, 10)
 modules, which stay: with 700, as Python has it, looking takes a tenth of the time of a short run.
 """
 
+NO_PLUGINS = ("PYDANTIC_DISABLE_PLUGINS", "__all__")
+"""Pydantic would read the files of all installed packages for what watches its validation: slow,
+and nothing that our own classes were meant for.  Who sets the variable has it as it was set.
+"""
+
 COMMANDS = {
     "run": ("agentkit.cli.run:run", "Run a workflow."),
     "check": ("agentkit.cli.check:check", "Find everything that is wrong with workflows."),
@@ -80,6 +85,7 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> NoReturn:
     """The entry point: run a command, print its errors, exit with its code."""
     gc.set_threshold(*GARBAGE)
+    os.environ.setdefault(*NO_PLUGINS)
     try:
         done = cli.main(arguments, prog_name="agentkit", standalone_mode=False, color=_COLOR)
         sys.exit(done or 0)

@@ -12,8 +12,9 @@ import stat
 import sys
 import traceback
 from collections.abc import Callable, Iterable
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from dataclasses import field
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -175,7 +176,8 @@ class PackageSource:
     def scan(self) -> Scan:
         """See `Source.scan`."""
         if self._found is None:
-            entries = importlib.metadata.entry_points(group=ENTRY_POINTS)
+            some = _may_be_some()
+            entries = importlib.metadata.entry_points(group=ENTRY_POINTS) if some else ()
             self._found = joined(_entry(entry) for entry in entries)
         return self._found
 
@@ -199,6 +201,27 @@ class FunctionSource:
     def scan(self) -> Scan:
         """See `Source.scan`."""
         return Scan(tuple(self._tools.values()))
+
+
+def _may_be_some() -> bool:
+    """Whether the file of any package names our group, or packages are where only Python looks.
+
+    Python parses the files of all packages, which takes five times as long.
+    """
+    if any(hasattr(one, "find_distributions") and one is not PathFinder for one in sys.meta_path):
+        return True
+    folders = [Path(name or ".") for name in dict.fromkeys(sys.path)]
+    return any(folder.is_file() or _names_us(folder) for folder in folders)
+
+
+def _names_us(folder: Path) -> bool:
+    with suppress(OSError), os.scandir(folder) as found:
+        for one in found:
+            if one.name.lower().endswith((".dist-info", "egg-info")):
+                with suppress(OSError):
+                    if ENTRY_POINTS.encode() in Path(one.path, "entry_points.txt").read_bytes():
+                        return True
+    return False
 
 
 def _entry(entry: importlib.metadata.EntryPoint) -> Scan:
