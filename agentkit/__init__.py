@@ -13,13 +13,14 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from agentkit.api import Agent, AgentResult
     from agentkit.errors import ToolError, ToolRetry
-    from agentkit.permissions import ReadPath, Url, WritePath
+    from agentkit.permissions import ChangedPath, ReadPath, Url, WritePath
     from agentkit.ports import ToolContext
     from agentkit.toolbox import tool
 
 __all__ = [
     "Agent",
     "AgentResult",
+    "ChangedPath",
     "ReadPath",
     "ToolContext",
     "ToolError",
@@ -33,6 +34,7 @@ __all__ = [
 _HOMES = {
     "Agent": "agentkit.api",
     "AgentResult": "agentkit.api",
+    "ChangedPath": "agentkit.permissions",
     "ReadPath": "agentkit.permissions",
     "ToolContext": "agentkit.ports",
     "ToolError": "agentkit.errors",

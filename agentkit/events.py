@@ -300,13 +300,15 @@ class ActFinished(AgentEvent):
     """What came of the call: `observation` is what the model sees of it.
 
     `status` is that of a call, `refused` for one that was not made, or `unverified` for one of
-    which nobody knows what it did, because the process died in the middle of it.
+    which nobody knows what it did, because the process died in the middle of it.  `changed` is
+    whether it left something behind; None: as its tool may do.
     """
 
     task: str
     call: str
     status: str
     observation: str
+    changed: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ A tool gives back a value, or raises `ToolRetry` (with a hint that makes the nex
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Any, Literal
 
 from agentkit.errors import AgentkitError
@@ -16,9 +17,10 @@ Status = Literal["returned", "retry", "failed", "needs_approval"]
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """The tool did what it was asked; `value` is plain data."""
+    """The tool did what it was asked; `value` is plain data, `made` whether it left files."""
 
     value: Any
+    made: bool = field(default=False, compare=False)
     status: Status = "returned"
 
 

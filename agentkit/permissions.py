@@ -25,15 +25,21 @@ Profile = Literal["interactive", "unattended"]
 
 @dataclass(frozen=True, slots=True)
 class Touches:
-    """Marks an argument as the thing that an effect is about: a path or a URL."""
+    """Marks an argument as the thing that an effect is about: a path or a URL.
+
+    `there` says that it is a file which has to exist before.
+    """
 
     effect: Effect
+    there: bool = False
 
 
 ReadPath = Annotated[Path, Touches("reads"), WithJsonSchema({"type": "string"})]
 """A file or folder that a tool reads; relative ones are in the folder of the run."""
 WritePath = Annotated[Path, Touches("writes"), WithJsonSchema({"type": "string"})]
 """A file or folder that a tool writes; relative ones are in the folder of the run."""
+ChangedPath = Annotated[Path, Touches("writes", there=True), WithJsonSchema({"type": "string"})]
+"""A file that is there and that a tool changes."""
 Url = Annotated[str, Touches("network")]
 """An address that a tool talks to."""
 

@@ -6,17 +6,19 @@ the answer shows what stands there, so that the next try can copy it.
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
-from itertools import takewhile
+from itertools import islice, takewhile
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
 from agentkit import ToolContext, tool
 from agentkit.errors import ToolError, ToolRetry
-from agentkit.permissions import WritePath
+from agentkit.permissions import ChangedPath
 
 AROUND = 2
 """Lines of the file that are shown before and after a change."""
@@ -28,17 +30,19 @@ WIDEST = 300
 """Characters of a line that are compared and shown."""
 COMPARED = 1000
 """Lines of a change that are compared one by one."""
-NEAR = 2
-"""Lines by which the number of a line may be wrong."""
+NEAR, FAR = 2, 3
+"""Lines by which the number of a line may be wrong, where there are more places and only one."""
 PLACES = 10
 """Lines that are named where old stands more than once."""
+OTHERS, LARGE = 500, 1_000_000
+"""Other files in which the same text is looked for, and their bytes."""
 LIKE = 0.6
 """How like two lines are that may have been meant for each other, from 0 to 1."""
 
 
 @tool(effects=("writes",))
 def edit_file(
-    path: WritePath,
+    path: ChangedPath,
     old: str,
     new: str,
     line: Annotated[int, Field(ge=0)] = 0,
@@ -63,13 +67,35 @@ def edit_file(
         raise ToolRetry("old and new are the same: nothing would change")
     places = [found.start() for found in re.finditer(re.escape(old), text)]
     if not places:
-        raise ToolRetry(_missing(text, old, str(path)))
+        others = ", ".join(_elsewhere(old, path, context))
+        told = f". It stands in: {others}" if others else ""
+        raise ToolRetry(_missing(text, old, str(path)) + told)
     if not all:
         places = [_meant(text, places, line, str(path))]
     changed = _replaced(text, places, old, new)
     context.files.write(path, changed.encode("utf-8", "surrogateescape"))
     times = "once" if len(places) == 1 else f"{len(places)} times"
-    return f"replaced {times} in {path}:\n{_diff(text, changed)}"
+    also = _elsewhere(old, path, context)
+    told = f"\n[old stands also in: {', '.join(also)}]" if also else ""
+    return f"replaced {times} in {path}:\n{_diff(text, changed)}{told}"
+
+
+def _elsewhere(old: str, path: Path, context: ToolContext) -> list[str]:
+    """Other files of the folder of the run in which the same text stands, and may be meant, too."""
+    here, wanted = context.files.locate(path), old.encode("utf-8", "surrogateescape")
+    others = (file for file in islice(_beside(context.folder), OTHERS) if file != here)
+    found = (
+        file for file in others if file.stat().st_size <= LARGE and wanted in file.read_bytes()
+    )
+    return [str(file.relative_to(context.folder)) for file in islice(found, PLACES)]
+
+
+def _beside(folder: Path) -> Iterator[Path]:
+    """The files of a folder and those below it, without hidden ones and links."""
+    for place, below, names in os.walk(folder):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        files = (Path(place) / name for name in sorted(names) if not name.startswith("."))
+        yield from (file for file in files if file.is_file() and not file.is_symlink())
 
 
 def _meant(text: str, places: Sequence[int], line: int, path: str) -> int:
@@ -77,9 +103,13 @@ def _meant(text: str, places: Sequence[int], line: int, path: str) -> int:
 
     Raises `ToolRetry` where it would be a guess.
     """
-    if len(places) == 1:
-        return places[0]
     lines = [text.count("\n", 0, at) + 1 for at in places]
+    if len(places) == 1 and (not line or abs(lines[0] - line) <= FAR):
+        return places[0]
+    if len(places) == 1:
+        raise ToolRetry(
+            f"old stands in {path!r}, but not near line {line}: only in line {lines[0]}"
+        )
     for near in range(NEAR + 1):
         found = [at for at, place in zip(places, lines, strict=True) if abs(place - line) == near]
         if line and len(found) == 1:
@@ -172,9 +202,23 @@ def _missing(text: str, old: str, path: str) -> str:
     if same_words := re.search(r"\s+".join(map(re.escape, old.split())), text):
         return _to_copy(text, *same_words.span(), path, "which differ in spaces or line ends")
     near = _nearest(text, old)
+    if near is None and (told := _lines_with_words(text, old)):
+        return f"old is not in {path!r}. Copy it exactly from one of these lines:\n{told}"
     if near is None:
         return f"old is not in {path!r}, and nothing like it: read_file shows what is"
     return _to_copy(text, *near, path, "which come nearest")
+
+
+def _lines_with_words(text: str, old: str) -> str:
+    """The lines that have most words of it, with their numbers; they may be the ones that are meant
+    by somebody who writes of a file in the words of another language.
+    """
+    words = {word.lower() for word in re.findall(r"\w{3,}", old)}
+    lines = text.split("\n")[:SEARCHED]
+    shared = [len(words & set(re.findall(r"\w{3,}", line.lower()))) for line in lines]
+    most = max(shared, default=0)
+    found = [n for n, count in enumerate(shared) if count == most > 0][:PLACES]
+    return "\n".join(f"line {n + 1}: {_clean(lines[n])}" for n in found)
 
 
 def _to_copy(text: str, start: int, end: int, path: str, why: str) -> str:

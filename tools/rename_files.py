@@ -32,7 +32,7 @@ class Renaming(BaseModel):
     new: Annotated[str, Field(min_length=1, max_length=LONGEST)]
 
 
-@tool(effects=("writes",))
+@tool(effects=("writes",), each={"files": "old"})
 def rename_files(
     files: Annotated[Sequence[Renaming], Field(min_length=1, max_length=MOST)],
     folder: WritePath = Path(),

@@ -47,14 +47,14 @@ def run_shell(command: str, *, context: ToolContext) -> str:
     result = programs.run(job, context)
     if programs.failed(result):
         raise ToolRetry(_hint(result))
-    return _output(result)
+    return _output(result, context)
 
 
-def _output(result: JobResult) -> str:
+def _output(result: JobResult, context: ToolContext) -> str:
     """What was printed, also about errors; where that is nothing, what else came of it."""
     printed = [programs.text(result.stdout), programs.last_lines(programs.text(result.stderr))]
     if not any(printed):
-        made = programs.made(result)
+        made = programs.made(result, context.folder)
         return "it worked and printed nothing" + (f"; {made}" if made else "")
     return "\n".join(part for part in printed if part)
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,11 @@ ARITHMETIC, PYTHON, QUERY = "calculate", "run_python", "query_tables"
 COMPUTING = frozenset((ARITHMETIC, PYTHON, QUERY))
 """Tools whose results stand in no file."""
 
+SHELL = "run_shell"
+"""Runs a test."""
+
+PROGRAMS = frozenset((PYTHON, SHELL))
+
 LOOK = "list_files"
 """Shows what there is."""
 
@@ -47,6 +53,9 @@ SEARCH_SITE = "search_site"
 
 ALL_LINES = {"pattern": "."}
 EVERYTHING = fingerprint(SEARCH, ALL_LINES)
+TEST = re.compile(r"(?:^|/)(?:test_[\w-]+|[\w-]+_test)\.(?:py|sh)$")
+"""The name of a file that is a test."""
+
 READERS = (LOOK, SEARCH, READ)
 """What these can tell is known when all lines were shown and nothing has changed since."""
 
@@ -70,7 +79,15 @@ OUTSIDE = re.compile(r"(?:^|[\s'\"`(=])~?/(?=[\w.])")
 """Something said about a path that does not lie in the folder of the run."""
 
 ANYWHERE = {"type": "string", "pattern": r"^[~/][^\n]{1,200}$"}
-INSIDE = {"type": "string", "pattern": r"^[A-Za-z0-9_][^\n\\]{0,120}$"}
+INSIDE = {
+    "type": "string",
+    "pattern": r"^([^\n\\/.~][^\n\\/]{0,40}/){0,5}[^\n\\/.~]{1,60}([.][^\n\\/.]{1,12}){0,3}$",
+}
+"""A few folders, a name, a few dots: a small model goes on with .txt.txt.txt."""
+
+
+EACH = 24
+"""Files that a list goes through one by one; of more, the model names those that it means."""
 
 FEW, LONG = 4, 400
 """Entries of a list, and characters of a string, that are not bound otherwise."""
@@ -86,10 +103,13 @@ URL = re.compile(r"https?://[^\s<>\"'`)\]}|\\]+[^\s<>\"'`)\]}|\\.,;:]")
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A call that is over: its status, and what the model sees of it."""
+    """A call that is over: its status, what the model sees of it, and whether it changed something;
+    None: it may have.
+    """
 
     status: str
     text: str
+    changed: bool | None = None
 
 
 @dataclass
@@ -116,11 +136,14 @@ class ToolHands:
         """The same by name; a tool that is edited meanwhile must not change what was read."""
         return {name: self.caller.tools[name].schema for name in self.tools}
 
-    def schema(self, tool: str, done: set[str], said: Sequence[str]) -> ToolSchema | None:
+    def schema(
+        self, tool: str, done: set[str], said: Sequence[str], *, tested: bool = False
+    ) -> ToolSchema | None:
         """A tool with what is possible now; None if it can do nothing new.
 
         `done` are the fingerprints of what was called already, `said` the objective and what was
-        seen since.
+        seen since.  What is `tested` is mended in its files: the test is run after each change, and
+        a model that could run programs would do in one of them what it has to mend.
         """
         found, told = self.caller.tools[tool], self._told[tool]
         parameters: dict[str, Any] = json.loads(json.dumps(told.parameters))
@@ -137,6 +160,8 @@ class ToolHands:
             return None
         if tool == READ and not any(self._readable()) and any(self._paths(folders=False)):
             return None
+        if tested and (tool in (*PROGRAMS, LOOK) or (tool == READ and not self._unread(done))):
+            return None
         if tool == PAGER:
             kept = sorted(path.stem for path in self.caller.outputs.glob("*.txt"))
             if not kept:
@@ -145,6 +170,9 @@ class ToolHands:
         for about in properties.values():
             _bind(about)
         elsewhere = any(map(OUTSIDE.search, said[:1]))
+        files = [*self._paths(folders=False)]
+        for argument, name in found.each.items() if 0 < len(files) <= EACH else ():
+            properties[argument] = _one_by_one(parameters, argument, name, files)
         for argument, effect in found.touches.items():
             about = properties.get(argument, {})
             if about.get("type") == "array" and not elsewhere:
@@ -158,6 +186,8 @@ class ToolHands:
                 options = self._places(tool, argument, done, said, folders=True)
             elif effect == "reads":
                 options = self._places(tool, argument, done, said, folders=False)
+            elif argument in found.there:
+                options = self._changeable(said, tested=tested)
             elif not any(map(OUTSIDE.search, said[:1])):
                 options = [INSIDE]
             if options:
@@ -176,12 +206,13 @@ class ToolHands:
         size = sum(path.stat().st_size for path in files)
         asked = kind()
         apart = asked == "compute" and len(files) > 1  # files, or what is in some, to be counted
+        test = self.test(task) if asked == "change" else None
         few = LITTLE if asked == "change" else VERY_LITTLE
         if SEARCH in self.tools and size <= few and not apart:
             return [(SEARCH, ALL_LINES)]
         named = self._named(task)
         if READ in self.tools and named:
-            return [(READ, {"path": path}) for path in named]
+            return [*((READ, {"path": path}) for path in named), *([test] if test else ())]
         tables = self._computes and any(path.suffix in TABLES for path in files)
         one = asked == "compute" and len(files) == 1  # to count in, not to find some lines of
         if SEARCH in self.tools and asked != "change" and not tables and not one:
@@ -190,16 +221,35 @@ class ToolHands:
             return [(LOOK, {"recursive": True, "first_lines": True})]
         return []
 
+    def test(self, task: str) -> tuple[str, dict[str, Any]] | None:
+        """The call that runs the test which a task names: it is done when that passes."""
+        named = [path for path in self._mentioned(task) if TEST.search(path)]
+        if SHELL not in self.tools or len(named) != 1:
+            return None
+        runs = "python3 -B" if named[0].endswith(".py") else "sh"
+        return SHELL, {"command": f"{runs} {shlex.quote(named[0])}"}
+
+    def _changeable(self, said: Sequence[str], *, tested: bool) -> list[dict[str, Any]]:
+        """The files that can be changed: a test that says when a task is done is none of them."""
+        paths = [path for path in self._paths(folders=False) if not (tested and TEST.search(path))]
+        if not paths or len(paths) > MOST:
+            return []
+        elsewhere = any(map(OUTSIDE.search, said[:1]))
+        return [{"enum": paths}, *([ANYWHERE] if elsewhere else [])]
+
+    def _mentioned(self, task: str) -> list[str]:
+        """The files whose names stand in a task."""
+        return [
+            path
+            for path in self._readable()
+            if re.search(rf"(?<![\w./-]){re.escape(Path(path).name)}(?![\w-])", task)
+        ]
+
     def _named(self, task: str) -> list[str]:
         """The files that a task names, if they are short, and more than it does not name: of many,
         it names one as an example.
         """
-        there = [*self._readable()]
-        named = [
-            path
-            for path in there
-            if re.search(rf"(?<![\w./-]){re.escape(Path(path).name)}(?![\w-])", task)
-        ]
+        there, named = [*self._readable()], self._mentioned(task)
         sizes = [(self.caller.folder / path).stat().st_size for path in named]
         return named if 2 * len(named) > len(there) and sum(sizes) <= LITTLE else []
 
@@ -225,6 +275,15 @@ class ToolHands:
         """Whether a tool may change files."""
         return bool({"writes", "executes"} & set(self.caller.tools[tool].effects))
 
+    def at_once(self, tool: str) -> bool:
+        """Whether a call of it can change many files."""
+        found = self.caller.tools[tool]
+        return bool(found.each) or "executes" in found.effects
+
+    def tells(self, tool: str) -> bool:
+        """Whether it shows what it has changed: what was read need not be read again."""
+        return bool(self.caller.tools[tool].there) if tool in self.tools else False
+
     def new_call(self) -> str:
         """An id."""
         return new_call_id()
@@ -232,7 +291,9 @@ class ToolHands:
     def act(self, call: str, tool: str, arguments: Mapping[str, Any]) -> Seen:
         """Make a call.  Raises `ApprovalNeeded`, `Cancelled`."""
         outcome = self.caller.call(tool, arguments, self.report, self.cancel, call=call)
-        return self._seen(call, tool, outcome)
+        made = isinstance(outcome, Returned) and outcome.made
+        changed = made or "writes" in self.caller.tools[tool].effects
+        return replace(self._seen(call, tool, outcome), changed=changed)
 
     def recall(self, call: str, tool: str, arguments: Mapping[str, Any]) -> Seen:
         """A call that was begun before the process died.
@@ -271,6 +332,10 @@ class ToolHands:
             can_page=PAGER in self.tools,
         )
         return Seen(outcome.status, shown.text)
+
+    def _unread(self, done: set[str]) -> list[str]:
+        paths = self._readable()
+        return [path for path in paths if fingerprint(READ, {"path": path}) not in done]
 
     def _places(
         self, tool: str, argument: str, done: set[str], said: Sequence[str], *, folders: bool
@@ -311,6 +376,25 @@ class ToolHands:
                     return
                 if not name.startswith("."):
                     yield str((Path(place) / name).relative_to(self.caller.folder))
+
+
+def _one_by_one(
+    parameters: dict[str, Any], argument: str, name: str, files: Sequence[str]
+) -> dict[str, Any]:
+    """A list with an entry for each file: a small model ends a list of its own too early."""
+    items = parameters["properties"][argument]["items"]
+    entry = parameters.get("$defs", {}).get(items.get("$ref", "").rpartition("/")[2], items)
+    _bind(entry)
+    entries = [
+        {**entry, "properties": {**entry["properties"], name: {"const": file}}} for file in files
+    ]
+    return {
+        "type": "array",
+        "prefixItems": entries,
+        "items": False,
+        "minItems": len(files),
+        "maxItems": len(files),
+    }
 
 
 def _bind(about: dict[str, Any], most: int = LONG) -> None:

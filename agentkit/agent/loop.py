@@ -9,9 +9,10 @@ then it counts.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -41,6 +42,18 @@ OBJECTIONS = 1
 LAST_WORDS = 60.0
 """Seconds that the answer in a report may take, whatever limit struck."""
 
+EARLY = 6
+"""Steps after which a model may say that nothing can be changed."""
+
+ALSO = "stands also in:"
+"""What a tool says that has changed one of several places."""
+
+SEVERAL = re.compile(r"\b(?:all|both|each|every)\b", re.IGNORECASE)
+"""What a task says that is not done by one change."""
+
+REACHED = 0.5
+"""How likely a model has to find that a task is done, after a call that changed something."""
+
 NO_TIME = 0.001
 """Seconds that are no time at all, for a question that has to have some."""
 
@@ -58,13 +71,23 @@ AGAIN: Mapping[guard.Advice, str] = {
 class Hands(Able, Protocol):
     """Makes calls, and knows which can be made now."""
 
-    def schema(self, tool: str, done: set[str], said: Sequence[str]) -> ToolSchema | None:
-        """A tool with what is possible now; None if it can do nothing new."""
+    def schema(
+        self, tool: str, done: set[str], said: Sequence[str], *, tested: bool = False
+    ) -> ToolSchema | None:
+        """A tool with what is possible now, of a task that a test is for; None if it can do nothing
+        new.
+        """
 
     def first_looks(
         self, task: str, kind: Callable[[], Kind]
     ) -> Sequence[tuple[str, Mapping[str, Any]]]:
         """The calls that show what there is, or what has to do with a task; maybe none."""
+
+    def at_once(self, tool: str) -> bool:
+        """Whether a call of it can change many files."""
+
+    def tells(self, tool: str) -> bool:
+        """Whether it shows what it has changed: what was read need not be read again."""
 
     def new_call(self) -> str:
         """An id for a call."""
@@ -216,18 +239,21 @@ class Loop:
                 yield from self._look_around(task)
                 steps = self.state.steps(task)
             schemas = self._possible(task, steps)
-            must = self.state.objected is not None and any(schemas.values())
+            must = self._must(task) and any(schemas.values())
+            missing = self.judge.missing(task.text)
             try:
-                move = self.account.mind.move(self.state, schemas, must=must)
+                move = self.account.mind.move(self.state, schemas, must=must, missing=missing)
             except Garbled as fault:
                 yield from self._act(task, "answer", {}, unreadable=str(fault))
                 continue
             if not move.tool:
                 return move.answer
             advice = self._advice(steps, move)
-            if advice == "answer" or (advice == "warn" and self._worked(steps, move)):
+            if advice == "answer" or (advice == "warn" and self._worked(steps, move) and not must):
                 return ""  # it has what it asks for
             yield from self._act(task, move.tool, move.arguments, advice=advice)
+            if (yield from self._reached(task)):
+                return ""
         return ""
 
     def _look_around(self, task: Task) -> Iterator[ev.Event]:
@@ -262,7 +288,12 @@ class Loop:
 
     def _acted(self, task: str, call: str, seen: Seen) -> Iterator[ev.Event]:
         yield from self.account.say(
-            ev.ActFinished, task=task, call=call, status=seen.status, observation=seen.text
+            ev.ActFinished,
+            task=task,
+            call=call,
+            status=seen.status,
+            observation=seen.text,
+            changed=seen.changed,
         )
 
     def _pending(self) -> Iterator[ev.Event]:
@@ -274,15 +305,43 @@ class Loop:
 
     def _possible(self, task: Task, steps: Sequence[guard.Step]) -> dict[str, ToolSchema | None]:
         """The tools, each with what is possible of it now; None for one that is not needed."""
-        done = set(guard.made(steps)) if self.guarded else set()
+        known = [replace(s, changes=s.changes and not self.hands.tells(s.tool)) for s in steps]
+        done = set(guard.made(known)) if self.guarded else set()
         out = guard.left_out(steps) if self.guarded else set()
         said = [self.state.objective, *(act.step.text for act in self.state.acts())]
         wanted = self.state.objected or self.tools
         offered = [name for name in self.tools if name in wanted and name not in out]
-        schemas = {name: self.hands.schema(name, done, said) for name in offered}
+        tested = self.judge.test(task) is not None
+        schemas = {name: self.hands.schema(name, done, said, tested=tested) for name in offered}
         if schemas.get(ARITHMETIC) and self.judge.kind(task) != "compute":
             schemas[ARITHMETIC] = None  # a model multiplies what it should read
         return schemas
+
+    def _must(self, task: Task) -> bool:
+        """Whether an answer would come too early: after an objection, or where something is to be
+        changed and only little was tried.
+        """
+        if self.state.objected is not None:
+            return True
+        steps = self.state.steps(task)
+        idle = len(steps) < EARLY and not any(step.changes for step in steps)
+        return idle and bool(self.judge.able) and self.judge.kind(task) == "change"
+
+    def _reached(self, task: Task) -> Generator[ev.Event, None, bool]:
+        """Whether the last call did all that was to be changed: a model that has done it goes on,
+        and does it to what should stay.  Where the task names a test, the test says so.
+        """
+        last = self.state.steps(task)[-1]
+        if not last.changes or last.status != "returned" or self.judge.kind(task) != "change":
+            return False
+        test = self.judge.test(task)
+        if test:
+            yield from self._act(task, *test)
+            return self.state.steps(task)[-1].status == "returned"
+        one_of_many = ALSO in last.text and not self.hands.at_once(last.tool)
+        if self.judge.missing(task.text) or (one_of_many and SEVERAL.search(task.text)):
+            return False
+        return self.account.mind.likely(self.state, "reached", task=task.text) >= REACHED
 
     def _worked(self, steps: Sequence[guard.Step], move: Move) -> bool:
         """Whether the same call gave something before."""

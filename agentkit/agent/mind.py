@@ -59,10 +59,20 @@ OTHERWISE = Sampling(temperature=0.7, top_p=0.95)
 """How a program is written anew that did not work: greedily, it would be the same again."""
 
 FENCES = {
-    "code": "```python\nimport csv, json, os, re\nfrom pathlib import Path\n\n",
+    "code": "```python\nimport csv, json, os, re\nfrom pathlib import Path\n\n"
+    "files = sorted(path for path in Path().rglob('[!.]*') if path.is_file())\n",
     "content": "```\n",
 }
 """Arguments that are written outside of JSON, and what they begin with."""
+
+LINES = r"([^\n]*\n){0,80}[^\n]*"
+"""What is written outside of JSON: a model that repeats itself comes to an end."""
+
+FEW, OFTEN = 20, 3
+"""More lines than this are not written three times each by anybody who knows what he writes."""
+
+LONGEST_FAULT = 200
+"""Characters of what was wrong that stand in the next question."""
 
 CALL_TOKENS = 700
 RESULT_TOKENS = 300
@@ -127,11 +137,17 @@ class Mind:
         return self.model.context_tokens - RESERVE
 
     def move(
-        self, state: AgentState, schemas: Mapping[str, ToolSchema | None], *, must: bool
+        self,
+        state: AgentState,
+        schemas: Mapping[str, ToolSchema | None],
+        *,
+        must: bool,
+        missing: Sequence[str] = (),
     ) -> Move:
         """The next call, or the answer instead, unless there `must` be a call.
 
-        A tool without a schema cannot be called now.  Raises `Garbled`.
+        A tool without a schema cannot be called now; `missing` are files that are to be made.
+        Raises `Garbled`.
         """
         now = {**schemas, ANSWER.name: None if must else ANSWER}
         tools = tuple(
@@ -160,7 +176,7 @@ class Mind:
             raise Garbled(f"{call.name} cannot be called now")
         if self.bound:
             for name in _long(schema):
-                arguments[name] = self._written(state, call.name, name, arguments)
+                arguments[name] = self._written(state, call.name, name, arguments, missing)
         return Move("", call.name, arguments)
 
     def result(self, state: AgentState) -> str:
@@ -178,22 +194,35 @@ class Mind:
         return str(_parsed(done.tool_calls[0].arguments).get("text", "")).strip()
 
     def _written(
-        self, state: AgentState, tool: str, name: str, arguments: Mapping[str, Any]
+        self,
+        state: AgentState,
+        tool: str,
+        name: str,
+        arguments: Mapping[str, Any],
+        missing: Sequence[str],
     ) -> str:
         """A long argument, outside of JSON: a model writes programs and files better as such."""
         others = json.dumps(dict(arguments), ensure_ascii=False)
-        ask = prompts()[name].format(tool=tool, others=others, task=_task(state))
+        fault = _last_fault(state, tool)
+        told = f"\nThe last one did not work: {fault}. Write another one." if fault else ""
+        tables = "; of a CSV file take csv.DictReader" if _about_tables(state) else ""
+        end = prompts()["file" if missing else "print"].format(file=missing[0] if missing else "")
+        about = {"tool": tool, "others": others, "tables": tables, "end": end, "fault": told}
+        ask = prompts()[name].format(task=_task(state), **about)
         fence = FENCES[name]
         done = self._ask(
             name,
             state,
             ask,
-            constraint=Regex(re.escape(fence).replace("\\\n", "\n") + r"(.|\n)*"),
+            constraint=Regex(re.escape(fence).replace("\\\n", "\n") + LINES),
             stop=("\n```",),
             max_tokens=CALL_TOKENS,
-            sampling=OTHERWISE if _failed_last(state, tool) else Sampling(),
+            sampling=OTHERWISE if fault else Sampling(),
         )
         text = done.text.removeprefix(fence.splitlines(keepends=True)[0])
+        lines = text.splitlines()
+        if len(lines) > FEW and len(lines) > OFTEN * len(set(lines)):
+            raise Garbled("it repeats the same lines again and again")
         if done.finish_reason != "length":
             return text
         if name == "code":
@@ -356,9 +385,19 @@ def _task(state: AgentState) -> str:
     return state.current.text if state.current else state.objective
 
 
-def _failed_last(state: AgentState, tool: str) -> bool:
+def _about_tables(state: AgentState) -> bool:
+    """Whether a table was spoken of: who hears of one where none is looks for its columns."""
+    seen = (act.step.text for act in state.acts())
+    return any(".csv" in text for text in (state.objective, *seen))
+
+
+def _last_fault(state: AgentState, tool: str) -> str:
+    """What was wrong with the last call, if it was of this tool: the last line of what it said."""
     acts = state.acts()
-    return bool(acts) and acts[-1].step.tool == tool and acts[-1].step.status != "returned"
+    if not acts or acts[-1].step.tool != tool or acts[-1].step.status == "returned":
+        return ""
+    said = [line for line in acts[-1].step.text.splitlines() if not line.startswith("end-")]
+    return said[-1][:LONGEST_FAULT] if said else "it failed"
 
 
 def _long(tool: ToolSchema) -> list[str]:

@@ -147,7 +147,7 @@ class AgentState:
             dict(begun.arguments),
             event.status,
             event.observation,
-            begun.tool in self.changing,
+            begun.tool in self.changing if event.changed is None else event.changed,
         )
         attempt = self.tasks[event.task].attempts
         act = Act(event.task, attempt, event.call, step)

@@ -7,9 +7,9 @@ showed and did; only what code cannot see is asked.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from agentkit.agent import claims
 from agentkit.agent.account import Account
@@ -54,6 +54,9 @@ class Able(Protocol):
     def changes(self, tool: str) -> bool:
         """Whether a tool may change files."""
 
+    def test(self, task: str) -> tuple[str, Mapping[str, Any]] | None:
+        """The call that runs the test which a task names, if it does."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -82,8 +85,18 @@ class Judge:
         return self._kinds[task.id]
 
     @property
-    def _able(self) -> tuple[str, ...]:
+    def able(self) -> tuple[str, ...]:
+        """The tools that may change something."""
         return tuple(tool for tool in self.tools if self.hands.changes(tool))
+
+    def test(self, task: Task) -> tuple[str, Mapping[str, Any]] | None:
+        """The call that says whether a task is done: where it names a test, and has to mend."""
+        found = self.hands.test(task.text)
+        return found if found and self.kind(task) == "change" else None
+
+    def missing(self, text: str) -> list[str]:
+        """Files that a text names and that are nowhere: they are to be made."""
+        return self.hands.missing(text, [act.step.text for act in self.account.state.acts()])
 
     def verdict(self, task: Task, result: str) -> Verdict:
         """The first fault, from what is certain to what is likely."""
@@ -92,18 +105,20 @@ class Judge:
             return Verdict("there is no result")
         if CALL.search(result):
             return Verdict("a call that is written into an answer is not made: make it")
-        able = self._able
-        did = any(a.step.tool in able and a.step.status == "returned" for a in state.acts())
+        able = self.able
+        did = any(act.step.changes and act.step.status == "returned" for act in state.acts())
         idle = bool(able) and not did and self.kind(task) == "change"
         if claims.admits_nothing(result) and not (idle and not state.objections(task)):
             return Verdict()
-        said = f"{task.text}\n{result}"  # files that are asked for, or said to be written
-        missing = self.hands.missing(said, [act.step.text for act in state.acts()])
+        missing = self.missing(f"{task.text}\n{result}")  # asked for, or said to be written
         if missing and able:
             return Verdict(f"there is no file {missing[0]} yet: make it", able)
         steps = state.steps(task)
         if idle:
             return Verdict("nothing was written or changed yet", able)
+        test = self.test(task)
+        if test and steps and steps[-1].status in NOT_DONE:
+            return Verdict(f"the test does not pass yet: {test[1]['command']}", able)
         if steps and steps[-1].status in NOT_DONE:
             return Verdict(f"the last call did not work: make a better one of {steps[-1].tool}")
         looked = steps or state.tasks[task.id].attempts > 1  # what was rejected stays rejected
@@ -127,6 +142,9 @@ class Judge:
         state, mind = self.account.state, self.account.mind
         if self.kind(task) == "change" or len(claims.stated(result)) > FIGURES:
             return []
+        computed = [act.step.text for act in state.acts() if act.step.tool in COMPUTING]
+        if claims.lines(result, computed):
+            return []  # it was asked for in other words, those of a query or a program
         read = [act.step.text for act in state.acts() if act.step.tool not in COMPUTING]
         telling = Telling(task.text)
         told = [line for text in read for line in text.splitlines()]

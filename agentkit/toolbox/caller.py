@@ -182,9 +182,7 @@ class Caller:
             tool=tool.name,
             folder=self.folder,
             outputs=self.outputs,
-            files=GrantedFiles(
-                self.folder, grants, lambda path: report.artifact(path, self.folder)
-            ),
+            files=GrantedFiles(self.folder, grants, lambda path: context.artifact(path)),
             reachable=grants.reachable,
             cancel=cancel,
             services=self.services,
@@ -193,8 +191,10 @@ class Caller:
             lend=self.lend,
         )
         if self.away is None:
-            return _returned(tool.name, tool.run(bound, context))
-        return _returned(tool.name, self.away(tool, given, grants, context))
+            value = tool.run(bound, context)
+        else:
+            value = self.away(tool, given, grants, context)
+        return _returned(tool.name, value, bool(context.made))
 
     def _with_options(self, tool: Tool) -> Grants:
         """An address that settings name for a tool is granted to it."""
@@ -227,9 +227,9 @@ def _refuse(constant: str) -> Any:
     raise ValueError(f"{constant} is no number")
 
 
-def _returned(name: str, value: Any) -> Outcome:
+def _returned(name: str, value: Any, made: bool) -> Outcome:
     try:
-        return Returned(plain(value))
+        return Returned(plain(value), made)
     except ValueError as error:
         return Failed(f"tool {name!r} gave back what is not plain data: {readable(str(error))}")
 

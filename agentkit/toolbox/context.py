@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -69,6 +70,8 @@ class CallContext:
     approvals: Approvals
     report: Report
     lend: Callable[[Sandbox], Sandbox] | None = None
+    made: list[Path] = field(default_factory=list)
+    """The files that it has left so far."""
 
     @property
     def sandbox(self) -> Sandbox:
@@ -116,4 +119,5 @@ class CallContext:
 
     def artifact(self, path: Path) -> None:
         """See `ports.ToolContext.artifact`."""
+        self.made.append(path)
         self.report.artifact(path, self.folder)

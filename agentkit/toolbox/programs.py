@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from contextlib import suppress
+from pathlib import Path
 
 from agentkit.jobs import Job, JobResult
 from agentkit.ports import ToolContext
@@ -12,6 +13,8 @@ LINES = 20
 """Lines that are told of what a program printed last."""
 WIDEST = 300
 """Characters of such a line."""
+BEGUN, SHOWN, HEAD = 2, 6, 2000
+"""Files whose beginning is told, lines of each, and bytes that are read for them."""
 
 STOPPED = {
     "wall": "it took too long and was ended: do less, or do it in parts",
@@ -54,9 +57,26 @@ def ending(result: JobResult) -> str:
     return f"it ended with exit code {result.exit_code}"
 
 
-def made(result: JobResult) -> str:
-    """The files that it left, in words; empty if there are none."""
-    return f"it made or changed: {', '.join(result.changed[:LINES])}" if result.changed else ""
+def made(result: JobResult, folder: Path) -> str:
+    """The files that it left in its folder, and how the first of them begin; empty if there are
+    none.
+    """
+    if not result.changed:
+        return ""
+    began = [_beginning(name, folder / name) for name in result.changed[:BEGUN]]
+    told = f"it made or changed: {', '.join(result.changed[:LINES])}"
+    return "\n".join([told, *(text for text in began if text)])
+
+
+def _beginning(name: str, file: Path) -> str:
+    """How a text begins, so that nobody has to read the file to see whether it is right."""
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(HEAD).decode("utf-8")
+    except (OSError, UnicodeDecodeError):  # it has gone since, or is no text
+        return ""
+    lines = [line[:WIDEST] for line in head.splitlines()[:SHOWN]]
+    return "\n".join([f"{name} begins:", *lines]) if head.strip() else f"{name} is empty"
 
 
 def text(output: bytes) -> str:

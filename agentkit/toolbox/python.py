@@ -80,7 +80,7 @@ def tool_of(function: Callable[..., Any], source: Path) -> Tool:
     Raises `ToolError` for marks that make no sense, `TypeError` or what pydantic raises for a
     signature that has no schema.
     """
-    name, effects, roles = getattr(function, MARK)
+    name, effects, roles, each = getattr(function, MARK)
     check_name(name)
     check_words("effect", effects, Effect)
     check_words("role", roles, ModelRole)
@@ -88,7 +88,9 @@ def tool_of(function: Callable[..., Any], source: Path) -> Tool:
         raise ToolError(f"{name!r} is async; a tool is a plain function")
     signature = signature_of(function)
     signature.json_schema  # noqa: B018  # a type without a schema is found here, not in a run
-    touches = _touched(function)
+    marks = _marked_arguments(function)
+    touches = {argument: mark.effect for argument, mark in marks.items()}
+    there = frozenset(argument for argument, mark in marks.items() if mark.there)
     undeclared = sorted(set(touches.values()) - set(effects))
     if undeclared:
         raise ToolError(f"{name!r} has an argument about {undeclared[0]!r}: declare that effect")
@@ -97,7 +99,8 @@ def tool_of(function: Callable[..., Any], source: Path) -> Tool:
         given = {**bound, INJECTED: context} if signature.wants_context else dict(bound)
         return function(**given)
 
-    return Tool(name, signature.description, signature, effects, roles, source, call, touches)
+    about = signature.description
+    return Tool(name, about, signature, effects, roles, source, call, touches, each, there)
 
 
 def tool_name(function: Callable[..., Any]) -> str:
@@ -106,14 +109,14 @@ def tool_name(function: Callable[..., Any]) -> str:
     return name
 
 
-def _touched(function: Callable[..., Any]) -> dict[str, Effect]:
+def _marked_arguments(function: Callable[..., Any]) -> dict[str, Touches]:
     """The arguments that an effect is about."""
-    touched: dict[str, Effect] = {}
+    touched: dict[str, Touches] = {}
     hints = get_type_hints(function, include_extras=True)
     hints.pop("return", None)
     for argument, hint in hints.items():
         for mark in _marks(hint):
-            if touched.setdefault(argument, mark.effect) != mark.effect:
+            if touched.setdefault(argument, mark) != mark:
                 raise ToolError(f"the argument {argument!r} is about two effects: one is enough")
     return touched
 

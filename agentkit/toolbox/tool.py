@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar, get_args, overload
 
 from agentkit.errors import AgentkitError, InvalidInput, ToolError
@@ -29,8 +30,10 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 class Tool:
     """One tool: what models, workflows and people see of it, and how it is done.
 
-    `touches` says which arguments an effect is about; `call` takes checked arguments.  A tool that
-    `lasts` can be called though its file has changed or gone.
+    `touches` says which arguments an effect is about, `there` which of them are files that have to
+    exist before they are changed, `each` which are lists that can have an entry for each file of
+    the folder, and what has its name there; `call` takes checked arguments.  A tool that `lasts`
+    can be called though its file has changed or gone.
     """
 
     name: str
@@ -41,6 +44,8 @@ class Tool:
     source: Path
     call: Callable[[Mapping[str, Any], ToolContext], Any]
     touches: Mapping[str, Effect] = field(default_factory=dict)
+    each: Mapping[str, str] = field(default_factory=dict)
+    there: frozenset[str] = frozenset()
     lasts: bool = True
 
     @property
@@ -98,7 +103,11 @@ def _thing(effect: Effect, value: Any, folder: Path) -> str:
 def tool(function: F) -> F: ...
 @overload
 def tool(
-    *, name: str | None = None, effects: Sequence[Effect] = (), roles: Sequence[ModelRole] = ()
+    *,
+    name: str | None = None,
+    effects: Sequence[Effect] = (),
+    roles: Sequence[ModelRole] = (),
+    each: Mapping[str, str] = ...,
 ) -> Callable[[F], F]: ...
 def tool(
     function: Callable[..., Any] | None = None,
@@ -106,18 +115,22 @@ def tool(
     name: str | None = None,
     effects: Sequence[Effect] = (),
     roles: Sequence[ModelRole] = (),
+    each: Mapping[str, str] = MappingProxyType({}),
 ) -> Any:
     """Mark a function as a tool.
 
     `effects` declare what it does to the world beyond computing: it `reads` files, `writes` files,
     uses the `network`, `executes` code, `spends` money.  Which argument that is about is said by
-    its type: `ReadPath`, `WritePath`, `Url`.  `roles` name the models that it asks its context for
-    (`transcribe`), so that a missing one is found before a run begins.  A parameter called
-    `context` receives a `ToolContext`.
+    its type: `ReadPath`, `WritePath`, `ChangedPath`, `Url`.  `roles` name the models that it asks
+    its context for (`transcribe`), so that a missing one is found before a run begins.  `each`
+    names arguments that are lists of objects, one for each file, and the key that has the file's
+    name: an agent's model goes through all files of its folder then, and forgets none.  A
+    parameter called `context` receives a `ToolContext`.
     """
 
     def mark(function: Callable[..., Any]) -> Callable[..., Any]:
-        setattr(function, MARK, (name or function.__name__, tuple(effects), tuple(roles)))
+        told = (name or function.__name__, tuple(effects), tuple(roles), dict(each))
+        setattr(function, MARK, told)
         return function
 
     return mark(function) if function is not None else mark

@@ -16,7 +16,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from agentkit.agent import strategies
-from agentkit.agent.mind import prompts
+from agentkit.agent.mind import LINES, prompts
 from agentkit.cancel import CancelToken
 from agentkit.messages import (
     ChatRequest,
@@ -96,7 +96,7 @@ class Asked:
     def begins(self) -> str:
         """What the text has to begin with."""
         constraint = self.request.constraint
-        form = constraint.pattern.removesuffix(r"(.|\n)*") if isinstance(constraint, Regex) else ""
+        form = constraint.pattern.removesuffix(LINES) if isinstance(constraint, Regex) else ""
         return re.sub(r"\\(.)", r"\1", form)
 
     @property
@@ -202,7 +202,8 @@ def _question(request: ChatRequest) -> tuple[str, dict[str, str], str]:
         return phase, {}, match["before"] or ""
     if last == strategies.ANSWER or last.endswith(strategies.THINK):
         return "answer" if last == strategies.ANSWER else "thought", {}, last
-    for phase, pattern in _patterns().items():
+    longest_first = sorted(_patterns().items(), key=lambda item: -len(item[1].pattern))
+    for phase, pattern in longest_first:  # the end of some is all of another
         match = pattern.fullmatch(last)
         if match:
             values = match.groupdict("")

@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from agentkit.agent.guard import fingerprint
-from agentkit.agent.hands import MOST, ToolHands
+from agentkit.agent.hands import EACH, MOST, ToolHands
 from agentkit.agent.tasks import Kind
 from agentkit.errors import ApprovalNeeded, Cancelled
 from agentkit.messages import ToolSchema
@@ -53,6 +53,73 @@ def fits(schema: ToolSchema | None, **arguments: Any) -> bool:
 
 
 # -- files -----------------------------------------------------------------------------------------
+
+
+def test_only_files_that_are_there_can_be_changed(stage: Stage) -> None:
+    stage.file("a.txt", "a")
+    there = hands(stage, "edit_file")
+
+    for said, path, possible in (
+        ("Do it.", "a.txt", True),
+        ("Do it.", "a.txt.txt", False),
+        ("Do it.", "~/b.txt", False),
+        ("Do it in ~/b.txt", "~/b.txt", True),
+    ):
+        schema = there.schema("edit_file", set(), [said, "there is ~/b.txt"])
+        assert fits(schema, path=path, old="a", new="b") is possible
+
+
+def test_a_list_goes_through_all_files_one_by_one(stage: Stage) -> None:
+    for name in ("a b.txt", "c.txt"):
+        stage.file(name, "x")
+    there = hands(stage, "rename_files")
+    schema = there.schema("rename_files", set(), ["Do it."])
+
+    first, second = {"old": "a b.txt", "new": "a-b.txt"}, {"old": "c.txt", "new": "c.txt"}
+    assert fits(schema, files=[first, second])
+    assert not fits(schema, files=[first])
+    assert not fits(schema, files=[second, first])
+    for number in range(EACH):
+        stage.file(f"{number}.txt", "x")
+    assert fits(there.schema("rename_files", set(), ["Do it."]), files=[second])
+
+
+@pytest.mark.parametrize(
+    ("task", "command"),
+    [
+        ("Mend a.py until test_a.py passes.", "python3 -B test_a.py"),
+        ("Mend a.py until a_test.sh passes.", "sh a_test.sh"),
+        ("Mend a.py.", None),
+        ("Mend a.py until test_b.py passes.", None),
+        ("Mend a.py until test_a.py and a_test.sh pass.", None),
+    ],
+)
+def test_the_test_that_a_task_names_is_run(stage: Stage, task: str, command: str | None) -> None:
+    for name in ("a.py", "test_a.py", "a_test.sh"):
+        stage.file(name, "x")
+    there = hands(stage, "read_file", "run_shell")
+
+    found = there.test(task)
+
+    assert found == (("run_shell", {"command": command}) if command else None)
+    assert hands(stage, "read_file").test(task) is None
+
+
+def test_what_is_tested_is_mended_in_its_files(stage: Stage) -> None:
+    for name in ("a.py", "test_a.py"):
+        stage.file(name, "x")
+    programs = ("list_files", "run_python", "run_shell")
+    there = hands(stage, "read_file", "edit_file", *programs)
+    read = {fingerprint("read_file", {"path": name}) for name in ("a.py", "test_a.py")}
+
+    def tested(tool: str, *done: str) -> ToolSchema | None:
+        return there.schema(tool, set(done), ["Mend it."], tested=True)
+
+    assert {tested(tool) for tool in programs} == {None}
+    assert tested("read_file") is not None
+    assert tested("read_file", *read) is None
+    assert fits(tested("edit_file"), path="a.py", old="a", new="b")
+    assert not fits(tested("edit_file"), path="test_a.py", old="a", new="b")
 
 
 def test_only_files_that_are_there_can_be_read(stage: Stage) -> None:

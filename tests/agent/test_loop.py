@@ -12,7 +12,7 @@ from agentkit.agent.budget import Budget
 from agentkit.agent.checks import FitsSchema
 from agentkit.agent.strategies import ANSWER, THINK, chain_of_thought
 from agentkit.cancel import CancelToken
-from agentkit.errors import Cancelled, ModelError, Paused
+from agentkit.errors import Cancelled, ModelError, Paused, ToolRetry
 from agentkit.letters import Letter
 
 from .player import Asked, Player, Stage, after, call, stubborn
@@ -311,6 +311,83 @@ def test_after_a_change_there_is(stage: Stage) -> None:
     first, second, _ = player.phases("move")
     assert first.offered == ["write_file"]
     assert second.offered == ["search_files", "read_file", "write_file"]
+
+
+WRITE = ("write_file", {"path": "b.txt", "content": "1174"})
+
+
+def test_a_change_that_did_all_ends_a_task(stage: Stage) -> None:
+    code(stage)
+    player = Player(after(WRITE, READ), kind="change", reached="yes", result="It is written.")
+
+    result = stage.pursue(player, "Write it backwards into b.txt", ("read_file", "write_file"))
+
+    assert result.answer == "It is written."
+    assert [act.tool for act in stage.made()][-1] == "write_file"
+    assert len(player.phases("move")) == 1
+
+
+def test_what_is_to_be_changed_is_not_answered_before_something_was_tried(stage: Stage) -> None:
+    code(stage)
+    player = Player(after(WRITE), kind="change")
+
+    stage.pursue(player, "Write it backwards into b.txt", ("read_file", "write_file"))
+
+    assert [about.must for about in player.phases("move")] == [True, False]
+
+
+def test_a_change_in_one_of_several_files_is_not_all(stage: Stage) -> None:
+    for name in ("a.txt", "b.txt"):
+        stage.file(name, "call 118")
+    edits = [("edit_file", {"path": f"{n}.txt", "old": "118", "new": "9"}) for n in "ab"]
+    player = Player(after(*edits), kind="change", reached="yes", result="Both are changed.")
+
+    stage.pursue(player, "Write 9 for 118 in every file", ("edit_file",))
+
+    assert [act.arguments["path"] for act in stage.made("edit_file")] == ["a.txt", "b.txt"]
+
+
+def test_a_test_that_a_task_names_says_whether_it_is_done(stage: Stage) -> None:
+    stage.file("a.py", "one = 1")
+    stage.file("test_a.py", "assert one == 3")
+    edits = [("edit_file", {"path": "a.py", "old": f"= {n}", "new": f"= {n + 1}"}) for n in (1, 2)]
+
+    def run_shell(command: str) -> str:
+        """Run."""
+        if "3" not in (stage.folder / "a.py").read_text():
+            raise ToolRetry(f"{command}: AssertionError")
+        return "passed"
+
+    stage.functions.append(run_shell)
+    player = Player(after(*edits), kind="change", result="It passes.")
+    tools = ("read_file", "edit_file", "run_shell")
+
+    result = stage.pursue(player, "Mend a.py until test_a.py passes", tools)
+
+    ran = [act.status for act in stage.acted("run_shell")]
+    assert (result.answer, ran) == ("It passes.", ["retry", "retry", "returned"])
+    assert [act.arguments for act in stage.made("run_shell")] == [
+        {"command": "python3 -B test_a.py"}
+    ] * 3
+    assert not any("run_shell" in about.offered for about in player.phases("move"))
+
+
+def test_a_program_is_told_which_file_it_is_to_write(stage: Stage) -> None:
+    code(stage)
+
+    def run_python(code: str) -> str:
+        """Run."""
+        return code
+
+    stage.functions.append(run_python)
+    program = ("run_python", {"code": "print(4711)"})
+    player = Player(after(program, answer="It was not found."), kind="change")
+
+    stage.pursue(player, "Write the code into b.txt", ("read_file", "run_python"))
+
+    (asked, *_) = player.phases("code")
+    assert 'Path("b.txt").write_text' in asked.question
+    assert "DictReader" not in asked.question
 
 
 def test_the_task_stands_at_the_end_of_a_step_too(stage: Stage) -> None:

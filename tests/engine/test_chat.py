@@ -236,6 +236,7 @@ def test_a_score_that_nobody_waits_for_ends_within_a_batch(
     with pytest.raises(Cancelled):
         model.score(long_question(model, free=100).messages, "Yes, it is.", token)
     assert sizes == [BATCH]
+    assert model._decoder is not None
     assert not model._decoder.full
     assert model._scheduler.free
 

@@ -577,7 +577,7 @@ def test_nobody_can_write_a_control_token(
 
 
 def test_a_template_is_told_of_reasoning_in_its_own_words() -> None:
-    def rendered(source: str, effort: Any) -> str:
+    def rendered(source: str | None, effort: Any) -> str:
         template = ChatTemplate(source, letters())
         return read(template.render([Message("user", "Hi")], effort=effort).tokens)
 

@@ -80,9 +80,9 @@ def test_far_changes_are_shown_apart(call: Call, context: Any) -> None:
 
 def test_a_large_change_is_not_shown_as_a_whole(call: Call, context: Any) -> None:
     (context.folder / "a.txt").write_text("x\n" * 100)
-    (context.folder / "b.txt").write_text("x\n" * 1000)
 
     some = call("edit_file", path="a.txt", old="x", new="y", all=True)
+    (context.folder / "b.txt").write_text("x\n" * 1000)
     many = call("edit_file", path="b.txt", old="x", new="y" * 999, all=True)
 
     assert len(some.splitlines()) == 62
@@ -112,7 +112,21 @@ def test_the_place_in_a_line_is_taken(call: Call, code: Path) -> None:
     assert [n for n, pair in enumerate(zip(before, after, strict=True), 1) if len({*pair}) > 1] == [
         6
     ]
-    assert call("edit_file", path="shapes.py", old="import math", new="import  math", line=99)
+    assert call("edit_file", path="shapes.py", old="import math", new="import  math", line=4)
+    with pytest.raises(ToolRetry) as caught:
+        call("edit_file", path="shapes.py", old="import  math", new="import math", line=99)
+    assert "not near line 99: only in line 1" in str(caught.value)
+
+
+def test_where_else_it_stands_is_told(call: Call, context: Any) -> None:
+    for name in ("a.txt", "b.txt", "in/c.txt", ".hidden"):
+        (context.folder / name).parent.mkdir(exist_ok=True)
+        (context.folder / name).write_text("call 118 now")
+
+    told = call("edit_file", path="a.txt", old="118", new="900")
+    assert told.endswith("\n[old stands also in: b.txt, in/c.txt]")
+    with pytest.raises(ToolRetry, match=r"It stands in: b.txt, in/c.txt"):
+        call("edit_file", path="a.txt", old="118", new="900")
 
 
 @pytest.mark.parametrize(("line", "changed"), [(1, 3), (4, 3), (7, 8), (8, 8)])

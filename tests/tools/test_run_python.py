@@ -44,9 +44,14 @@ def test_files_that_it_makes_are_results_of_the_run(call: Call, context: Any) ->
     assert told == "2"
     assert context.artifacts == [context.folder / "a.txt"]
     assert (context.folder / "a.txt").read_text() == "hi"
-    assert call("run_python", code="x = open('b.txt', 'w')") == (
-        "it printed nothing\nit made or changed: b.txt"
+    assert call("run_python", code="x = open('b.txt', 'w').write('one\\ntwo')") == (
+        "it printed nothing\nit made or changed: b.txt\nb.txt begins:\none\ntwo"
     )
+
+
+def test_a_program_that_wrote_nothing_is_to_be_written_anew(call: Call) -> None:
+    with pytest.raises(ToolRetry, match=r"b.txt is empty: it did not find what it looks for"):
+        call("run_python", code="x = open('b.txt', 'w')")
 
 
 def test_modules_in_the_folder_can_be_imported(call: Call, context: Any) -> None:

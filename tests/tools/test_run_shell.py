@@ -22,7 +22,7 @@ Call = Callable[..., Any]
         ("echo größe", "größe"),
         ("echo out; echo err >&2", "out\nerr"),
         ("true", "it worked and printed nothing"),
-        ("touch a.txt", "it worked and printed nothing; it made or changed: a.txt"),
+        ("touch a.txt", "it worked and printed nothing; it made or changed: a.txt\na.txt is empty"),
         ("cat <<EOF\none\nEOF", "one"),
         ("python3 -c 'print(6 * 7)'", "42"),
         ("pwd", "/work"),

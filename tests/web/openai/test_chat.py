@@ -242,7 +242,8 @@ def test_how_long_a_model_reasons_is_told_to_its_template(client: openai.OpenAI)
             model="tiny-coder", messages=HELLO, max_tokens=1, **how
         )
         assert found.usage is not None
-        return found.usage.prompt_tokens
+        tokens: int = found.usage.prompt_tokens
+        return tokens
 
     assert read(reasoning_effort="none") == read() + len("<think>\n\n</think>\n\n")
     assert read(reasoning_effort="high") == read()
