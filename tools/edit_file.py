@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from difflib import SequenceMatcher
 from itertools import islice, takewhile
 from pathlib import Path
@@ -84,10 +85,16 @@ def _elsewhere(old: str, path: Path, context: ToolContext) -> list[str]:
     """Other files of the folder of the run in which the same text stands, and may be meant, too."""
     here, wanted = context.files.locate(path), old.encode("utf-8", "surrogateescape")
     others = (file for file in islice(_beside(context.folder), OTHERS) if file != here)
-    found = (
-        file for file in others if file.stat().st_size <= LARGE and wanted in file.read_bytes()
-    )
+    found = (file for file in others if wanted in _read(file, context))
     return [str(file.relative_to(context.folder)) for file in islice(found, PLACES)]
+
+
+def _read(file: Path, context: ToolContext) -> bytes:
+    """Nothing where it may not or cannot be read: an edit that was made must not fail for that."""
+    with suppress(ToolError, OSError):
+        if file.stat().st_size <= LARGE:
+            return context.files.read(file)
+    return b""
 
 
 def _beside(folder: Path) -> Iterator[Path]:

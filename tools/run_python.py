@@ -46,8 +46,6 @@ def run_python(code: str, files: Sequence[ReadPath] = (), *, context: ToolContex
     result = programs.run(_job(code, files, context), context)
     if programs.failed(result):
         raise ToolRetry(_hint(result, code))
-    if nothing := _nothing_written(result, context):
-        raise ToolRetry(f"it ended well, but {nothing}: it did not find what it looks for")
     return _output(result, context)
 
 
@@ -92,14 +90,6 @@ def _output(result: JobResult, context: ToolContext) -> str:
         return printed
     parts = ("it printed nothing", programs.made(result, context.folder), errors)
     return "\n".join(part for part in parts if part)
-
-
-def _nothing_written(result: JobResult, context: ToolContext) -> str:
-    """What is wrong with a program that printed nothing, and all of whose files are empty."""
-    sizes = [(context.folder / name).stat().st_size for name in result.changed]
-    if result.stdout.strip() or not sizes or any(sizes):
-        return ""
-    return f"{', '.join(result.changed)} is empty"
 
 
 def _hint(result: JobResult, code: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,22 +28,8 @@ def write_file(path: WritePath, content: str, *, context: ToolContext) -> dict[s
     except UnicodeEncodeError as error:
         half = content[error.start].encode("ascii", "backslashreplace").decode()
         raise ToolRetry(f"{half} in content is half of a character: write it whole") from None
-    if path.suffix == ".json" and (fault := _no_json(content)):
-        raise ToolRetry(f"{str(path)!r} was not written, it would be no JSON: {fault}")
     target = context.files.write(path, written)
     return {"path": _shown(target, context), "bytes": len(written)}
-
-
-def _no_json(content: str) -> str:
-    """What is wrong with it; nothing, where it is JSON, or a dialect that has comments."""
-    try:
-        json.loads(content)
-    except ValueError as error:
-        several = (
-            " (several objects are a list: [{...}, {...}])" if "Extra data" in str(error) else ""
-        )
-        return "" if "//" in content or "/*" in content else f"{error}{several}"
-    return ""
 
 
 def _shown(target: Path, context: ToolContext) -> str:

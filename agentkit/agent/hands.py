@@ -85,7 +85,6 @@ INSIDE = {
 }
 """A few folders, a name, a few dots: a small model goes on with .txt.txt.txt."""
 
-
 EACH = 24
 """Files that a list goes through one by one; of more, the model names those that it means."""
 
@@ -170,9 +169,11 @@ class ToolHands:
         for about in properties.values():
             _bind(about)
         elsewhere = any(map(OUTSIDE.search, said[:1]))
-        files = [*self._paths(folders=False)]
+        files = [*self._paths(folders=False)] if found.each and not elsewhere else []
         for argument, name in found.each.items() if 0 < len(files) <= EACH else ():
             properties[argument] = _one_by_one(parameters, argument, name, files)
+            for place in [one for one in found.touches if properties[one].get("default") == "."]:
+                del properties[place]  # the names are those of the folder itself
         for argument, effect in found.touches.items():
             about = properties.get(argument, {})
             if about.get("type") == "array" and not elsewhere:

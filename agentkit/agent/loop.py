@@ -45,6 +45,9 @@ LAST_WORDS = 60.0
 EARLY = 6
 """Steps after which a model may say that nothing can be changed."""
 
+EMPTY = " is empty"
+"""What a tool says of a file that a program has made and found nothing for."""
+
 ALSO = "stands also in:"
 """What a tool says that has changed one of several places."""
 
@@ -339,7 +342,11 @@ class Loop:
             yield from self._act(task, *test)
             return self.state.steps(task)[-1].status == "returned"
         one_of_many = ALSO in last.text and not self.hands.at_once(last.tool)
-        if self.judge.missing(task.text) or (one_of_many and SEVERAL.search(task.text)):
+        if (
+            EMPTY in last.text
+            or self.judge.missing(task.text)
+            or (one_of_many and SEVERAL.search(task.text))
+        ):
             return False
         return self.account.mind.likely(self.state, "reached", task=task.text) >= REACHED
 

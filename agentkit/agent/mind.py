@@ -223,6 +223,8 @@ class Mind:
         lines = text.splitlines()
         if len(lines) > FEW and len(lines) > OFTEN * len(set(lines)):
             raise Garbled("it repeats the same lines again and again")
+        if str(arguments.get("path", "")).endswith(".json") and (fault := _no_json(text)):
+            raise Garbled(f"{arguments['path']} would be no JSON: {fault}")
         if done.finish_reason != "length":
             return text
         if name == "code":
@@ -398,6 +400,18 @@ def _last_fault(state: AgentState, tool: str) -> str:
         return ""
     said = [line for line in acts[-1].step.text.splitlines() if not line.startswith("end-")]
     return said[-1][:LONGEST_FAULT] if said else "it failed"
+
+
+def _no_json(text: str) -> str:
+    """What is wrong with it; nothing, where it is JSON, or a dialect that has comments."""
+    try:
+        json.loads(text)
+    except ValueError as error:
+        several = (
+            " (several objects are a list: [{...}, {...}])" if "Extra data" in str(error) else ""
+        )
+        return "" if "//" in text or "/*" in text else f"{error}{several}"
+    return ""
 
 
 def _long(tool: ToolSchema) -> list[str]:

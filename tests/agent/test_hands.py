@@ -79,6 +79,8 @@ def test_a_list_goes_through_all_files_one_by_one(stage: Stage) -> None:
     assert fits(schema, files=[first, second])
     assert not fits(schema, files=[first])
     assert not fits(schema, files=[second, first])
+    assert not fits(schema, files=[first, second], folder="in")
+    assert fits(there.schema("rename_files", set(), ["Do it in ~/b"]), files=[second], folder="~/b")
     for number in range(EACH):
         stage.file(f"{number}.txt", "x")
     assert fits(there.schema("rename_files", set(), ["Do it."]), files=[second])

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from agentkit import events as ev
+from agentkit import tool
 from agentkit.agent.budget import Budget
 from agentkit.agent.checks import FitsSchema
 from agentkit.agent.strategies import ANSWER, THINK, chain_of_thought
@@ -370,6 +371,44 @@ def test_a_test_that_a_task_names_says_whether_it_is_done(stage: Stage) -> None:
         {"command": "python3 -B test_a.py"}
     ] * 3
     assert not any("run_shell" in about.offered for about in player.phases("move"))
+
+
+def test_what_would_be_no_json_is_not_written(stage: Stage) -> None:
+    texts = iter(['{"a": 1},\n{"a": 2}', '[{"a": 1}, {"a": 2}]'])
+
+    def move(about: Asked) -> Any:
+        written = (stage.folder / "a.json").exists()
+        return (
+            "It is written." if written else call("write_file", path="a.json", content=next(texts))
+        )
+
+    stage.pursue(Player(move, kind="change"), "Write a list into a.json", ("write_file",))
+
+    refused, written = stage.told(ev.ActFinished)
+    assert "would be no JSON: Extra data" in refused.observation
+    assert written.status == "returned"
+    assert (stage.folder / "a.json").read_text() == '[{"a": 1}, {"a": 2}]'
+
+
+def test_a_program_that_wrote_an_empty_file_has_not_done_it(stage: Stage) -> None:
+    def run_python(code: str) -> str:
+        """Run."""
+        found = "4711" if "4711" in code else ""
+        (stage.folder / "b.txt").write_text(found)
+        return f"b.txt begins:\n{found}" if found else "b.txt is empty"
+
+    stage.effects["writes"] = "allow"
+    stage.functions.append(tool(effects=("writes",))(run_python))
+    programs = iter(["1174", "4711"])
+
+    def move(about: Asked) -> Any:
+        return call("run_python", code=next(programs))
+
+    player = Player(move, kind="change", reached="yes", result="It is written.")
+
+    stage.pursue(player, "Write the code into b.txt", ("run_python",))
+
+    assert len(stage.made("run_python")) == 2
 
 
 def test_a_program_is_told_which_file_it_is_to_write(stage: Stage) -> None:

@@ -77,11 +77,9 @@ def test_the_context_is_as_large_as_asked_for(model_path: Callable[[str], Path])
     model.close()
 
 
-def test_a_cancel_waits_for_one_batch_only(
-    model: LlamaChatModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model._store.forget()
-    token, sizes = CancelToken(), []
+def cancelled_by_decoding(monkeypatch: pytest.MonkeyPatch) -> tuple[CancelToken, list[int]]:
+    """A token that the first batch cancels, and the sizes of all batches."""
+    token, sizes = CancelToken(), list[int]()
     decode = Context.decode
 
     def watched(self: Context, pieces: list[Piece]) -> None:
@@ -90,6 +88,14 @@ def test_a_cancel_waits_for_one_batch_only(
         decode(self, pieces)
 
     monkeypatch.setattr(Context, "decode", watched)
+    return token, sizes
+
+
+def test_a_cancel_waits_for_one_batch_only(
+    model: LlamaChatModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model._store.forget()
+    token, sizes = cancelled_by_decoding(monkeypatch)
     *_, last = model.stream(long_question(model, free=100), token)
     assert last.completion is not None
     assert last.completion.finish_reason == "cancelled"
@@ -224,15 +230,7 @@ def test_a_score_that_nobody_waits_for_ends_within_a_batch(
     model: LlamaChatModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model._store.forget()
-    token, sizes = CancelToken(), []
-    decode = Context.decode
-
-    def watched(self: Context, pieces: list[Piece]) -> None:
-        sizes.append(sum(len(piece.tokens) for piece in pieces))
-        token.cancel()
-        decode(self, pieces)
-
-    monkeypatch.setattr(Context, "decode", watched)
+    token, sizes = cancelled_by_decoding(monkeypatch)
     with pytest.raises(Cancelled):
         model.score(long_question(model, free=100).messages, "Yes, it is.", token)
     assert sizes == [BATCH]

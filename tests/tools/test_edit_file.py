@@ -129,6 +129,25 @@ def test_where_else_it_stands_is_told(call: Call, context: Any) -> None:
         call("edit_file", path="a.txt", old="118", new="900")
 
 
+def test_what_cannot_be_read_beside_it_costs_no_edit(
+    call: Call, context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.txt", "b.txt"):
+        (context.folder / name).write_text("call 118 now")
+    read = context.files.read
+
+    def only_a(path: Path) -> bytes:
+        if path.name == "b.txt":
+            raise ToolError("not allowed")
+        data: bytes = read(path)
+        return data
+
+    monkeypatch.setattr(type(context.files), "read", lambda _, path: only_a(path))
+
+    assert "stands also" not in call("edit_file", path="a.txt", old="118", new="900")
+    assert (context.folder / "a.txt").read_text() == "call 900 now"
+
+
 @pytest.mark.parametrize(("line", "changed"), [(1, 3), (4, 3), (7, 8), (8, 8)])
 def test_a_line_may_be_miscounted(call: Call, context: Any, line: int, changed: int) -> None:
     (context.folder / "a.txt").write_text("a\nb\nx\nd\ne\nf\ng\nx\n")

@@ -100,12 +100,3 @@ def test_half_a_character_is_not_written(call: Call, context: Any) -> None:
 def test_data_are_no_text(call: Call) -> None:
     with pytest.raises(InvalidInput, match='"content": must be'):
         call("write_file", path="a.json", content={"a": 1})
-
-
-def test_what_would_be_no_json_is_not_written(call: Call, context: Any) -> None:
-    with pytest.raises(ToolRetry, match=r"no JSON: Extra data.*several objects are a list"):
-        call("write_file", path="a.json", content='{"a": 1},\n{"a": 2}')
-
-    assert not (context.folder / "a.json").exists()
-    assert call("write_file", path="b.json", content='{"a": 1} // with a comment')
-    assert call("write_file", path="c.json", content='[{"a": 1}]')
