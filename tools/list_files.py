@@ -25,7 +25,7 @@ from agentkit.permissions import ReadPath
 SHOWN = 200
 """Entries that are listed; the others are counted."""
 COUNTED = 5
-"""From so many files on, their number is told."""
+"""From so many files on, their number is told, of all and of each folder: models cannot count."""
 KINDS = 8
 """Endings that are counted each on its own."""
 SEEN = 50_000
@@ -73,24 +73,38 @@ def list_files(
     found = sorted(entry for entry in entries if fnmatchcase(entry[0].name, pattern))
     if not found:
         return _nothing([name for name, _ in entries], pattern, recursive)
-    lines = [_name(path / name) + about for name, about in found[:SHOWN]]
+    inside = _inside(found) if recursive else {}
+    lines = [
+        f"{_name(path / name)}{about}{_counted(inside.get(name, Counter()), '  {}')}"
+        for name, about in found[:SHOWN]
+    ]
     if first_lines:
         begun = [_first_line(path / name, context) for name, _ in found[:BEGINNINGS]]
         lines[: len(begun)] = map("".join, zip(lines, begun, strict=False))
-    lines += _counted(found)
+    ends = Counter(name.suffix.lower() for name, about in found if about.endswith("B"))
+    lines += filter(None, [_counted(ends, "[{}]")])
     if len(found) > SHOWN:
         least = "at least " if len(entries) == SEEN else ""
         lines.append(f"[{least}{len(found) - SHOWN} more: choose with path and pattern]")
     return "\n".join(lines)
 
 
-def _counted(found: Sequence[tuple[Path, str]]) -> Iterator[str]:
-    """How many files there are, and of which endings, in a line: models cannot count."""
-    ends = Counter(name.suffix.lower() for name, about in found if about.endswith("B"))
-    if ends.total() >= COUNTED:
-        kinds = [f"{count} {end or 'without an ending'}" for end, count in ends.most_common(KINDS)]
-        listed = f": {', '.join(kinds)}{', …' * (len(ends) > KINDS)}" if len(ends) > 1 else ""
-        yield f"[{ends.total()} files{listed}]"
+def _inside(found: Sequence[tuple[Path, str]]) -> dict[Path, Counter[str]]:
+    """The endings of the files in each folder and in those inside it."""
+    ends: dict[Path, Counter[str]] = {}
+    for name, about in found:
+        for folder in name.parents if about.endswith("B") else ():
+            ends.setdefault(folder, Counter())[name.suffix.lower()] += 1
+    return ends
+
+
+def _counted(ends: Counter[str], form: str) -> str:
+    """How many files there are, and of which endings; nothing of a few."""
+    if ends.total() < COUNTED:
+        return ""
+    kinds = [f"{count} {end or 'without an ending'}" for end, count in ends.most_common(KINDS)]
+    listed = f": {', '.join(kinds)}{', …' * (len(ends) > KINDS)}" if len(ends) > 1 else ""
+    return form.format(f"{ends.total()} files{listed}")
 
 
 def _entries(top: Path, recursive: bool, context: ToolContext) -> Iterator[tuple[Path, str]]:

@@ -42,15 +42,30 @@ _BINARY = re.compile(r"(?<![\w.])\d+\.\d{9,}\b")
 """A number as a program prints it that has computed with binary fractions."""
 
 
+_CENTS = re.compile(
+    r"(?P<before>(?:[€$£]|\b(?:EUR|USD|GBP|CHF))\s?)?(?<![\w.])(?P<number>\d+\.\d{5,})\b"
+    r"(?P<after>\s?(?:[€$£]|(?:EUR|USD|GBP|CHF|euros?|dollars?|pounds?|francs?)\b))?",
+)
+"""A sum of money as it was computed: a rate of exchange has four decimals at most."""
+
+
 def as_meant(result: str) -> str:
-    """A text in which 1996.7099999999996 is 1996.71; what is a long fraction stays one."""
+    """A text in which 1996.7099999999996 is 1996.71; what is a long fraction stays one, unless it
+    is money: from one of its units on, there are no parts of a cent.
+    """
 
     def meant(number: re.Match[str]) -> str:
         short = f"{float(number[0]):.10g}"
         _, _, decimals = short.partition(".")
         return short if len(decimals) <= DECIMALS and "e" not in short else number[0]
 
-    return _BINARY.sub(meant, result)
+    def paid(money: re.Match[str]) -> str:
+        before, number, after = (part or "" for part in money.groups())
+        if not (before or after) or float(number) < 1:
+            return money[0]
+        return f"{before}{float(number):.2f}{after}"
+
+    return _CENTS.sub(paid, _BINARY.sub(meant, result))
 
 
 def stated(result: str) -> list[str]:

@@ -42,6 +42,13 @@ from agentkit.yamlfile import load
 DONE = "done"
 """The choice that is no task."""
 
+CHANGE: Kind = "change"
+
+QUESTION = re.compile(
+    r"(?:how|what|when|where|which|who|whom|whose|why)\b[^?]*\?\s*$", re.IGNORECASE
+)
+"""A task that is one question, and no request in the form of one."""
+
 ANSWER = ToolSchema(
     "answer",
     "End the task with its result: what was done or what the tools have shown.",
@@ -174,6 +181,7 @@ class Mind:
         schema = schemas.get(call.name)
         if schema is None:
             raise Garbled(f"{call.name} cannot be called now")
+        arguments = _without_defaults(schema, arguments)
         if self.bound:
             for name in _long(schema):
                 arguments[name] = self._written(state, call.name, name, arguments, missing)
@@ -255,26 +263,19 @@ class Mind:
         return sure if done.text == options[0] else 1 - sure
 
     def kind(self, state: AgentState, task: str) -> Kind:
-        """What has to be done for a task."""
-        said = (
-            self._ask(
-                "kind",
-                state,
-                prompts()["kind"].format(task=task),
-                constraint=Choices(get_args(Kind)),
-                max_tokens=4,
-            )
-            .text.strip()
-            .lower()
-        )
-        return next((kind for kind in get_args(Kind) if said.startswith(kind)), "look")
+        """What has to be done for a task; nothing is changed for a question."""
+        ask = prompts()["kind"].format(task=task)
+        kinds = [kind for kind in get_args(Kind) if kind != CHANGE or not QUESTION.match(task)]
+        done = self._ask("kind", state, ask, constraint=Choices(tuple(kinds)), max_tokens=4)
+        said = done.text.strip().lower()
+        return next((kind for kind in kinds if said.startswith(kind)), "look")
 
     def tasks(self, state: AgentState, most: int, **values: Any) -> list[str]:
-        """Tasks that the model proposes; maybe none."""
+        """Tasks that the model proposes, maybe none; the name of a tool is no task."""
         listed = {"type": "array", "items": _text(120), "maxItems": most}
         said = self._data(state, "more", _object(tasks=listed), most=most, **values)
-        tasks = said.get("tasks")
-        return [str(text) for text in tasks] if isinstance(tasks, list) else []
+        tasks, names = said.get("tasks"), {tool.name for tool in self.tools}
+        return [str(one) for one in tasks if one not in names] if isinstance(tasks, list) else []
 
     def order(self, state: AgentState, names: Sequence[str], **values: Any) -> list[str]:
         """The names in the order in which they should be done; those after a `done` are left out.
@@ -418,6 +419,16 @@ def _long(tool: ToolSchema) -> list[str]:
     """The arguments of a tool that are written outside of JSON."""
     properties = tool.parameters.get("properties", {})
     return [name for name in FENCES if properties.get(name, {}).get("type") == "string"]
+
+
+def _without_defaults(tool: ToolSchema, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """A call in its shortest form, in which it is known again."""
+    properties, nothing = tool.parameters.get("properties", {}), object()
+    return {
+        name: value
+        for name, value in arguments.items()
+        if value != properties.get(name, {}).get("default", nothing)
+    }
 
 
 def _brief(tool: ToolSchema) -> ToolSchema:

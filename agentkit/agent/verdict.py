@@ -20,8 +20,10 @@ from agentkit.toolbox.telling import Telling
 SHOWN = 0.2
 """How likely the model has to find that its own result was shown by the tools."""
 
-ANSWERED = 0.78
-"""How likely the lines with a result's figures have to answer the question, by themselves."""
+ANSWERED = 0.6
+"""How likely the lines with a result's figures have to be about what a question has no word for in
+them, and to answer it by themselves.
+"""
 
 NOT_FOUND = "It was not found: nothing that was read says {words}."
 """What is answered instead, where the lines with a figure are about something else."""
@@ -145,15 +147,20 @@ class Judge:
         computed = [act.step.text for act in state.acts() if act.step.tool in COMPUTING]
         if claims.lines(result, computed):
             return []  # it was asked for in other words, those of a query or a program
-        read = [act.step.text for act in state.acts() if act.step.tool not in COMPUTING]
+        seen = [act.step for act in state.acts() if act.step.tool not in COMPUTING]
         telling = Telling(task.text)
-        told = [line for text in read for line in text.splitlines()]
-        telling.read("", (line for line in told if not line.startswith(NOTE)))
-        lines = "\n".join(claims.lines(result, read))
-        if not telling.nowhere or not lines or 2 * len(telling.nowhere) > len(telling.words):
+        for step in seen:
+            name = str(step.arguments.get("path", ""))
+            told = step.text.splitlines()
+            telling.read(name, (line for line in told if not line.startswith(NOTE)))
+        lines = "\n".join(claims.lines(result, [step.text for step in seen]))
+        words = telling.nowhere
+        if not words or not lines or 2 * len(words) > len(telling.words):
             return []
-        sure = mind.likely(None, "answers", lines=lines, task=task.text)
-        return [f'"{word}"' for word in telling.nowhere] if sure < ANSWERED else []
+        sure = mind.likely(None, "about", lines=lines, words=", ".join(words))
+        if sure >= ANSWERED:
+            sure *= mind.likely(None, "answers", lines=lines, task=task.text)
+        return [f'"{word}"' for word in words] if sure < ANSWERED else []
 
     def _known(self) -> list[str]:
         """All that a result may rest on: what was asked, what was called, what came of it."""

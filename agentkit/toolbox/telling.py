@@ -115,7 +115,8 @@ class Telling:
     def best(self, most: int = BEST) -> dict[str, list[Line]]:
         """By the names of their texts: the one with the best line first, its lines in order.
 
-        Of those that have a date in their name the newest is first: what it says holds.
+        Of those that have a date in their name the newest is last: what a model has read last holds
+        for it, too.
         """
         worth = {stem: math.log(1 + self._lines / count) for stem, count in self._with.items()}
         scored = [(sum(map(worth.__getitem__, found[0])), found) for found in self._found]
@@ -124,8 +125,8 @@ class Telling:
         for score, (_, name, near) in scored[:most]:
             if score >= TELLING * scored[0][0]:
                 shown.setdefault(name, {}).update(near)
-        newest = iter(sorted(filter(DATED.search, shown), key=_date, reverse=True))
-        names = [next(newest) if DATED.search(name) else name for name in shown]
+        dated = iter(sorted(filter(DATED.search, shown), key=_date))
+        names = [next(dated) if DATED.search(name) else name for name in shown]
         return {name: sorted(shown[name].items()) for name in names}
 
 

@@ -76,6 +76,7 @@ ANSWERS: Mapping[str, Any] = {
     "alone": "no",
     "kind": "look",
     "found": "yes",
+    "about": "yes",
     "answers": "yes",
     "complete": "yes",
     "check": "yes",

@@ -21,6 +21,11 @@ from agentkit.agent.claims import admits_nothing, as_meant, lines, shows, stated
         ("3.141592653589793", "3.141592653589793"),
         ("version 1.2.1234567890", "version 1.2.1234567890"),
         ("123456789012.5000000001", "123456789012.5000000001"),
+        ("There are 1870.032439 euros in it.", "There are 1870.03 euros in it."),
+        ("EUR 1870.032439, or $12.345678", "EUR 1870.03, or $12.35"),
+        ("One euro is 1.0857 dollars.", "One euro is 1.0857 dollars."),
+        ("It is 1870.032439.", "It is 1870.032439."),
+        ("A call costs 0.0034567 euros.", "A call costs 0.0034567 euros."),
     ],
 )
 def test_numbers_are_told_as_they_were_meant(printed: str, meant: str) -> None:

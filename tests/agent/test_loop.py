@@ -19,6 +19,7 @@ from agentkit.letters import Letter
 from .player import Asked, Player, Stage, after, call, stubborn
 
 READ = ("read_file", {"path": "a.txt"})
+NOT_FOUND = 'It was not found: nothing that was read says "shed".'
 
 
 def code(stage: Stage) -> None:
@@ -70,23 +71,24 @@ def test_what_the_model_itself_finds_unlikely_is_sent_back(stage: Stage) -> None
 
 
 @pytest.mark.parametrize(
-    ("objective", "answers", "answer"),
+    ("objective", "about", "answers", "answer"),
     [
-        ("Find the code of the shed", "no", 'It was not found: nothing that was read says "shed".'),
-        ("Find the code of the shed", "yes", "It is 4711."),
-        ("Find the code", "no", "It is 4711."),
+        ("Find the code of the shed", "no", "yes", NOT_FOUND),
+        ("Find the code of the shed", "yes", "no", NOT_FOUND),
+        ("Find the code of the shed", "yes", "yes", "It is 4711."),
+        ("Find the code", "no", "no", "It is 4711."),
     ],
 )
 def test_a_figure_that_is_about_something_else_is_no_answer(
-    stage: Stage, objective: str, answers: str, answer: str
+    stage: Stage, objective: str, about: str, answers: str, answer: str
 ) -> None:
     code(stage)
-    player = Player(after(READ, answer="It is 4711."), answers=answers)
+    player = Player(after(READ, answer="It is 4711."), about=about, answers=answers)
 
     result = stage.pursue(player, objective)
 
     assert (result.answer, result.reason) == (answer, "done")
-    for asked in player.phases("answers"):
+    for asked in (*player.phases("about"), *player.phases("answers")):
         assert asked.request.messages[:-1] == (), "by itself, so that nothing else speaks for it"
 
 
@@ -289,6 +291,46 @@ def test_arithmetic_is_offered_only_for_what_has_to_be_computed(stage: Stage) ->
     stage.diary.events.clear()
     stage.pursue(computing, "Add up the codes", tools)
     assert all("calculate" in about.offered for about in computing.phases("move"))
+
+
+@pytest.mark.parametrize(
+    ("objective", "kinds"),
+    [
+        ("How many codes are there?", {"compute", "look"}),
+        ("Which codes are there? Write them to codes.txt", {"change", "compute", "look"}),
+        ("Can you write the codes to codes.txt?", {"change", "compute", "look"}),
+    ],
+)
+def test_a_question_asks_for_no_change(stage: Stage, objective: str, kinds: set[str]) -> None:
+    code(stage)
+    player = Player(after(READ, answer="It is 4711."))
+
+    stage.pursue(player, objective)
+
+    assert {*player.phases("kind")[0].options} == kinds
+
+
+def test_an_argument_that_says_its_default_makes_no_other_call(stage: Stage) -> None:
+    code(stage)
+    call = ("list_files", {"path": ".", "recursive": False})
+
+    stage.pursue(Player(after(call, answer="It is a.txt.")), "Find the code", ("list_files",))
+
+    assert [act.arguments for act in stage.told(ev.ActStarted) if act.tool == "list_files"][
+        -1
+    ] == {}
+
+
+def test_the_name_of_a_tool_is_no_task(stage: Stage) -> None:
+    code(stage)
+    more = {"tasks": ["read_file", "Read the other file"]}
+    player = Player(after(READ, answer="It is 4711."), complete="no", more=more)
+
+    stage.pursue(player, "Find the code", budget=Budget(tasks=2))
+
+    assert [task.text for task in stage.state().tasks.tasks] == [
+        "Find the code", "Read the other file",
+    ]  # fmt: skip
 
 
 def test_where_all_lines_were_shown_there_is_nothing_more_to_read(stage: Stage) -> None:

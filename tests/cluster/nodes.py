@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,7 +99,21 @@ class Cluster:
 
 
 def kill(node: subprocess.Popen[bytes]) -> None:
-    """As a power cut would: all of its processes at once."""
-    with suppress(ProcessLookupError):
-        os.killpg(node.pid, signal.SIGKILL)
+    """As a power cut would: all of its processes at once.
+
+    A worker has a process group of its own, and answers for a while after its raylet has gone.
+    """
+    for pid in [*_family(node.pid)]:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     node.wait()
+
+
+def _family(pid: int) -> Iterator[int]:
+    """A process and all that it began."""
+    yield pid
+    for about in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # one that has ended meanwhile
+            _, parent, *_ = about.read_text().rpartition(")")[2].split()
+            if int(parent) == pid:
+                yield from _family(int(about.parent.name))

@@ -129,6 +129,18 @@ def test_files_are_counted_by_their_endings(call: Call, context: Any) -> None:
     assert call("list_files").splitlines()[-1] == "e/", "few are counted at a glance"
 
 
+def test_the_files_of_a_folder_are_counted_with_those_in_its_folders(
+    call: Call, context: Any
+) -> None:
+    for name in ("a/1.txt", "a/2.txt", "a/b/3.txt", "a/b/4.txt", "a/b/5.md", "c/6.txt"):
+        (context.folder / name).parent.mkdir(exist_ok=True, parents=True)
+        (context.folder / name).touch()
+
+    folders = [line for line in call("list_files", recursive=True).splitlines() if "/ " in line]
+
+    assert folders == ["a/  5 files: 4 .txt, 1 .md"]
+
+
 # -- the edges of what is granted ----------------------------------------------------------------
 
 NOTHING = "  (a link to nothing that may be read)"

@@ -256,8 +256,8 @@ def test_all_that_is_about_as_telling_is_shown(call: Call) -> None:
     found = call("search_files", pattern="treasurers now").splitlines()
 
     assert [line for line in found if "treasurer" in line] == [
-        "2026-03.md:3:- Ola was elected treasurer.",
         "2026-01.md:3:- Tom is the treasurer.",
+        "2026-03.md:3:- Ola was elected treasurer.",
     ]
     assert found[-1] == SOME
 
@@ -319,7 +319,7 @@ def test_every_text_is_found_as_it_is(call_anywhere: Call, anywhere: Path, text:
         assert re.search(r"^searched\.txt:2:", found, re.MULTILINE)
 
 
-def test_of_notes_with_dates_the_newest_is_shown_first(call: Call, context: Any) -> None:
+def test_of_notes_with_dates_the_newest_is_shown_last(call: Call, context: Any) -> None:
     for name, text in {
         "2026-01-12-board.md": "Tom asks for another treasurer to be elected.",
         "2026-03-16-board.md": "The elected treasurer was away.",
@@ -332,5 +332,5 @@ def test_of_notes_with_dates_the_newest_is_shown_first(call: Call, context: Any)
     shown = [line.partition(":")[0] for line in lines[:-1]]
 
     assert [name for name in shown if name[0] == "2"] == [
-        "2026-03-16-board.md", "2026-02-09-board.md", "2026-01-12-board.md",
+        "2026-01-12-board.md", "2026-02-09-board.md", "2026-03-16-board.md",
     ]  # fmt: skip
