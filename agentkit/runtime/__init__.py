@@ -7,7 +7,12 @@ trust     projects whose tools may be loaded
 lent      what tools borrow: sandbox, other machines, memory, options
 permits   settings, a run and a workflow in, grants out
 agents    an objective that a person typed, as a workflow
-runs      runs of workflows: carried out, gone on with, spoken to
+library   workflows and agents: found by name, read again from text
+runs      runs of workflows: carried out, gone on with
+terms     how one is carried out, and what of that outlives a process
+publishing what happens in one is told, to the journal first
+control   what is to become of one, said from outside
+retention how long they are kept, and how they go
 services  what one run borrows
 places    places in queues and groups, shared by all processes
 away      the near end of steps that are done on another machine
@@ -41,9 +46,12 @@ if TYPE_CHECKING:
     from agentkit.runtime.agents import Wish
     from agentkit.runtime.background import Background
     from agentkit.runtime.keeper import Keeper
-    from agentkit.runtime.root import Runtime, starter, workflow_reference, workflow_schema
-    from agentkit.runtime.runs import How, Subscriber, new_run_id
+    from agentkit.runtime.library import starter, workflow_reference, workflow_schema
+    from agentkit.runtime.publishing import Subscriber
+    from agentkit.runtime.root import Runtime
+    from agentkit.runtime.runs import new_run_id
     from agentkit.runtime.scheduling import Scheduling
+    from agentkit.runtime.terms import How
     from agentkit.runtime.timetable import Timetable
     from agentkit.runtime.tokens import SCOPES, Scope, Tokens
     from agentkit.toolbox.approvals import Approver, nobody, settle, standing_answer
@@ -52,9 +60,12 @@ _HOMES = {
     "agentkit.runtime.agents": ("Wish",),
     "agentkit.runtime.background": ("Background",),
     "agentkit.runtime.keeper": ("Keeper",),
-    "agentkit.runtime.root": ("Runtime", "starter", "workflow_reference", "workflow_schema"),
-    "agentkit.runtime.runs": ("How", "Subscriber", "new_run_id"),
+    "agentkit.runtime.library": ("starter", "workflow_reference", "workflow_schema"),
+    "agentkit.runtime.publishing": ("Subscriber",),
+    "agentkit.runtime.root": ("Runtime",),
+    "agentkit.runtime.runs": ("new_run_id",),
     "agentkit.runtime.scheduling": ("Scheduling",),
+    "agentkit.runtime.terms": ("How",),
     "agentkit.runtime.timetable": ("Timetable",),
     "agentkit.runtime.tokens": ("SCOPES", "Scope", "Tokens"),
     "agentkit.toolbox.approvals": ("Approver", "nobody", "settle", "standing_answer"),

@@ -19,8 +19,10 @@ from agentkit.errors import AgentkitError, Busy, UnknownName, UserError
 from agentkit.events import Event
 from agentkit.runtime.agents import given
 from agentkit.runtime.permits import check_named
+from agentkit.runtime.publishing import Subscriber
 from agentkit.runtime.root import Runtime
-from agentkit.runtime.runs import How, Subscriber, new_run_id
+from agentkit.runtime.runs import new_run_id
+from agentkit.runtime.terms import How
 
 if TYPE_CHECKING:
     from agentkit.workflow.load import LoadedWorkflow

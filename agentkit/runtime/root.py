@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from agentkit.cancel import CancelToken
 from agentkit.compute import Compute
-from agentkit.config import Settings, shipped
-from agentkit.errors import UnknownName, UserError
+from agentkit.config import Settings
 from agentkit.letters import LetterKind
 from agentkit.outcomes import Outcome
 from agentkit.permissions import Profile
@@ -23,11 +22,14 @@ from agentkit.pool import Pool
 from agentkit.ports import ChatModel, Desk, Embedder, Scorer, Tokenizer, Transcriber
 from agentkit.records import RunRecord
 from agentkit.runtime import permits
-from agentkit.runtime.agents import COMMAND, Wish, definition, given
+from agentkit.runtime.agents import Wish, given
 from agentkit.runtime.lent import Lent
-from agentkit.runtime.models import Known, Models
+from agentkit.runtime.library import Library, drawn
+from agentkit.runtime.models import Models
 from agentkit.runtime.offers import Notice, room_now
-from agentkit.runtime.runs import How, Runs, Subscriber, granted, new_run_id
+from agentkit.runtime.publishing import Subscriber, publisher
+from agentkit.runtime.runs import Runs, new_run_id
+from agentkit.runtime.terms import How
 from agentkit.runtime.tools import Tools
 from agentkit.runtime.trust import TrustedFolders
 from agentkit.toolbox import Toolbox
@@ -40,7 +42,9 @@ if TYPE_CHECKING:
     from agentkit.journal import Journal
     from agentkit.models import ModelStore, Plan
     from agentkit.runtime.bench import Speed
+    from agentkit.runtime.control import Control
     from agentkit.runtime.memories import Memories
+    from agentkit.runtime.retention import Retention
     from agentkit.workflow.load import LoadedWorkflow
 
 
@@ -64,6 +68,8 @@ class Runtime:
         """The projects whose tools may be loaded."""
         self._models = Models(self.settings, lambda: self.store, self.pool, self.compute, notice)
         self._tools = Tools(self.settings, self.trusted)
+        self.library = Library(self.settings, lambda: self.toolbox, self._models)
+        """Workflows and agents."""
 
     # -- the parts -------------------------------------------------------------------------------
 
@@ -128,10 +134,21 @@ class Runtime:
             self.chat,
             self.embedder,
             self._models.beginning,
-            self._loaded,
-            self._kept,
+            self.library,
             lambda: self.workers,
         )
+
+    @property
+    def _control(self) -> Control:
+        from agentkit.runtime.control import Control
+
+        return Control(self.journal)
+
+    @property
+    def _retention(self) -> Retention:
+        from agentkit.runtime.retention import Retention
+
+        return Retention(self.settings, self.journal)
 
     # -- models ----------------------------------------------------------------------------------
 
@@ -267,79 +284,26 @@ class Runtime:
         self.toolbox.refresh()
         run = new_run_id()
         caller = self.caller(run, profile=profile, approver=approver, asker=asker)
-        publish = self._runs.publisher(subscribers)
+        publish = publisher(self.journal, self._runs.spill, subscribers)
         return run, one_call(name, arguments, caller, run, publish, cancel or CancelToken())
 
     # -- workflows and agents --------------------------------------------------------------------
 
-    @property
-    def workflow_folders(self) -> tuple[Path, ...]:
-        """Where workflows and agents are looked for by name: here, the user's own, the shipped."""
-        here = [Path(kind) for kind in ("workflows", "agents")]
-        return (*here, *self.settings.schedule_folders, shipped("workflows"))
-
     def workflow_names(self) -> list[str]:
         """The workflows that can be run by name."""
-        from agentkit.workflow.others import known
-
-        return sorted(known(self.workflow_folders))
+        return self.library.names()
 
     def workflow(self, name: str) -> LoadedWorkflow:
         """A checked workflow, by path or name.  Raises `UnknownName` or `InvalidFile`."""
-        from agentkit.workflow.load import load
-        from agentkit.workflow.others import Folders, find
-
-        self.toolbox.refresh()
-        path = find(name, self.workflow_folders)
-        others = Folders(self.workflow_folders)
-        known, queues = Known(self.model_names), self.settings.queues
-        return load(path, self.toolbox, known, others, queues, self.sees)
+        return self.library.find(name)
 
     def draw(self, name: str, *, mermaid: bool) -> str:
         """A picture of a workflow.  Raises what `workflow` raises."""
-        from agentkit.workflow import picture
-
-        return (picture.mermaid if mermaid else picture.drawing)(self.workflow(name).spec)
+        return drawn(self.workflow(name), mermaid=mermaid)
 
     def agent(self, wish: Wish) -> LoadedWorkflow:
-        """An agent as a person wishes it, as a workflow.
-
-        Raises `UnknownName` for a tool or a model that is not there, `InvalidFile` for a budget or
-        a check that makes no sense.
-        """
-        self.toolbox.refresh()
-        for name in wish.tools:
-            self.toolbox.find(name)
-        if wish.model is not None and wish.model not in self.model_names():
-            hint = "agentkit models list"
-            raise UnknownName("model", wish.model, self.model_names(), hint=hint)
-        return self.reloaded(definition(wish), COMMAND, {})
-
-    def _loaded(self, name: str) -> LoadedWorkflow:
-        """A workflow that can be run: its models are here."""
-        workflow = self.workflow(name)
-        self._check_models(workflow)
-        return workflow
-
-    def reloaded(self, text: str, source: str, files: Mapping[str, str]) -> LoadedWorkflow:
-        """The same for one that is in no file any more, or never was."""
-        from agentkit.workflow.check import Surroundings
-        from agentkit.workflow.load import checked
-        from agentkit.workflow.others import Folders
-        from agentkit.yamlfile import load
-
-        path, models = Path(source), Known(self.model_names)
-        others, queues = Folders(self.workflow_folders, files), frozenset(self.settings.queues)
-        around = Surroundings(self.toolbox, models, others, queues, path.parent, files, self.sees)
-        return checked(load(text, source), path, around)
-
-    def _kept(self, text: str, source: str, files: Mapping[str, str]) -> LoadedWorkflow:
-        workflow = self.reloaded(text, source, files)
-        self._check_models(workflow)
-        return workflow
-
-    def _check_models(self, workflow: LoadedWorkflow) -> None:
-        self._models.check(workflow.models(elsewhere=self.settings.cluster.queues))
+        """An agent as a person wishes it, as a workflow.  Raises what `Library.wished` raises."""
+        return self.library.wished(wish)
 
     # -- runs ------------------------------------------------------------------------------------
 
@@ -369,7 +333,7 @@ class Runtime:
         from agentkit.workflow.inputs import bind
 
         inputs = bind(workflow.spec, given, how.get("here"))
-        self._check_models(workflow)
+        self.library.check_models(workflow)
         return self._runs.execute(workflow, inputs, id or new_run_id(), how)
 
     def rehearse(self, workflow: LoadedWorkflow, given: Mapping[str, Any]) -> Iterator[str]:
@@ -388,12 +352,7 @@ class Runtime:
         `given` are the inputs that are secret: no record has them.  Returns its outputs.  Raises
         what `run` raises, and `UserError` for a run that cannot be resumed.
         """
-        record = self._runs.begun(name)
-        if record.status == "succeeded":
-            hint = f"agentkit runs show {record.id}"
-            said = f"the run {record.id} is succeeded: there is nothing to resume"
-            raise UserError(said, hint=hint)
-        return self._go_on(record, self._runs.kept(record), given, how)
+        return self._runs.resume(name, given, how)
 
     def retry(
         self,
@@ -411,63 +370,35 @@ class Runtime:
         now; what changed in it is done again, too.  Why is told by `events.RunResumed`.  Raises
         what `resume` raises.
         """
-        record = self._runs.begun(name)
-        workflow = self._loaded(record.source) if edited else self._runs.kept(record)
-        again = self._runs.forget(record, workflow, step, failed=failed)
-        return self._go_on(record, workflow, given, how, edited=edited, again=again)
-
-    def _go_on(
-        self,
-        record: RunRecord,
-        workflow: LoadedWorkflow,
-        given: Mapping[str, str] | None,
-        how: How,
-        *,
-        edited: bool = False,
-        again: Mapping[str, str] | None = None,
-    ) -> dict[str, Any]:
-        from agentkit.workflow.inputs import added, secret_again
-
-        past, how = self._runs.past(record, workflow), granted(self.journal.terms(record.id), how)
-        if record.source == COMMAND and record.inputs.get("folder"):
-            how["work"] = Path(record.inputs["folder"])  # a person gave it when the run began
-        inputs = {**record.inputs, **secret_again(workflow.spec, record.inputs, given or {})}
-        inputs |= added(workflow.spec, inputs)
-        return self._runs.execute(
-            workflow, inputs, record.id, how, past, edited=edited, again=again
-        )
+        return self._runs.retry(name, step, given, how, edited=edited, failed=failed)
 
     def cancel(self, run: str) -> None:
         """End a run, in whichever process it is.  Raises `UserError` for one that is over."""
-        self._runs.cancel(run)
+        self._control.cancel(run)
 
     def wakes(self) -> list[tuple[str, datetime]]:
-        """When which parked run wants to go on by itself: see `Runs.wakes`."""
-        return self._runs.wakes()
+        """When which parked run wants to go on by itself: see `Control.wakes`."""
+        return self._control.wakes()
 
     def remove(self, run: str) -> None:
         """Forget a run and remove what it made.  Raises `UserError` for one that is at work."""
-        self._runs.remove(run)
+        self._retention.remove(run)
 
     def old_runs(self, age: float, keep: int) -> list[RunRecord]:
         """Runs that ended so many seconds ago, but for the newest of each workflow."""
-        return self._runs.old(age, keep)
+        return self._retention.old(age, keep)
 
     def prune(self, runs: Sequence[str], age: float) -> int:
         """Remove runs, and results of that age; the bytes that the disk has more afterwards."""
-        before = self._runs.size()
-        for run in runs:
-            self._runs.remove(run)
-        self.journal.shrink(age)
-        return max(0, before - self._runs.size())
+        return self._retention.prune(runs, age)
 
     def post(self, run: str, kind: LetterKind, text: str = "") -> None:
         """Say something to a run that is at work.  Raises `UserError` for one that is over."""
-        self._runs.post(run, kind, text)
+        self._control.post(run, kind, text)
 
     def tasks(self, run: str) -> list[tuple[str, str, str]]:
         """Id, status and text of all tasks of the agents of a run."""
-        return self._runs.tasks(run)
+        return self._control.tasks(run)
 
     # -- the end ---------------------------------------------------------------------------------
 
@@ -493,24 +424,3 @@ class Runtime:
         at: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def workflow_schema() -> dict[str, Any]:
-    """The JSON Schema of a workflow file."""
-    from agentkit.workflow.spec.json_schema import json_schema
-
-    return json_schema()
-
-
-def workflow_reference() -> str:
-    """Every word of a workflow file, as Markdown."""
-    from agentkit.workflow.spec.reference import reference
-
-    return reference()
-
-
-def starter(name: str, file: str) -> str:
-    """A workflow to begin with, with commands for the file that it goes into."""
-    from agentkit.workflow.starter import text
-
-    return text(name, file)

@@ -79,7 +79,7 @@ class Scheduling:
         self._clock = clock or SystemClock()
         self._fires = runtime.journal.fires
         self._files = ScheduledFiles(
-            runtime.settings.schedule_folders, runtime.workflow, runtime.reloaded
+            runtime.settings.schedule_folders, runtime.library.find, runtime.library.read
         )
         self._scheduler = Scheduler(self._clock, self.look)
         self._watcher = Watcher(self.changed)

@@ -20,7 +20,8 @@ from agentkit.toolbox.grants import Narrowing
 from agentkit.values import dataclass
 
 if TYPE_CHECKING:
-    from agentkit.runtime.runs import How, Runs
+    from agentkit.runtime.runs import Runs
+    from agentkit.runtime.terms import How
     from agentkit.workflow.report import StepReport
     from agentkit.workflow.steps.scope import Place
 

@@ -12,10 +12,11 @@ from agentkit.ports import Clock
 from agentkit.records import Fire, ScheduleView
 from agentkit.runtime import starting
 from agentkit.runtime.root import Runtime
-from agentkit.runtime.runs import How, new_run_id
+from agentkit.runtime.runs import new_run_id
 from agentkit.runtime.scheduled import Scheduled
 from agentkit.runtime.scheduling import Scheduling
 from agentkit.runtime.starting import triggers
+from agentkit.runtime.terms import How
 from agentkit.schedule.planner import Entry, coming
 from agentkit.schedule.scheduler import SystemClock
 

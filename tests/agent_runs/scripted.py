@@ -18,7 +18,6 @@ from agentkit.errors import ModelMissing
 from agentkit.messages import ToolCall
 from agentkit.ports import ChatModel, Embedder
 from agentkit.runtime import Runtime
-from agentkit.workflow.load import LoadedWorkflow
 from tests.agent.asked import Answering, Asked, Call
 
 __all__ = ["NAME", "UNVERIFIED", "Asked", "Call", "Play", "Player", "ScriptedRuntime", "diary"]
@@ -149,6 +148,8 @@ class ScriptedRuntime(Runtime):
         functions: Sequence[Callable[..., Any]] = (),
     ) -> None:
         super().__init__(settings)
+        self._models.names = lambda: [NAME, "other"]  # type: ignore[method-assign]
+        self._models.check = lambda needed: None  # type: ignore[method-assign]
         self.player = Player(play)
         if functions:
             self.lend(functions)
@@ -159,12 +160,6 @@ class ScriptedRuntime(Runtime):
 
     def embedder(self, name: str | None = None) -> Embedder:
         raise ModelMissing(name or "scripted")
-
-    def model_names(self) -> list[str]:
-        return [NAME, "other"]
-
-    def _check_models(self, workflow: LoadedWorkflow) -> None:
-        """Nothing is loaded."""
 
 
 def diary(log: Path) -> list[Callable[..., Any]]:

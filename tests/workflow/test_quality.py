@@ -34,7 +34,7 @@ def run(tmp_path: Path, seen: list[ev.Event]) -> Run:
         model = ScriptedModel(*answers)
         with Runtime() as runtime:
             runtime.chat = lambda name=None: model  # type: ignore[method-assign]
-            runtime._check_models = lambda workflow: None  # type: ignore[method-assign]
+            runtime.library.check_models = lambda workflow: None  # type: ignore[method-assign]
             return runtime.run(runtime.workflow(str(path)), inputs, subscribers=(seen.append,))
 
     return go

@@ -33,7 +33,7 @@ def run(path: Path, *, model: ScriptedModel | None = None, **more: Any) -> dict[
     with Runtime() as runtime:
         if model is not None:
             runtime.chat = lambda name=None: model  # type: ignore[method-assign]
-            runtime._check_models = lambda workflow: None  # type: ignore[method-assign]
+            runtime.library.check_models = lambda workflow: None  # type: ignore[method-assign]
         return runtime.run(runtime.workflow(str(path)), more.pop("inputs", {}), **more)
 
 
