@@ -77,6 +77,11 @@ def stated(result: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def named(result: str) -> list[str]:
+    """The first claims of a text, and names of people."""
+    return [*stated(result)[:CLAIMS], *_NAME.findall(result)[:CLAIMS]]
+
+
 def shows(text: str, claim: str) -> bool:
     """Whether a claim stands in a text, however it is written there."""
     if _NUMBER.fullmatch(claim):
@@ -95,7 +100,7 @@ def lines(result: str, seen: Iterable[str]) -> list[str]:
     there = [line.strip() for text in seen for line in text.splitlines() if line.strip()]
     found = [
         _PLACE.sub(r"\1: ", line)[:WIDEST]
-        for claim in [*stated(result)[:CLAIMS], *_NAME.findall(result)[:CLAIMS]]
+        for claim in named(result)
         for line in [line for line in there if shows(line, claim)][:LINES]
     ]
     return list(dict.fromkeys(found))

@@ -293,8 +293,8 @@ class Mind:
             said.append(done.text)
         return said
 
-    def words(self, state: AgentState, prompt: str, **values: Any) -> str:
-        """An answer in words."""
+    def words(self, state: AgentState | None, prompt: str, **values: Any) -> str:
+        """An answer in words; without a state, to a question by itself."""
         ask = prompts()[prompt].format(**values)
         return self._ask(prompt, state, ask, max_tokens=RESULT_TOKENS).text.strip()
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from agentkit.agent import claims
 from agentkit.agent.account import Account
 from agentkit.agent.hands import COMPUTING
+from agentkit.agent.outdated import in_time
 from agentkit.agent.tasks import Kind, Task
 from agentkit.toolbox.telling import Telling
 
@@ -131,6 +132,8 @@ class Judge:
             return Verdict(f"no tool has shown this: {', '.join(unshown[:LISTED])}")
         if words := self._made_up(task, result):
             return Verdict(instead=NOT_FOUND.format(words=", ".join(words)))
+        if newer := self._newer(task, result):
+            return Verdict(instead=newer)
         if mind.likely(state, "found", task=task.text, result=result) < SHOWN:
             return Verdict("the tools have not shown it")
         return Verdict()
@@ -161,6 +164,20 @@ class Judge:
         if sure >= ANSWERED:
             sure *= mind.likely(None, "answers", lines=lines, task=task.text)
         return [f'"{word}"' for word in words] if sure < ANSWERED else []
+
+    def _newer(self, task: Task, result: str) -> str:
+        """What the notes of the last day say instead, where those of several days speak of it."""
+        if self.kind(task) != "look":
+            return ""
+        acts = [act.step for act in self.account.state.acts() if act.step.tool not in COMPUTING]
+        lines = in_time(task.text, [step.text for step in acts])
+        if not lines:
+            return ""
+        said = self.account.mind.words(None, "newest", lines="\n".join(lines), task=task.text)
+        other = set(claims.named(said)) - set(claims.named(result))
+        day, _, _ = lines[-1].partition(":")
+        last = "\n".join(line for line in lines if line.startswith(day))
+        return said if other and all(claims.shows(last, one) for one in other) else ""
 
     def _known(self) -> list[str]:
         """All that a result may rest on: what was asked, what was called, what came of it."""

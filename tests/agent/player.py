@@ -78,6 +78,7 @@ ANSWERS: Mapping[str, Any] = {
     "found": "yes",
     "about": "yes",
     "answers": "yes",
+    "newest": "It was not found.",
     "complete": "yes",
     "check": "yes",
     "more": {"tasks": []},

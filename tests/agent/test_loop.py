@@ -92,6 +92,38 @@ def test_a_figure_that_is_about_something_else_is_no_answer(
         assert asked.request.messages[:-1] == (), "by itself, so that nothing else speaks for it"
 
 
+@pytest.mark.parametrize(
+    ("newest", "answer"),
+    [
+        ("Ola Berg is the treasurer.", "Ola Berg is the treasurer."),
+        ("Tom Becker.", "Tom Becker is the treasurer."),
+        ("Ada Lovelace is the treasurer.", "Tom Becker is the treasurer."),
+        ("It is not known.", "Tom Becker is the treasurer."),
+    ],
+)
+def test_what_a_later_note_says_holds(stage: Stage, newest: str, answer: str) -> None:
+    stage.file("2026-02-09.md", "Ola Berg was elected treasurer.")
+    stage.file("2026-01-12.md", "Tom Becker is the treasurer.")
+    player = Player("Tom Becker is the treasurer.", newest=newest)
+
+    result = stage.pursue(player, "Who is the treasurer?", ("search_files",))
+
+    assert (result.answer, result.reason) == (answer, "done")
+    (asked,) = player.phases("newest")
+    assert asked.values["lines"] == (
+        "2026-01-12: Tom Becker is the treasurer.\n2026-02-09: Ola Berg was elected treasurer."
+    )
+
+
+def test_notes_of_one_day_are_not_asked_again(stage: Stage) -> None:
+    stage.file("2026-01-12.md", "Tom Becker is the treasurer.\nOla Berg was treasurer before.")
+    player = Player("Tom Becker is the treasurer.")
+
+    stage.pursue(player, "Who is the treasurer?", ("search_files",))
+
+    assert player.phases("newest") == []
+
+
 def test_the_next_attempt_knows_the_lesson_of_the_one_before_and_memory_keeps_it(
     stage: Stage,
 ) -> None:
