@@ -64,6 +64,9 @@ LITTLE, VERY_LITTLE = 2400, 800
 question, to which a few lines are the answer.
 """
 
+LONG_TEXT = 100_000
+"""Bytes of a file that nobody looks through for its form."""
+
 WORD = re.compile(r"[\w@-]+")
 
 TABLES, SHORT_TABLE = (".csv", ".tsv"), 600
@@ -271,6 +274,13 @@ class ToolHands:
             and not name.endswith(DOMAINS)
             and not (self.caller.folder / name).exists()
         ]
+
+    def texts(self, task: str) -> Iterator[tuple[str, str]]:
+        """The files of the folder that a task names, with what is in them; no long ones."""
+        for name in dict.fromkeys(FILE.findall(URL.sub(" ", task))):
+            file = self.caller.folder / name
+            if file.is_file() and file.stat().st_size <= LONG_TEXT:
+                yield name, file.read_text(errors="replace")
 
     def changes(self, tool: str) -> bool:
         """Whether a tool may change files."""

@@ -395,8 +395,12 @@ def _about_tables(state: AgentState) -> bool:
 
 
 def _last_fault(state: AgentState, tool: str) -> str:
-    """What was wrong with the last call, if it was of this tool: the last line of what it said."""
-    acts = state.acts()
+    """What was wrong with the last call, if it was of this tool: the last line of what it said; or
+    what was objected to what it had done.
+    """
+    acts, last = state.acts(), state.turns[-1] if state.turns else None
+    if last and last.kind == "fault" and any(act.step.tool == tool for act in acts):
+        return last.text[:LONGEST_FAULT]
     if not acts or acts[-1].step.tool != tool or acts[-1].step.status == "returned":
         return ""
     said = [line for line in acts[-1].step.text.splitlines() if not line.startswith("end-")]

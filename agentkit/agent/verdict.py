@@ -7,11 +7,11 @@ showed and did; only what code cannot see is asked.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from agentkit.agent import claims
+from agentkit.agent import claims, forms
 from agentkit.agent.account import Account
 from agentkit.agent.hands import COMPUTING
 from agentkit.agent.outdated import in_time
@@ -53,6 +53,9 @@ class Able(Protocol):
 
     def missing(self, text: str, seen: Sequence[str]) -> list[str]:
         """Files that a text names, and that neither are there nor were ever seen."""
+
+    def texts(self, task: str) -> Iterable[tuple[str, str]]:
+        """The files that a task names, with what is in them."""
 
     def changes(self, tool: str) -> bool:
         """Whether a tool may change files."""
@@ -111,6 +114,8 @@ class Judge:
         able = self.able
         did = any(act.step.changes and act.step.status == "returned" for act in state.acts())
         idle = bool(able) and not did and self.kind(task) == "change"
+        if did and self.kind(task) == "change" and (fault := self._misformed(task)):
+            return Verdict(fault, able)
         if claims.admits_nothing(result) and not (idle and not state.objections(task)):
             return Verdict()
         missing = self.missing(f"{task.text}\n{result}")  # asked for, or said to be written
@@ -137,6 +142,11 @@ class Judge:
         if mind.likely(state, "found", task=task.text, result=result) < SHOWN:
             return Verdict("the tools have not shown it")
         return Verdict()
+
+    def _misformed(self, task: Task) -> str:
+        """What of a list is not as the task says."""
+        there = self.hands.texts(task.text)
+        return next((fault for one in there for fault in forms.faults(task.text, *one)), "")
 
     def _made_up(self, task: Task, result: str) -> list[str]:
         """The words of a question that stand nowhere, where a result's figures do not answer it.

@@ -153,6 +153,22 @@ def test_without_reflection_there_is_no_lesson(stage: Stage) -> None:
     assert [start.attempt for start in stage.told(ev.TaskStarted)] == [1, 2]
 
 
+def test_a_list_that_is_not_as_the_task_says_is_sent_back(stage: Stage) -> None:
+    def move(about: Asked) -> Any:
+        written = "Ada\nBo" if about.rejected else "Bo\nAda"
+        return call("write_file", path="b.txt", content=written) if about.must else "It is written."
+
+    objective = "Write the names to b.txt, in alphabetical order"
+    player = Player(move, kind="change", reached="yes", result="It is written.")
+
+    result = stage.pursue(player, objective, ("read_file", "write_file"))
+
+    assert (result.answer, result.reason) == ("It is written.", "done")
+    assert (stage.folder / "b.txt").read_text() == "Ada\nBo"
+    (fault,) = stage.told(ev.CheckFailed)
+    assert fault.fault == "b.txt is not in alphabetical order: 'Ada' comes too late"
+
+
 def test_a_file_that_is_to_be_written_has_to_be_there(stage: Stage) -> None:
     def move(about: Asked) -> Any:
         if about.must:
