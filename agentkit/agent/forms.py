@@ -1,4 +1,5 @@
-"""What a task says about the form of a list that is written: each thing once, in order, one a line.
+"""What a task says about the form of a list that is written: each thing once, in order, one a line,
+lines as they stand elsewhere.
 
 A model that has written it finds that all of it is done.  Whether a line stands there twice is no
 question for a model: it is looked up here.
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 LISTS = (".txt", ".md", ".lst", ".list")
 """Ends of names of files whose lines are entries."""
@@ -23,15 +24,20 @@ BACKWARDS = re.compile(r"\b(?:reverse|descending|backwards|by|z to a)\b", re.IGN
 """Another order than that of the letters."""
 SINGLE = re.compile(r"\bone(?: \w+)? (?:a|per|on each|in each|on every) line\b", re.IGNORECASE)
 
+COPIED = re.compile(r"\b(?:collect|copy|extract|gather)\b[^.:;]*\blines\b", re.IGNORECASE)
+SHOWN = re.compile(r"^(?:[^\s:]+:\d+:)?\s*(\S.*\S)")
+"""A line as tools show it, maybe after the name of its file and its number."""
+
 SEVERAL, SHORT = 2, 4
 """Entries from which a line has several, and words that one of them has at most."""
+
+LONG = 8
+"""Characters of a line that another one may have in it: a brace is in many."""
 
 
 def faults(task: str, name: str, text: str) -> Iterator[str]:
     """What of a file is not as the task says, with the first line that shows it."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if not name.endswith(LISTS) or not lines:
-        return
+    lines = _entries(name, text)
     together = next(filter(_several, lines), None) if SINGLE.search(task) else None
     if together is not None:
         yield f"{name} has a line with several in it: {together!r}"
@@ -41,6 +47,22 @@ def faults(task: str, name: str, text: str) -> Iterator[str]:
     sooner = _misplaced(lines) if ORDERED.search(task) and not BACKWARDS.search(task) else None
     if sooner is not None:
         yield f"{name} is not in alphabetical order: {sooner!r} comes too late"
+
+
+def new_line(name: str, text: str, others: Iterable[str]) -> str:
+    """The first line of a file that has none in it of some other texts; empty if all have one."""
+    there = {line[1] for other in others for line in map(SHOWN.match, other.splitlines()) if line}
+    long = [line for line in there if len(line) >= LONG]
+    return next(
+        (e for e in _entries(name, text) if e not in there and not any(one in e for one in long)),
+        "",
+    )
+
+
+def _entries(name: str, text: str) -> list[str]:
+    """The lines of a list; of another file none."""
+    lines = [line.strip() for line in text.splitlines()]
+    return [line for line in lines if line] if name.endswith(LISTS) else []
 
 
 def _several(line: str) -> bool:

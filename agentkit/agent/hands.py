@@ -64,8 +64,8 @@ LITTLE, VERY_LITTLE = 2400, 800
 question, to which a few lines are the answer.
 """
 
-LONG_TEXT = 100_000
-"""Bytes of a file that nobody looks through for its form."""
+LONG_TEXT, MANY_TEXTS = 100_000, 4_000_000
+"""Bytes of a file, and of all, from which on nobody looks through them."""
 
 WORD = re.compile(r"[\w@-]+")
 
@@ -281,6 +281,14 @@ class ToolHands:
             file = self.caller.folder / name
             if file.is_file() and file.stat().st_size <= LONG_TEXT:
                 yield name, file.read_text(errors="replace")
+
+    def others(self, name: str) -> list[str] | None:
+        """What is in all files of the folder but one; None where that is too much."""
+        there = [path for path in self._paths(folders=False) if path != name]
+        files = [file for path in there if (file := self.caller.folder / path).is_file()]
+        if len(there) >= LOOKED_AT or sum(file.stat().st_size for file in files) > MANY_TEXTS:
+            return None
+        return [file.read_text(errors="replace") for file in files]
 
     def changes(self, tool: str) -> bool:
         """Whether a tool may change files."""

@@ -57,6 +57,9 @@ class Able(Protocol):
     def texts(self, task: str) -> Iterable[tuple[str, str]]:
         """The files that a task names, with what is in them."""
 
+    def others(self, name: str) -> list[str] | None:
+        """What is in all other files; None where that is too much."""
+
     def changes(self, tool: str) -> bool:
         """Whether a tool may change files."""
 
@@ -145,8 +148,18 @@ class Judge:
 
     def _misformed(self, task: Task) -> str:
         """What of a list is not as the task says."""
-        there = self.hands.texts(task.text)
-        return next((fault for one in there for fault in forms.faults(task.text, *one)), "")
+        for name, text in self.hands.texts(task.text):
+            for fault in forms.faults(task.text, name, text):
+                return fault
+            if forms.COPIED.search(task.text) and (line := self._new_line(name, text)):
+                return f"{name} has a line that stands nowhere as it is: {line!r}"
+        return ""
+
+    def _new_line(self, name: str, text: str) -> str:
+        """The first line of a file that was not copied from another one, nor from what was read."""
+        others = self.hands.others(name)
+        read = [act.step.text for act in self.account.state.acts() if not act.step.changes]
+        return "" if others is None else forms.new_line(name, text, [*others, *read])
 
     def _made_up(self, task: Task, result: str) -> list[str]:
         """The words of a question that stand nowhere, where a result's figures do not answer it.

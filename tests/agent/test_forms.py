@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agentkit.agent.forms import faults
+from agentkit.agent.forms import faults, new_line
 
 SEVERAL = "a.txt has a line with several in it: 'Greta, Anna'"
 TWICE = "a.txt has a line more than once: 'milk'"
@@ -35,6 +35,19 @@ LATE = "a.txt is not in alphabetical order: 'Anna' comes too late"
 )
 def test_a_list_is_as_the_task_says(task: str, text: str, found: list[str]) -> None:
     assert [*faults(task, "a.txt", text)] == found
+
+
+@pytest.mark.parametrize(
+    ("text", "new"),
+    [
+        ("TODO buy seeds\nTODO mend the gate", ""),
+        ("garden.md: TODO buy seeds", ""),
+        ("TODO buy seeds\nmend the gate", "mend the gate"),
+    ],
+)
+def test_lines_that_were_copied_stand_somewhere_as_they_are(text: str, new: str) -> None:
+    others = ["garden.md:2:TODO buy seeds", "# House\n  TODO mend the gate"]
+    assert new_line("a.txt", text, others) == new
 
 
 def test_only_of_lists_the_lines_are_entries() -> None:

@@ -169,6 +169,23 @@ def test_a_list_that_is_not_as_the_task_says_is_sent_back(stage: Stage) -> None:
     assert fault.fault == "b.txt is not in alphabetical order: 'Ada' comes too late"
 
 
+def test_lines_that_are_collected_are_copied_as_they_are(stage: Stage) -> None:
+    stage.file("notes.md", "# Notes\nTODO mend the gate")
+
+    def move(about: Asked) -> Any:
+        written = "TODO mend the gate" if about.rejected else "mend the gate"
+        return call("write_file", path="b.txt", content=written) if about.must else "It is written."
+
+    objective = "Collect all lines with TODO and write them to b.txt"
+    player = Player(move, kind="change", reached="yes", result="It is written.")
+
+    stage.pursue(player, objective, ("read_file", "write_file"))
+
+    assert (stage.folder / "b.txt").read_text() == "TODO mend the gate"
+    (fault,) = stage.told(ev.CheckFailed)
+    assert fault.fault == "b.txt has a line that stands nowhere as it is: 'mend the gate'"
+
+
 def test_a_file_that_is_to_be_written_has_to_be_there(stage: Stage) -> None:
     def move(about: Asked) -> Any:
         if about.must:
