@@ -106,6 +106,12 @@ class Runs:
         from agentkit.workflow import beside
         from agentkit.workflow.run import WorkflowRun
 
+        held_secrets = resolved(workflow.spec.secrets, self.settings)
+        own = [name for name, one in workflow.spec.inputs.items() if one.type == "secret"]
+        hidden = (*held_secrets.values(), *(inputs[name] for name in own if inputs.get(name)))
+        hidden += () if within is None else within.hidden
+        masks = Masks.of(hidden)
+        inputs = masks.inputs(inputs, own)
         folder, cancel = self.folder / run, how.get("cancel") or CancelToken()
         fire = None if within is not None else self.journal.fires.of(run)
         readable: tuple[Path, ...] = ()
@@ -119,9 +125,6 @@ class Runs:
             readable += tuple(permits.handed(workflow, inputs, how.get("here")))
         if how.get("looked_into") is not None:
             readable += (how["looked_into"],)
-        held_secrets = resolved(workflow.spec.secrets, self.settings)
-        hidden = (*held_secrets.values(), *_secret_inputs(workflow, inputs))
-        hidden += () if within is None else within.hidden
         caller = self.caller(
             run,
             profile=how.get("profile", "interactive"),
@@ -130,7 +133,7 @@ class Runs:
             narrowings=narrowings,
             work=how.get("work"),
             here=how.get("here"),
-            hide=Masks.of(hidden).hide,
+            hide=masks.hide,
         )
 
         def ask_to_end(other: str) -> None:
@@ -138,7 +141,7 @@ class Runs:
 
         heard = nullcontext() if within else cancelled_by_letter(self.journal.mailbox, run, cancel)
         facts: dict[str, object] = {"inputs": dict(inputs)}
-        with held(self.journal.leases, run, cancel) as lease, heard:
+        with masks.errors(), held(self.journal.leases, run, cancel) as lease, heard:
             if fire is not None and past is None and self.journal.has(run):
                 raise UserError(f"the run {run} has begun already")  # by another scheduler
             execution = WorkflowRun(
@@ -162,7 +165,8 @@ class Runs:
             copies = beside.place(folder)
             self._clear(copies)
             try:
-                return execution.execute()
+                outputs: dict[str, Any] = masks.hide(execution.execute())
+                return outputs
             finally:
                 self._clear(copies)
 
@@ -319,9 +323,3 @@ class Runs:
             hint = f"agentkit runs resume {record.parent.split('.')[0]}"
             raise UserError(f"the run {record.id} belongs to {record.parent}", hint=hint)
         return record
-
-
-def _secret_inputs(workflow: LoadedWorkflow, inputs: Mapping[str, Any]) -> list[str]:
-    """The values of inputs that nobody is to see."""
-    named = [name for name, one in workflow.spec.inputs.items() if one.type == "secret"]
-    return [inputs[name] for name in named if inputs.get(name)]

@@ -5,7 +5,7 @@
     accesses    what it would touch; if that cannot be told, the call does not happen
     decision    allowed, denied, or a question to a person
     the call    with a context that reaches no further than what was decided
-    outcome     one of four; nothing that a tool does wrong escapes as an exception
+    outcome     one of four, without secrets; nothing that a tool does wrong escapes as an exception
 
 The journal knows of a call before it is made.
 """
@@ -104,7 +104,8 @@ class Caller:
         outcome: Outcome = Failed("it was interrupted: what it did is not known")
         status = "cancelled"
         try:
-            outcome = self._outcome(tool or self._found(name), name, arguments, report, cancel)
+            found = tool or self._found(name)
+            outcome = self._hidden(self._outcome(found, name, arguments, report, cancel))
             status = outcome.status
         finally:
             told = _told(outcome)
@@ -124,6 +125,22 @@ class Caller:
         if asked and not self.approvals.allows(name, arguments, decision.open, cancel):
             raise ToolError(f"a person said no: {decision.reason}")
         return self.services.sandbox
+
+    def hide(self, value: Any) -> Any:
+        """Anything without the secrets of the run; an error is changed where it is."""
+        return self.approvals.hide(value)
+
+    def _hidden(self, outcome: Outcome) -> Outcome:
+        """As it goes on record: what a caller finds there later is what it hears now."""
+        match outcome:
+            case Returned(value):
+                return replace(outcome, value=self.hide(value))
+            case Retry(hint):
+                return replace(outcome, hint=self.hide(hint))
+            case Failed(reason, cause):
+                return replace(outcome, reason=self.hide(reason), cause=self.hide(cause))
+            case NeedsApproval(_, reason):
+                return replace(outcome, reason=self.hide(reason))
 
     def _found(self, name: str) -> Tool | None:
         return self.tools.get(name) if self.offered is None or name in self.offered else None

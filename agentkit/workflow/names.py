@@ -74,6 +74,8 @@ class View:
     variables: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
     secrets: tuple[str, ...] | None = None
+    instead: str = 'only "with" and "env" of a step read secrets'
+    """What to do where none may be read."""
     members: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """More names that only this place has, and what each offers."""
 
@@ -146,10 +148,12 @@ class Names:
 
     def _secret(self, path: NodePath, reference: Reference, view: View) -> Problem | None:
         if view.secrets is None:
-            message = "a secret would get out here: it would be on record, or told to a model"
-            hint = 'only "with" and "env" of a step read secrets'
-            return self._say(path, reference, 0, "secret-leak", message, hint)
+            return self._leak(path, reference, 0, view)
         return self._member(path, reference, 1, view.secrets, "secret", "unknown-secret")
+
+    def _leak(self, path: NodePath, reference: Reference, depth: int, view: View) -> Problem:
+        message = "a secret would get out here: it would be on record, or told to a model"
+        return self._say(path, reference, depth, "secret-leak", message, view.instead)
 
     def _unknown_root(self, path: NodePath, reference: Reference, view: View) -> Problem:
         root, roots = reference.path[0], view.roots
@@ -179,9 +183,7 @@ class Names:
             return problem
         kind = mapping(view.inputs[reference.path[1]]).get("type", "string")
         if kind == "secret" and view.secrets is None:
-            message = "a secret would get out here: it would be on record, or told to a model"
-            hint = 'only "with" and "env" of a step read secrets'
-            return self._say(path, reference, 1, "secret-leak", message, hint)
+            return self._leak(path, reference, 1, view)
         if len(reference.path) < 3:
             return None
         shape = {"type": SCHEMAS.get(kind, kind)} if isinstance(kind, str) else {}

@@ -170,7 +170,9 @@ class Walk:
     # -- one step --------------------------------------------------------------------------------
 
     def _perform(self, step: Step, path: NodePath, frame: Frame) -> Settled:
-        """Condition, action, outcome."""
+        """Condition, action, outcome, in which no secret is left: the journal has none, and what is
+        read of it must be the same when the run goes on.
+        """
         report, cache, cached = self._report(step, frame), "", ""
         try:
             if step.if_ is not None and not frame.render(step.if_, (*path, "if")):
@@ -190,6 +192,7 @@ class Walk:
                 with survived(counted, self.run, step.id, frame.cancel):
                     result = self._attempts(step, path, frame, report)
         except AgentkitError as fault:
+            self.acts.caller.hide(fault)
             self._tell_end(report, fault)
             if isinstance(fault, Cancelled | Parked | StepFailed):
                 raise
@@ -197,10 +200,11 @@ class Walk:
         except BaseException as fault:
             self._tell_end(report, fault)
             raise
-        report.finished(result.outputs, result.usage, cache=cache, cached=cached)
+        outputs = self.acts.caller.hide(result.outputs)
+        report.finished(outputs, result.usage, cache=cache, cached=cached)
         with self._counting:
             self.usage += result.usage or Usage()
-        return Settled("succeeded", result.outputs)
+        return Settled("succeeded", outputs)
 
     def _attempts(self, step: Step, path: NodePath, frame: Frame, report: StepReport) -> Result:
         defaults, services = self.acts.workflow.spec.defaults, self.acts.services

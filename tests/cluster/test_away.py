@@ -412,11 +412,11 @@ secrets: [KEY]
 steps:
   - id: a
     queue: box
-    run: {bash: 'echo "it is $K"'}
+    run: {bash: 'test ${#K} = 12 && echo "it is $K"'}
     env: {K: "${{ secrets.KEY }}"}
 outputs: {said: "${{ steps.a.outputs.text }}"}
 """
-    assert both.run(steps) == {"said": "it is s3cr3t-value"}
+    assert both.run(steps) == {"said": "it is ***"}
     assert "s3cr3t" not in str(both.events)
     assert "it is ***" in str(both.told(ev.StepFinished))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from agentkit.errors import (
 from agentkit.outcomes import Failed, NeedsApproval, Outcome, Retry, Returned
 from agentkit.permissions import ReadPath, Url, WritePath
 from agentkit.ports import HttpRequest
+from agentkit.runtime.secrets import Masks
 from agentkit.testing import ScriptedDesk, ScriptedHttp, ScriptedServices
 from agentkit.toolbox.approvals import nobody
 from agentkit.toolbox.caller import Caller
@@ -257,6 +259,34 @@ def test_what_a_tool_raises_is_an_outcome(
         assert came.cause is error or came.cause.__cause__ is error  # type: ignore[union-attr]
     else:
         assert came == outcome
+
+
+def test_an_outcome_has_no_secret_for_whoever_called(tmp_path: Path) -> None:
+    """A model that works with the outcome sees what it would see when the run goes on."""
+    masks = Masks.of(["hunter2"])
+
+    @tool
+    def give(how: str) -> dict[str, str]:
+        """Give it.
+
+        Args:
+            how: In which way.
+        """
+        if how == "retry":
+            raise ToolRetry("not hunter2")
+        if how == "fail":
+            raise ToolError("no hunter2", hint="hunter2!")
+        return {"key": "hunter2"}
+
+    opened = door(tmp_path, give)
+    approvals = replace(opened.caller.approvals, hide=masks.hide)
+    opened.caller = replace(opened.caller, approvals=approvals)
+
+    assert opened("give", how="") == Returned({"key": "***"})
+    assert opened("give", how="retry") == Retry("not ***")
+    failed = opened("give", how="fail")
+    assert isinstance(failed, Failed)
+    assert (failed.reason, failed.cause and failed.cause.hint) == ("no ***", "***!")
 
 
 @pytest.mark.parametrize("stop", [Cancelled("enough"), KeyboardInterrupt()])

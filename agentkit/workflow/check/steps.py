@@ -98,9 +98,13 @@ class Steps:
                 yield from names.check((*path, key), value, inner)
         yield from condition(document, (*path, "if"), step)
         may_read_secrets = replace(inner, secrets=self._secrets)
-        for key in ("with", "env"):
-            if isinstance(step.get(key), dict):
-                yield from names.check((*path, key), step[key], may_read_secrets)
+        if isinstance(step.get("env"), dict):
+            yield from names.check((*path, "env"), step["env"], may_read_secrets)
+        if isinstance(step.get("with"), dict):
+            for argument, value in step["with"].items():
+                instead = uses.leaks(self.around, step, argument)
+                here = replace(inner, instead=instead) if instead else may_read_secrets
+                yield from names.check((*path, "with", argument), value, here)
         yield from uses.used(document, self.around, path, step)
         yield from answers.schema(document, (*path, "output_schema"), step.get("output_schema"))
         yield from scripts(document, names, (*path, "run"), step.get("run"), inner)

@@ -63,6 +63,25 @@ def used(
         yield document.problem((*path, "uses"), "missing-argument", message)
 
 
+def leaks(around: Surroundings, step: Mapping[str, Any], argument: str) -> str:
+    """What to do instead where an argument would put a secret in the open; empty: it may be given.
+
+    An input of another workflow would be read by all of its expressions; a tool that writes files,
+    and does nothing else, has no place for it but a file.
+    """
+    name = step.get("uses")
+    if not isinstance(name, str):
+        return ""
+    if name.startswith(WORKFLOW):
+        spec = around.others.get(name.removeprefix(WORKFLOW))
+        if spec is None or argument not in spec.inputs or spec.inputs[argument].type == "secret":
+            return ""
+        return f'in "{spec.name}", give the input "{argument}" the type secret'
+    if name in around.tools and set(around.tools[name].effects) == {"writes"}:
+        return f'"{name}" would write it to a file; a script reads it from its "env"'
+    return ""
+
+
 def _workflow(
     document: Document, around: Surroundings, path: NodePath, step: Mapping[str, Any], name: str
 ) -> Iterator[Problem]:
