@@ -8,10 +8,11 @@ offered.
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
@@ -231,8 +232,9 @@ class Mind:
         lines = text.splitlines()
         if len(lines) > FEW and len(lines) > OFTEN * len(set(lines)):
             raise Garbled("it repeats the same lines again and again")
-        if str(arguments.get("path", "")).endswith(".json") and (fault := _no_json(text)):
-            raise Garbled(f"{arguments['path']} would be no JSON: {fault}")
+        path = str(arguments.get("path", ""))
+        if fault := next((no(text) for end, no in FORMATS.items() if path.endswith(end)), ""):
+            raise Garbled(f"{path} would be wrong: {fault}")
         if done.finish_reason != "length":
             return text
         if name == "code":
@@ -415,8 +417,24 @@ def _no_json(text: str) -> str:
         several = (
             " (several objects are a list: [{...}, {...}])" if "Extra data" in str(error) else ""
         )
-        return "" if "//" in text or "/*" in text else f"{error}{several}"
+        return "" if "//" in text or "/*" in text else f"it is no JSON: {error}{several}"
     return ""
+
+
+def _no_table(text: str) -> str:
+    """Which row has another number of fields than the header has; nothing, if all have the same."""
+    header, *rows = [row for row in csv.reader(text.splitlines()) if row] or [[]]
+    other = next((row for row in rows if len(row) != len(header)), None)
+    if other is None or len(header) == 1:
+        return ""
+    return (
+        f"the header has {len(header)} columns, and {','.join(other)} has {len(other)}: put a text "
+        'with a comma in it in "double quotes"'
+    )
+
+
+FORMATS: Mapping[str, Callable[[str], str]] = {".json": _no_json, ".csv": _no_table}
+"""What is wrong with a text, by the end of the name of its file."""
 
 
 def _long(tool: ToolSchema) -> list[str]:

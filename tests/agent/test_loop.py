@@ -492,9 +492,25 @@ def test_what_would_be_no_json_is_not_written(stage: Stage) -> None:
     stage.pursue(Player(move, kind="change"), "Write a list into a.json", ("write_file",))
 
     refused, written = stage.told(ev.ActFinished)
-    assert "would be no JSON: Extra data" in refused.observation
+    assert "a.json would be wrong: it is no JSON: Extra data" in refused.observation
     assert written.status == "returned"
     assert (stage.folder / "a.json").read_text() == '[{"a": 1}, {"a": 2}]'
+
+
+def test_a_table_has_as_many_fields_in_each_row(stage: Stage) -> None:
+    texts = iter(["title,year\nSalt, Bread,2004", 'title,year\n"Salt, Bread",2004'])
+
+    def move(about: Asked) -> Any:
+        written = (stage.folder / "a.csv").exists()
+        return (
+            "It is written." if written else call("write_file", path="a.csv", content=next(texts))
+        )
+
+    stage.pursue(Player(move, kind="change"), "Write the books to a.csv", ("write_file",))
+
+    refused, written = stage.told(ev.ActFinished)
+    assert "the header has 2 columns, and Salt, Bread,2004 has 3: put" in refused.observation
+    assert written.status == "returned"
 
 
 def test_a_program_that_wrote_an_empty_file_has_not_done_it(stage: Stage) -> None:
