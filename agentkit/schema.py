@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from functools import lru_cache
-from typing import Any, Protocol, get_type_hints
+from typing import Any, Protocol, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
@@ -156,6 +156,25 @@ def signature_of(function: Callable[..., Any]) -> Signature:
         **fields,
     )
     return Signature(description, model, INJECTED in parameters)
+
+
+def result_of(function: Callable[..., Any]) -> dict[str, Any]:
+    """JSON Schema of what a function returns, as far as its hint leaves no doubt."""
+    return _result(get_type_hints(function).get("return"))
+
+
+def _result(hint: Any) -> dict[str, Any]:
+    kind = get_origin(hint) or hint
+    if kind in _SCALARS:
+        return {"type": _SCALARS[kind]}
+    if kind in (dict, Mapping):
+        return {"type": "object"}
+    if kind in (list, Sequence, Iterator, Iterable):
+        return {"type": "array", "items": _result(next(iter(get_args(hint)), None))}
+    return {}
+
+
+_SCALARS: Mapping[Any, str] = {str: "string", bool: "boolean", int: "integer", float: "number"}
 
 
 def _read_docstring(text: str) -> tuple[str, dict[str, str]]:

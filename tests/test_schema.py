@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel, Field
 
 from agentkit.errors import InvalidInput
-from agentkit.schema import signature_of
+from agentkit.schema import result_of, signature_of
 
 
 class Mood(Enum):
@@ -200,3 +200,20 @@ def positional(a: int, /) -> None: ...
 def test_signatures_that_have_no_schema(function: Callable[..., None], said: str) -> None:
     with pytest.raises(TypeError, match=said):
         signature_of(function)
+
+
+def test_what_a_function_returns_is_known_where_its_hint_leaves_no_doubt() -> None:
+    def returning(hint: Any) -> Callable[..., Any]:
+        def function() -> None: ...
+
+        function.__annotations__["return"] = hint
+        return function
+
+    assert result_of(returning(str)) == {"type": "string"}
+    assert result_of(returning(Annotated[int, Field(ge=1)])) == {"type": "integer"}
+    assert result_of(returning(dict[str, str])) == {"type": "object"}
+    each = {"type": "array", "items": {"type": "object"}}
+    assert result_of(returning(list[dict[str, Any]])) == each
+    assert result_of(returning(Iterator[dict[str, Any]])) == each
+    for doubtful in (Any, str | None, Person, Mood, Literal["a"], bytes, None):
+        assert result_of(returning(doubtful)) == {}

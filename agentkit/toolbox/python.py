@@ -21,7 +21,7 @@ from typing import Any, get_args, get_type_hints
 from agentkit.errors import ToolError, human_bytes
 from agentkit.permissions import Effect, Touches
 from agentkit.ports import ModelRole, ToolContext
-from agentkit.schema import INJECTED, signature_of
+from agentkit.schema import INJECTED, result_of, signature_of
 from agentkit.toolbox.tool import MARK, Tool, check_name, check_words
 
 MAX_BYTES = 5_000_000
@@ -100,7 +100,10 @@ def tool_of(function: Callable[..., Any], source: Path) -> Tool:
         return function(**given)
 
     about = signature.description
-    return Tool(name, about, signature, effects, roles, source, call, touches, each, there)
+    gives = result_of(function)
+    return Tool(
+        name, about, signature, effects, roles, source, call, touches, each, there, gives=gives
+    )
 
 
 def tool_name(function: Callable[..., Any]) -> str:

@@ -33,7 +33,8 @@ class Tool:
     `touches` says which arguments an effect is about, `there` which of them are files that have to
     exist before they are changed, `each` which are lists that can have an entry for each file of
     the folder, and what has its name there; `call` takes checked arguments.  A tool that `lasts`
-    can be called though its file has changed or gone.
+    can be called though its file has changed or gone.  `gives` is the JSON Schema of its value, as
+    far as that is known.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Tool:
     each: Mapping[str, str] = field(default_factory=dict)
     there: frozenset[str] = frozenset()
     lasts: bool = True
+    gives: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def schema(self) -> ToolSchema:

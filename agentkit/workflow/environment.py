@@ -18,10 +18,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import wraps
+from time import thread_time
 from typing import Any
 
-from jinja2 import StrictUndefined
+from jinja2 import StrictUndefined, nodes
 from jinja2 import filters as jinja_filters
+from jinja2.compiler import CodeGenerator, Frame
 from jinja2.runtime import Context, Undefined
 from jinja2.sandbox import SandboxedEnvironment
 from jinja2.utils import pass_environment
@@ -30,10 +32,14 @@ from agentkit.errors import UserError
 
 MAX_RESULT = 5_000_000
 """Characters that a text may have."""
+MAX_DATA = 20_000_000
+"""Characters that all texts of one result may have together."""
 MAX_ITEMS = 100_000
 """Entries that a list may have."""
 WORK = 2_000_000
 """What one evaluation may spend: 1 for each item that a filter reads, 1 for each 50 characters."""
+SECONDS = 5.0
+"""Of a processor, for one evaluation; looked at now and then."""
 MAX_DIGITS = 3_000
 """Digits of a number."""
 
@@ -88,11 +94,12 @@ def plain(value: Any) -> Any:
     if isinstance(value, Undefined):
         raise ExpressionError(value._undefined_message)
     if isinstance(value, str):
+        _keep(len(value))
         return str(value)
     if isinstance(value, int | float | None):
         return value
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {plain(str(key)): plain(item) for key, item in value.items()}
     if isinstance(value, Sequence):
         return [plain(item) for item in value]
     if isinstance(value, Iterator):
@@ -116,11 +123,21 @@ class _Meter:
         self.roots = roots
         self.beginning = beginning
         self.left = WORK
+        self.room = MAX_DATA
+        self.until = thread_time() + SECONDS
+        self.look = WORK - WORK // 100
 
     def spend(self, amount: int) -> None:
         self.left -= amount
-        if self.left < 0:
-            raise ExpressionError("too much work for an expression: a tool can do it")
+        if self.left < self.look:  # a clock costs more than a comparison
+            self.look = max(0, self.left - WORK // 100)
+            if self.left < 0 or thread_time() > self.until:
+                raise ExpressionError("too much work for an expression: a tool can do it")
+
+    def keep(self, characters: int) -> None:
+        self.room -= characters
+        if self.room < 0:
+            raise ExpressionError(f"the result would have more than {MAX_DATA} characters")
 
 
 _METER: ContextVar[_Meter] = ContextVar("_METER")
@@ -140,6 +157,12 @@ def _spend(amount: int) -> None:
     meter = _METER.get(None)
     if meter:
         meter.spend(amount)
+
+
+def _keep(characters: int) -> None:
+    meter = _METER.get(None)
+    if meter:
+        meter.keep(characters)
 
 
 def _counted(items: Iterator[Any]) -> Iterator[Any]:
@@ -196,19 +219,55 @@ def _check_replace(text: str, old: str, new: str) -> None:
     _fits(len(text) + text.count(old) * max(0, len(new) - len(old)))
 
 
-def _check_format(text: str) -> None:
-    """`%999999999d` makes a gigabyte of blanks."""
-    for spec in re.findall(r"%(?:\([^)]*\))?([^a-zA-Z%]*)", text):
+def _check_format(text: str, values: Any) -> None:
+    """`%999999999d` makes a gigabyte of blanks, and so do many long texts put into one."""
+    wide = count = 0
+    for spec in re.findall(r"%(?:\([^()]{0,100}\))?([^a-zA-Z%]*)", text):
         if "*" in spec or re.search(r"\d{4}", spec):
             raise ExpressionError("a width in a format may have three digits at most")
+        if "(" in spec:
+            raise ExpressionError("a name in a format has at most 100 characters, and no brackets")
+        wide += sum(map(int, re.findall(r"\d+", spec)))
+        count += 1
+    if isinstance(values, tuple):
+        filled = sum(map(_size, values))
+    else:
+        every = values.values() if isinstance(values, Mapping) else [values]
+        filled = max(map(_size, [values, *every])) * count
+    _fits(len(text) + wide + filled)
+
+
+def _size(value: Any) -> int:
+    """Characters of a value as text, about; paid for by the entry."""
+    if isinstance(value, str):
+        return len(value)
+    _spend(1)
+    if isinstance(value, bool | None):
+        return 5
+    if isinstance(value, int):
+        return value.bit_length() // 3 + 2
+    if isinstance(value, Mapping):
+        return sum(_size(key) + _size(item) + 8 for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return sum(_size(item) + 4 for item in value)
+    return 24
+
+
+def _check_text(values: Iterable[Any]) -> None:
+    """Whether values fit into one text, before it is made."""
+    left = 0
+    for value in values:
+        left += _size(value)
+        _fits(left)
 
 
 # -- our filters -----------------------------------------------------------------------------------
 
 
 def _format(value: Any, *args: Any, **kwargs: Any) -> str:
-    _check_format(str(value))
-    return str(value) % (kwargs or args)
+    given = kwargs or args
+    _check_format(str(value), given)
+    return str(value) % given
 
 
 def _replace(value: Any, old: Any, new: Any, count: int = -1) -> str:
@@ -273,7 +332,11 @@ def _truncate_tokens(value: Any, count: int, model: str | None = None) -> str:
         raise ExpressionError("truncate_tokens cannot be used here: there is no model to ask")
     if isinstance(count, bool) or not isinstance(count, int) or count < 0:
         raise ExpressionError(f"a number of tokens is 0 or more, not {as_text(count)}")
-    return meter.beginning(as_text(value), count, model)
+    began = thread_time()
+    try:
+        return meter.beginning(as_text(value), count, model)
+    finally:  # a model that has to be found first is no work of the expression
+        meter.until += thread_time() - began
 
 
 def _date(value: Any, form: str = "%Y-%m-%d") -> str:
@@ -315,10 +378,30 @@ def _only(names: Iterable[Any]) -> str:
     return f", only {listed}" if listed else " here: it is empty"
 
 
+class _Generator(CodeGenerator):
+    """`~` is bounded like the other operators."""
+
+    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:
+        """`environment.joined((a, b, ...))`."""
+        self.write("environment.joined((")
+        for value in node.nodes:
+            self.visit(value, frame)
+            self.write(", ")
+        self.write("))")
+
+
 class _Environment(SandboxedEnvironment):
     """Plain data, keys before methods, no attribute of anything, nothing that can be changed."""
 
     intercepted_binops = frozenset(["+", "*", "**", "%"])
+    code_generator_class = _Generator
+
+    def joined(self, values: tuple[Any, ...]) -> str:
+        """`a ~ b ~ c`."""
+        _check_text(values)
+        text = "".join(map(str, values))
+        _weigh(text)
+        return text
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """`obj.attribute`."""
@@ -360,7 +443,7 @@ class _Environment(SandboxedEnvironment):
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """`left operator right`, unless the result would be out of all proportion."""
         if operator == "%" and isinstance(left, str):
-            _check_format(left)
+            _check_format(left, right)
         elif operator == "**" and isinstance(left, int) and isinstance(right, int):
             if right > 0 and left.bit_length() * right > MAX_DIGITS * 3:
                 raise ExpressionError(f"a number may have {MAX_DIGITS} digits")
@@ -372,7 +455,7 @@ class _Environment(SandboxedEnvironment):
             raise ExpressionError("+ cannot join text and something else: ~ can")
         elif operator == "+" and isinstance(left, Sized) and isinstance(right, Sized):
             _spend(len(left) + len(right))
-        return super().call_binop(context, operator, left, right)
+        return _weigh(super().call_binop(context, operator, left, right))
 
     # The names begin with underscores so that a call may have arguments of any name.
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
@@ -403,8 +486,18 @@ def _check_product(left: Any, right: Any) -> None:
                 raise ExpressionError(f"a number may have {MAX_DIGITS} digits")
         elif isinstance(one, str) and isinstance(count, int):
             _fits(len(one) * count)
-        elif isinstance(one, Sized) and isinstance(count, int) and len(one) * count > MAX_ITEMS:
-            raise ExpressionError(f"a list may have {MAX_ITEMS} entries")
+        elif isinstance(one, Sized) and isinstance(count, int):
+            if len(one) * count > MAX_ITEMS:
+                raise ExpressionError(f"a list may have {MAX_ITEMS} entries")
+            _spend(_entries(one) * max(count, 0))
+
+
+def _entries(value: Any) -> int:
+    """Of a value and all that is in it."""
+    _spend(1)
+    if not isinstance(value, list | tuple | Mapping):
+        return 1
+    return 1 + sum(map(_entries, value.values() if isinstance(value, Mapping) else value))
 
 
 def _range(*numbers: int) -> range:

@@ -44,6 +44,7 @@ __all__ = [
     "is_whole",
     "references",
     "render",
+    "spans",
     "unknown_words",
 ]
 
@@ -129,12 +130,20 @@ def unknown_words(text: str) -> list[Word]:
     return found
 
 
+def spans(text: str) -> list[tuple[int, int]]:
+    """Where the expressions of a scalar stand."""
+    return [(start, end) for start, end, _ in _split(text)]
+
+
 def ends_with_filter(text: str, name: str) -> list[tuple[int, int]]:
-    """Where the expressions of a scalar stand whose last word is this filter."""
+    """Where the expressions of a scalar stand that are what this filter gives.
+
+    That of `a ~ b | filter` is not: a filter is about `b` alone.
+    """
     found = []
     for start, end, source in _split(text):
-        last = [token.text for token in _tokens(source)][-2:]
-        if last == ["|", name]:
+        tree = _parse(source)
+        if isinstance(tree, nodes.Filter) and tree.name == name:
             found.append((start, end))
     return found
 
@@ -228,17 +237,19 @@ def _evaluate(text: str, context: Mapping[str, Any], beginning: Beginning | None
     if OPEN not in text:
         return text
     pieces = _split(text)
-    values = [_value(source, start, context, beginning) for start, _, source in pieces]
     if is_whole(text):
-        return values[0]
-    parts, at = [], 0
-    for (start, end, _), value in zip(pieces, values, strict=True):
-        parts += [text[at:start], as_text(value)]
+        start, _, source = pieces[0]
+        return _value(source, start, context, beginning)
+    parts, at, length = [], 0, len(text)
+    for start, end, source in pieces:
+        said = as_text(_value(source, start, context, beginning))
+        parts += [text[at:start], said]
         at = end
-    result = "".join([*parts, text[at:]])
-    if len(result) > MAX_RESULT:
-        raise ExpressionError(f"the result has {len(result)} characters, {MAX_RESULT} are allowed")
-    return result
+        length += len(said) + start - end
+        if length > MAX_RESULT:
+            message = f"the result would have {length} characters, {MAX_RESULT} are allowed"
+            raise ExpressionError(message, offset=start)
+    return "".join([*parts, text[at:]])
 
 
 def _value(source: str, start: int, context: Mapping[str, Any], beginning: Beginning | None) -> Any:

@@ -244,7 +244,9 @@ class Names:
                 if kind == "string" and reference.called and name in TEXT_METHODS:
                     return None
                 message = f'{what} gives {A_KIND[kind]} here, which has no "{name}"'
-                return self._say(path, reference, depth, "unknown-name", message, "")
+                whole = ".".join(reference.path[:depth])
+                hint = f'did you mean "{whole}"?' if name == "text" and "*" not in whole else ""
+                return self._say(path, reference, depth, "unknown-name", message, hint)
             else:
                 return None
             depth += 1

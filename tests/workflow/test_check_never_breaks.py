@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from time import thread_time
 from typing import Any
 
 import pytest
@@ -36,13 +37,15 @@ FEW = settings(
 
 
 def checked(path: Path, raw: bytes) -> None:
-    """Load it; problems must point into the file, other errors must name it."""
+    """Load it within a second; problems must point into the file, other errors must name it."""
     path.write_bytes(raw)
     error: UserError | None = None
+    began = thread_time()
     try:
         load(path, TOOLS, MODELS, OTHERS, ["gpu"])
     except UserError as caught:
         error = caught
+    assert thread_time() - began < 1
     if isinstance(error, InvalidFile):
         assert error.problems
         lines = re.split("\r\n|[\n\r\x85\u2028\u2029]", raw.decode("utf-8-sig", "replace"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from contextlib import suppress
+from time import thread_time
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentkit.errors import ModelMissing
+from agentkit.workflow import environment
 from agentkit.workflow.expressions import ExpressionError, Reference, is_whole, references, render
 
 FACTS: dict[str, Any] = {
@@ -80,6 +83,9 @@ def test_text_without_an_expression_stays_as_it_is(text: str) -> None:
         ("${{ 'it\\'s }}' }}", "it's }}"),
         ("${{ {'a': {'b': 1}} }}", {"a": {"b": 1}}),
         ("${{ (1, 2) }}", [1, 2]),
+        ("${{ 'a' ~ 1 ~ inputs.items ~ 1.5 ~ true ~ {'b': 2} }}", "a1[1, 2]1.5True{'b': 2}"),
+        ("${{ '%s and %03d %%' % ('a', 7) }}", "a and 007 %"),
+        ("${{ '%(a)s' % {'a': [1]} }}", "[1]"),
         ("${{ range(3) }}", [0, 1, 2]),
         ("${{ '0123' }}", "0123"),
         ("${{ {'ä': 1} | tojson }}", '{"ä": 1}'),
@@ -199,6 +205,15 @@ def test_nothing_but_plain_data_can_be_reached(source: str) -> None:
         "1 | round(10**9, 'floor')", "{'a': 1} | tojson(indent=10**9)",
         "(('a' * 5000000) + 'a')", "9" * 5000, "(" * 3000 + "1" + ")" * 3000, "+".join("1" * 3000),
         "1" + " + 1" * 10000,
+        " ~ ".join(["'a' * 5000000"] * 100), "'' ~ ([['a' * 1000] * 1000] * 100)",
+        "[" + ", ".join(["'a' * 5000000"] * 200) + "]", "['a' * 5000000] * 200",
+        "{" + ", ".join(f"{n}: 'a' * 5000000" for n in range(200)) + "}",
+        "range(1000) | map('replace', '', 'a' * 5000000) | list",
+        "('%s' * 500) % (" + ", ".join(["'a' * 5000000"] * 500) + ")",
+        "('%s' * 500) % (['a' * 5000000] * 500)", "('%(a)s' * 500) % {'a': 'a' * 50000}",
+        "('%s' * 500) | format(" + ", ".join(["'a' * 50000"] * 500) + ")",
+        "('%999d' * 50000) % (1,)", "'%(a(b)c)999999999d' % {'a(b)c': 1}", "('%(' * 2000000) % 1",
+        "([[0] * 1000] * 1000) * 100 == ([[0] * 1000] * 1000) * 100",
     ],
 )  # fmt: skip
 def test_a_mistake_ends_with_a_sentence_and_not_with_a_full_memory(source: str) -> None:
@@ -206,6 +221,39 @@ def test_a_mistake_ends_with_a_sentence_and_not_with_a_full_memory(source: str) 
         render("${{ " + source + " }}", FACTS)
 
     assert len(str(caught.value)) < 600
+
+
+def test_a_mistake_takes_neither_long_nor_much_memory() -> None:
+    many = ", ".join(["'a' * 5000000"] * 500)
+    for source in (many.replace(",", " ~"), f"[{many}]", f"('%s' * 500) % ({many})"):
+        before = thread_time()
+        tracemalloc.start()
+        try:
+            with pytest.raises(ExpressionError):
+                render("${{ " + source + " }}", FACTS)
+            assert tracemalloc.get_traced_memory()[1] < 200_000_000
+        finally:
+            tracemalloc.stop()
+        assert thread_time() - before < 2
+
+
+def test_the_pieces_of_a_text_are_bounded_together() -> None:
+    with pytest.raises(ExpressionError, match=r"the result would have 5\d{6} characters"):
+        render("${{ x }}" * 1000, {"x": "a" * 1_000_000})
+
+
+def test_the_time_of_an_expression_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert render("${{ range(90000) | map('string') | list | length }}", FACTS) == 90_000
+    monkeypatch.setattr(environment, "SECONDS", 0.0)
+
+    with pytest.raises(ExpressionError, match="too much work"):
+        render("${{ range(90000) | map('string') | list | length }}", FACTS)
+
+
+def test_what_was_made_elsewhere_is_read_up_to_a_size() -> None:
+    assert render("${{ x }}", {"x": "a" * 10_000_000}) == "a" * 10_000_000
+    with pytest.raises(ExpressionError, match="the result would have more than 20000000"):
+        render("${{ x }}", {"x": ["a" * 10_000_000] * 3})
 
 
 # -- what is known without evaluating --------------------------------------------------------------

@@ -11,7 +11,9 @@ steps    lists of steps, their order, what each can read
 shapes   what later steps can read of one
 uses     tools, other workflows, models
 prompts  files of prompts
+kinds    values that cannot be taken where they go
 scripts  text from elsewhere that would become a program
+quoting  where a value stands in a bash script
 answers  schemas, examples, checks
 yaml11   what YAML 1.1 read otherwise
 """
@@ -69,7 +71,7 @@ def _steps(document: Document, around: Surroundings, data: dict[str, Any]) -> It
     lists: dict[NodePath, list[Any]] = {(key,): entries(data.get(key)) for key in LISTS}
     yield from duplicate_ids(document, lists)
     yield from steps.block(("steps",), lists["steps",], view)
-    every = View(view.inputs, shapes(lists["steps",], around.others))
+    every = View(view.inputs, shapes(lists["steps",], around))
     for key in LISTS[1:]:
         after = View(view.inputs, every.steps, also=("error",))
         yield from steps.block((key,), lists[key,], after)

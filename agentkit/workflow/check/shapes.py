@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agentkit.workflow.check.around import Others
+from agentkit.workflow.check.around import Surroundings
 from agentkit.workflow.names import mapping
 from agentkit.workflow.spec.steps import WORKFLOW
 
@@ -34,21 +34,21 @@ DECISION: Shape = {
 """Of a question to a person."""
 
 
-def shapes(steps: list[Any], others: Others) -> dict[str, Shape]:
+def shapes(steps: list[Any], around: Surroundings) -> dict[str, Shape]:
     """By step of a list; the first of two with one name counts."""
     found: dict[str, Shape] = {}
     for step in steps:
         if isinstance(step, dict) and isinstance(step.get("id"), str):
-            known = _of(step, others)
+            known = _of(step, around)
             if "foreach" in step:
                 known = {"type": "array", "items": known}
             found.setdefault(step["id"], known)
     return found
 
 
-def _of(step: Mapping[str, Any], others: Others) -> Shape:
+def _of(step: Mapping[str, Any], around: Surroundings) -> Shape:
     if isinstance(step.get("steps"), list):
-        return {"type": "object", "properties": shapes(step["steps"], others)}
+        return {"type": "object", "properties": shapes(step["steps"], around)}
     if step.get("agent") is not None:
         return AGENT
     if step.get("approve") is not None:
@@ -58,7 +58,9 @@ def _of(step: Mapping[str, Any], others: Others) -> Shape:
     if step.get("prompt") is not None or step.get("run") is not None:
         return TEXT_ONLY
     name = step.get("uses")
+    if isinstance(name, str) and name in around.tools:
+        return around.tools[name].gives
     if isinstance(name, str) and name.startswith(WORKFLOW):
-        spec = others.get(name.removeprefix(WORKFLOW))
+        spec = around.others.get(name.removeprefix(WORKFLOW))
         return {"type": "object", "properties": {key: {} for key in spec.outputs}} if spec else {}
     return {}

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agentkit.errors import Problem, did_you_mean
-from agentkit.workflow.check import answers, uses
+from agentkit.workflow.check import answers, kinds, uses
 from agentkit.workflow.check.around import Surroundings
 from agentkit.workflow.check.prompts import Prompts
-from agentkit.workflow.check.scripts import scripts
+from agentkit.workflow.check.scripts import programs, scripts
 from agentkit.workflow.check.shapes import shapes
 from agentkit.workflow.check.text import condition, entries, fixed_text, items
 from agentkit.workflow.expressions import is_expression
@@ -43,7 +43,7 @@ class Steps:
         yield from self._needs(path, steps)
         ids = [(name, needs) for name, needs in named if name]
         needs = order(list(dict(ids).items()))
-        known = shapes(steps, self.around.others)
+        known = shapes(steps, self.around)
         ring = cycle(needs)
         if ring:
             at = next(at for at, (name, _) in enumerate(named) if name == ring[0])
@@ -91,6 +91,7 @@ class Steps:
             yield from names.check((*path, "foreach", "items"), loop.get("items"), view)
             yield from names.check((*path, "foreach", "key"), loop.get("key"), inner)
         yield from items(document, (*path, "foreach", "items"), loop)
+        yield from kinds.items(document, (*path, "foreach", "items"), loop, view)
         for key, value in step.items():
             if key in FIXED:
                 yield from fixed_text(document, (*path, key), value)
@@ -108,6 +109,8 @@ class Steps:
         yield from uses.used(document, self.around, path, step)
         yield from answers.schema(document, (*path, "output_schema"), step.get("output_schema"))
         yield from scripts(document, names, (*path, "run"), step.get("run"), inner)
+        yield from programs(document, path, step, inner)
+        yield from kinds.arguments(document, self.around, path, step, inner)
         yield from self._queue(path, step)
         yield from self._prompt((*path, "prompt"), step, inner)
         yield from self._agent((*path, "agent"), step, inner)

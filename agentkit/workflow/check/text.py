@@ -28,8 +28,11 @@ def fixed_text(document: Document, path: NodePath, value: Any) -> Iterator[Probl
 
 
 def condition(document: Document, path: NodePath, step: Mapping[str, Any]) -> Iterator[Problem]:
-    """An `if` that would always be true."""
+    """An `if` that would always be true, or never."""
     value = step.get("if")
+    if value is False or (isinstance(value, str) and _never(value)):
+        message = '"if" is always false: the step would never run'
+        yield document.problem(path, "unreachable-step", message, "take the step out")
     if "if" in step and value is None:
         message = '"if" is empty: the step would always run'
         yield document.problem(path, "not-an-expression", message, at_key=True)
@@ -40,6 +43,15 @@ def condition(document: Document, path: NodePath, step: Mapping[str, Any]) -> It
             yield document.problem(path, RULE, message, f"did you mean {boolean}?")
         else:
             yield from _not_whole(document, path, value, message)
+
+
+def _never(text: str) -> bool:
+    """Whether an expression reads nothing and is false."""
+    try:
+        constant = is_expression(text) and is_whole(text) and not expressions.references(text)
+        return constant and not expressions.render(text, {})
+    except ExpressionError:
+        return False  # that is reported elsewhere
 
 
 def items(document: Document, path: NodePath, loop: Mapping[str, Any]) -> Iterator[Problem]:
