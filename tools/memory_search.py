@@ -14,6 +14,9 @@ from agentkit import ToolContext, tool
 from agentkit.errors import ToolRetry
 
 
+UNKNOWN = "an unknown source"
+
+
 @tool
 def memory_search(
     query: str, limit: Annotated[int, Field(ge=1, le=50)] = 5, *, context: ToolContext
@@ -29,6 +32,4 @@ def memory_search(
     found = context.memory.search(query.strip(), limit=limit)
     if not found:
         return f"memory has nothing about {query.strip()!r}"
-    return "\n\n".join(
-        entry.text + (f"\n[from {entry.source}]" if entry.source else "") for entry in found
-    )
+    return "\n\n".join(f"{entry.text}\n[from {entry.source or UNKNOWN}]" for entry in found)
