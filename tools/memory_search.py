@@ -13,7 +13,6 @@ from pydantic import Field
 from agentkit import ToolContext, tool
 from agentkit.errors import ToolRetry
 
-
 UNKNOWN = "an unknown source"
 
 
