@@ -10,6 +10,8 @@ import pytest
 
 from agentkit.cancel import CancelToken
 from agentkit.cli import agent as agent_command
+from agentkit.cli import agent_view
+from agentkit.cli.agent_view import Picture
 from agentkit.cli.runs import act, look
 from agentkit.errors import Paused
 from agentkit.runtime import Wish
@@ -249,3 +251,26 @@ def test_what_a_paused_command_says(
     code, out, _ = agentkit("runs", "resume", "last")
     assert code == 0
     assert json.loads(out) == {"answer": "It is 42.", "reason": "done"}
+
+
+@pytest.mark.usefixtures("scripted")
+def test_an_agent_that_goes_on_is_drawn_with_all_that_it_has_told(
+    agentkit: Command, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pause(about: Asked, cancel: CancelToken) -> None:
+        if about.phase == "move":
+            post("pause")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PLAY, "slow", pause)
+        agentkit("agent", "How much is 40 + 2?", "-t", "calculate", "--no-memory", "-b", "steps=7")
+    pictures: list[Picture] = []
+    monkeypatch.setattr(agent_view, "Picture", lambda: pictures.append(Picture()) or pictures[-1])
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+
+    code, _, err = agentkit("runs", "resume", "last")
+
+    assert code == 0, err
+    (picture,) = pictures
+    assert picture.budget["steps"] == 7
+    assert picture.tasks == {"t1": ("done", "How much is 40 + 2?")}
