@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from agentkit.client import Client
 
 LIMITS = ("tasks", "steps", "steps_per_task", "attempts", "tokens", "seconds")
-STRATEGIES = ("chain_of_thought", "self_consistency", "tree_of_thought")
+STRATEGIES = ("chain_of_thought", "self_consistency", "tree_of_thought", "reflect")
 
 
 @click.command()
