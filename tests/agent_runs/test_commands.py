@@ -334,13 +334,12 @@ def test_an_agent_that_goes_on_is_drawn_with_all_that_it_has_told(
     with monkeypatch.context() as patch:
         patch.setattr(PLAY, "slow", pause)
         agentkit("agent", "How much is 40 + 2?", "-t", "calculate", "--no-memory", "-b", "steps=7")
-    pictures: list[Picture] = []
-    monkeypatch.setattr(agent_view, "Picture", lambda: pictures.append(Picture()) or pictures[-1])
+    picture = Picture()
+    monkeypatch.setattr(agent_view, "Picture", lambda: picture)
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
 
     code, _, err = agentkit("runs", "resume", "last")
 
     assert code == 0, err
-    (picture,) = pictures
     assert picture.budget["steps"] == 7
     assert picture.tasks == {"t1": ("done", "How much is 40 + 2?")}
