@@ -13,11 +13,13 @@ from agentkit import events as ev
 from agentkit.cli.agent_view import Picture
 from agentkit.messages import Usage
 
-WHERE: dict[str, Any] = {"run": "run-1", "step": "agent"}
+NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
+
+WHERE: dict[str, Any] = {"run": "run-1", "step": "agent", "time": NOON}
 
 
 def drawn(*events: ev.Event, width: int = 80) -> list[str]:
-    picture = Picture()
+    picture = Picture(clock=lambda: NOON)
     for event in events:
         picture.hear(event)
     console = Console(width=width, file=StringIO(), color_system=None)
@@ -158,11 +160,9 @@ def test_a_run_that_goes_on_is_drawn_from_what_it_tells_now() -> None:
 
 # -- the clock -------------------------------------------------------------------------------------
 
-NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
-
 
 def at(seconds: float, kind: type[ev.AgentEvent], **about: Any) -> ev.Event:
-    return kind(**WHERE, time=NOON + timedelta(seconds=seconds), **about)
+    return kind(**{**WHERE, "time": NOON + timedelta(seconds=seconds)}, **about)
 
 
 BEGUN = at(0, ev.AgentStarted, objective="Count", model="m", tools=(),
