@@ -1,7 +1,7 @@
 """Keep a text in memory, where `memory_search` finds it, also in later runs.
 
 Memory belongs to agentkit, not to the world beyond it, so that this declares no effect; settings
-can ask about it by name: `tools: {memory_save: ask}`.
+can ask about it by name: `tools: {memory_save: ask}`.  What has no source is signed by the run.
 """
 
 from __future__ import annotations

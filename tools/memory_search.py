@@ -13,6 +13,8 @@ from pydantic import Field
 from agentkit import ToolContext, tool
 from agentkit.errors import ToolRetry
 
+UNKNOWN = "an unknown source"
+
 
 @tool
 def memory_search(
@@ -29,6 +31,4 @@ def memory_search(
     found = context.memory.search(query.strip(), limit=limit)
     if not found:
         return f"memory has nothing about {query.strip()!r}"
-    return "\n\n".join(
-        entry.text + (f"\n[from {entry.source}]" if entry.source else "") for entry in found
-    )
+    return "\n\n".join(f"{entry.text}\n[from {entry.source or UNKNOWN}]" for entry in found)

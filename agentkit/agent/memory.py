@@ -26,6 +26,11 @@ LONG = 400
 SAME = 0.9
 """Cosine from which on two tasks are one."""
 
+SAID = "What memory says (it may be old):"
+"""What stands above the entries that are told."""
+
+ENTRY = "- "
+
 LESSON = "lesson"
 """Metadata `kind` of what a failed check taught."""
 
@@ -45,7 +50,7 @@ class Recall:
         near = [one for one in found if one.score >= NEAR]
         if not near:
             return ""
-        return "What memory says (it may be old):\n" + "\n".join(map(_line, near))
+        return "\n".join([SAID, *map(_line, near)])
 
     def keep(self, lesson: str, task: str) -> None:
         """Remember a lesson for later runs."""
@@ -66,7 +71,16 @@ class Recall:
 
 def _line(entry: Recollection) -> str:
     text = " ".join(entry.text.split())
-    return f"- {text[:LONG]}" + (f" (from {entry.source})" if entry.source else "")
+    return f"{ENTRY}{text[:LONG]}" + (f" (from {entry.source})" if entry.source else "")
+
+
+def told(recalled: str) -> list[str]:
+    """The entries that memory told with a task, each with where it is from; lessons of this run,
+    which follow, are none.
+    """
+    _, _, after = recalled.partition(f"{SAID}\n")
+    entries, _, _ = after.partition("\n\n")
+    return [line.removeprefix(ENTRY) for line in entries.splitlines()]
 
 
 def by_meaning(embedder: Callable[[], Embedder]) -> Similar:

@@ -53,6 +53,8 @@ class AgentState:
     tasks: TaskList = field(default_factory=TaskList)
     turns: tuple[Turn, ...] = ()
     lessons: tuple[str, ...] = ()
+    recalled: tuple[str, ...] = ()
+    """What was told with tasks when they began."""
     pending: ev.ActStarted | None = None
     rejected: ev.CheckFailed | None = None
     taught: bool = False
@@ -135,7 +137,9 @@ class AgentState:
     def _started(self, event: ev.TaskStarted) -> AgentState:
         task = replace(self.tasks[event.task], status="running", attempts=event.attempt)
         text = task.text if not event.recalled else f"{task.text}\n\n{event.recalled}"
-        state = replace(self, tasks=self.tasks.changed(task), rejected=None)
+        recalled = (*self.recalled, event.recalled) if event.recalled else self.recalled
+        tasks = self.tasks.changed(task)
+        state = replace(self, tasks=tasks, recalled=recalled, rejected=None)
         return state._plus(Turn("task", text, task.id, event.attempt))
 
     def _acted(self, event: ev.ActFinished) -> AgentState:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from agentkit.client import Client
 
 LIMITS = ("tasks", "steps", "steps_per_task", "attempts", "tokens", "seconds")
-STRATEGIES = ("chain_of_thought", "self_consistency", "tree_of_thought")
+STRATEGIES = ("chain_of_thought", "self_consistency", "tree_of_thought", "reflect")
 
 
 @click.command()
@@ -36,10 +37,13 @@ STRATEGIES = ("chain_of_thought", "self_consistency", "tree_of_thought")
 @click.option("--model", metavar="NAME", help="Another model than that of the role chat.")
 @click.option("-b", "--budget", multiple=True, metavar="LIMIT=NUMBER",
               help=f"A limit: {', '.join(LIMITS)}.")  # fmt: skip
-@click.option("--check", "checks", multiple=True, metavar="EXPRESSION",
-              help="What has to be true of the answer, such as \"'Anna' in answer\".")  # fmt: skip
+@click.option("--check", "checks", multiple=True, metavar="EXPRESSION|QUESTION?",
+              help="What has to be true of the answer, such as \"'Anna' in answer\", or a question "
+              "to the model that has to be answered with yes.")  # fmt: skip
 @click.option("--check-script", "scripts", multiple=True, metavar="SCRIPT",
               help="A bash script that has to succeed in the folder: test -s a.md")  # fmt: skip
+@click.option("--schema", type=click.Path(path_type=Path, dir_okay=False, exists=True),
+              metavar="FILE", help="The answer is data that fits this JSON Schema.")  # fmt: skip
 @click.option("--strategy", type=click.Choice(STRATEGIES),
               help="How the final answer is found, from what the tools have shown.")  # fmt: skip
 @click.option("--no-reflection", is_flag=True, help="Try again without thinking about a failure.")
@@ -56,6 +60,7 @@ def agent(
     budget: tuple[str, ...],
     checks: tuple[str, ...],
     scripts: tuple[str, ...],
+    schema: Path | None,
     strategy: str | None,
     no_reflection: bool,
     no_memory: bool,
@@ -76,7 +81,11 @@ def agent(
     wish = Wish(
         model=model,
         budget=dict(_limit(text) for text in budget),
-        checks=[{"expression": one} for one in checks] + [{"script": one} for one in scripts],
+        checks=[
+            *([{"schema": _schema(schema)}] if schema else ()),
+            *({"question" if one.rstrip().endswith("?") else "expression": one} for one in checks),
+            *({"script": one} for one in scripts),
+        ],
         strategy=strategy,
         reflection=not no_reflection,
         memory=not no_memory,
@@ -114,8 +123,9 @@ def agent(
                 cancel=cancel,
                 subscribers=(screen, _Report(runtime, as_json)),
             )
+    answer = outputs["answer"]
     if not as_json:
-        click.echo(outputs["answer"])
+        click.echo(answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False))
 
 
 class _Report:
@@ -141,6 +151,13 @@ def _screen(as_json: bool) -> AbstractContextManager[Screen]:
     if as_json:
         return follow(as_json=True)
     return watch() if sys.stderr.isatty() else nullcontext(Screen(lambda event: None))
+
+
+def _schema(file: Path) -> Any:
+    try:
+        return json.loads(file.read_bytes())
+    except (ValueError, OSError) as error:
+        raise InvalidInput(f"--schema {file}: it is no JSON: {error}") from None
 
 
 def _limit(text: str) -> tuple[str, int]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from agentkit import events as ev
@@ -26,13 +27,21 @@ COLOURS = {"running": "cyan", "done": "green", "failed": "red", "dropped": "dim"
 TASKS = 8
 """The newest ones are shown."""
 
+LIMITS = ("tasks", "steps", "tokens", "seconds")
+"""What is counted against a budget."""
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+")
 
 
 @dataclass
 class Picture:
-    """What is shown of an agent."""
+    """What is shown of an agent.
 
+    Seconds are those in which it works: what lies before a resumption is none, and between two
+    events the clock goes on.
+    """
+
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     budget: Mapping[str, Any] = field(default_factory=dict)
     tasks: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Status and text by id."""
@@ -41,12 +50,20 @@ class Picture:
     finished: int = 0
     steps: int = 0
     tokens: int = 0
+    seconds: float = 0.0
+    last: datetime | None = None
+    """When it was last heard of; None while it does not work."""
 
     def hear(self, event: ev.Event) -> None:
         """Take an event in."""
+        if isinstance(event, ev.AgentEvent):
+            self.seconds = self._seconds(event.time)
+            self.last = event.time
         match event:
             case ev.AgentStarted():
-                self.budget = event.budget
+                self._begin(event.budget)
+            case ev.AgentFinished():
+                self.last = None
             case ev.TaskAdded():
                 self.tasks[event.task] = "open", event.text
             case ev.TaskStarted():
@@ -72,6 +89,20 @@ class Picture:
                 used = event.usage
                 self.tokens += used.prompt_tokens - used.cached_tokens + used.completion_tokens
 
+    def wait(self) -> None:
+        """It does not work until it is heard of again."""
+        self.last = None
+
+    def _begin(self, budget: Mapping[str, Any]) -> None:
+        """From nothing: the service tells of a run that goes on from its beginning."""
+        self.budget, self.tasks, self.step, self.seen = budget, {}, "", ""
+        self.finished = self.steps = self.tokens = 0
+        self.seconds = 0.0
+
+    def _seconds(self, until: datetime) -> float:
+        passed = 0.0 if self.last is None else (until - self.last).total_seconds()
+        return self.seconds + max(0.0, passed)
+
     def _mark(self, task: str, status: str) -> None:
         self.tasks[task] = status, self.tasks.get(task, ("", task))[1]
 
@@ -94,24 +125,24 @@ class Picture:
         yield Text("  " + self._spent(), style="dim")
 
     def _spent(self) -> str:
-        parts = [
+        seconds = int(self._seconds(self.clock()))
+        spent = zip(LIMITS, (self.finished, self.steps, self.tokens, seconds), strict=True)
+        return " · ".join(
             f"{value:,}/{self.budget[name]:,} {name}" if name in self.budget else f"{value} {name}"
-            for name, value in (
-                ("tasks", self.finished),
-                ("steps", self.steps),
-                ("tokens", self.tokens),
-            )
-        ]
-        return " · ".join(parts)
+            for name, value in spent
+        )
 
 
 @contextmanager
-def watch() -> Iterator[Screen]:
-    """A subscriber that draws on stderr, while it lasts."""
+def watch(told: Iterable[ev.Event] = ()) -> Iterator[Screen]:
+    """A subscriber that draws on stderr, while it lasts; `told` is what happened before."""
     from rich.console import Console
     from rich.live import Live
 
     picture = Picture()
+    for event in told:
+        picture.hear(event)
+    picture.wait()
     live: Live = Live(picture, console=Console(stderr=True), refresh_per_second=4, transient=True)
 
     def hear(event: ev.Event) -> None:

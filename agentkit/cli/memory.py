@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 SNIPPET = 240
 """Characters of a text in a list; `--full` and `--json` give all."""
 
+TYPED = "command line"
+"""The source of a text that was typed without one."""
+
 SOON = 2.0
 """Seconds until a bar appears."""
 
@@ -61,7 +64,8 @@ def memory() -> None:
 
 @memory.command()
 @click.argument("what", nargs=-1, required=True, metavar="TEXT|FILE|FOLDER...")
-@click.option("--source", default="", metavar="TEXT", help="Where a text is from.")
+@click.option("--source", default=TYPED, metavar="TEXT", show_default=True,
+              help="Where a text is from.")  # fmt: skip
 @click.option("--meta", multiple=True, metavar="KEY=VALUE", help="Metadata to filter by.")
 @click.option("--forget-gone", is_flag=True,
               help="Forget documents that are no longer in the folder.")  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
@@ -15,7 +16,7 @@ from agentkit import events as ev
 from agentkit.cli.approver import approver
 from agentkit.cli.handover import Begin, carried_out, detached, service, where
 from agentkit.cli.interrupt import interruptible
-from agentkit.cli.live import follow, say
+from agentkit.cli.live import Screen, follow, say
 from agentkit.errors import InvalidInput, MachineError, UserError
 from agentkit.records import STORED
 from agentkit.runtime import Runtime
@@ -81,9 +82,13 @@ def watched(
     runtime: Runtime,
     here: Callable[..., dict[str, Any]],
     there: Begin,
+    screen: AbstractContextManager[Screen] | None = None,
     **how: Unpack[Watching],
 ) -> None:
-    """Start or go on with a run, here or in the service; show what happens, and what it made."""
+    """Start or go on with a run, here or in the service; show what happens, and what it made.
+
+    Without a `screen` that is one line for each step.
+    """
     with service(runtime, local=how["local"], detach=how["detach"]) as client:
         if client is not None and how["detach"]:
             detached(client, there)
@@ -91,11 +96,14 @@ def watched(
         if how["output"] is not None:
             _make(how["output"])
         start = here if client is None else partial(carried_out, client, there, runtime)
-        carry_out(runtime, start, **how)
+        carry_out(runtime, start, screen, **how)
 
 
 def carry_out(
-    runtime: Runtime, start: Callable[..., dict[str, Any]], **how: Unpack[Watching]
+    runtime: Runtime,
+    start: Callable[..., dict[str, Any]],
+    shown: AbstractContextManager[Screen] | None = None,
+    **how: Unpack[Watching],
 ) -> None:
     """Let a run be, show what happens, and what it made."""
     output, as_json, unattended = how["output"], how["as_json"], how["unattended"]
@@ -106,7 +114,7 @@ def carry_out(
             made.append(event)
 
     try:
-        with interruptible() as cancel, follow(as_json=as_json) as screen:
+        with interruptible() as cancel, shown or follow(as_json=as_json) as screen:
             outputs = start(
                 profile="unattended" if unattended else "interactive",
                 approver=approver(screen.paused, unattended=unattended or as_json),

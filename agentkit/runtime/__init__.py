@@ -43,7 +43,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from agentkit.runtime.agents import Wish
+    from agentkit.runtime.agents import COMMAND, Wish
     from agentkit.runtime.background import Background
     from agentkit.runtime.keeper import Keeper
     from agentkit.runtime.library import starter, workflow_reference, workflow_schema
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from agentkit.toolbox.approvals import Approver, nobody, settle, standing_answer
 
 _HOMES = {
-    "agentkit.runtime.agents": ("Wish",),
+    "agentkit.runtime.agents": ("COMMAND", "Wish"),
     "agentkit.runtime.background": ("Background",),
     "agentkit.runtime.keeper": ("Keeper",),
     "agentkit.runtime.library": ("starter", "workflow_reference", "workflow_schema"),
@@ -78,6 +78,7 @@ A run in this process needs nothing of a service, and nothing of its schedule.
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "COMMAND",
     "SCOPES",
     "Approver",
     "Background",

@@ -11,7 +11,17 @@ from pydantic import ValidationError
 
 from agentkit.cancel import CancelToken
 from agentkit.errors import UserError
-from agentkit.ports import Files, Http, Memory, Options, Sandbox, Transcriber
+from agentkit.ports import (
+    Condition,
+    Files,
+    Http,
+    Memory,
+    Options,
+    Recollection,
+    Sandbox,
+    Scalar,
+    Transcriber,
+)
 from agentkit.toolbox.approvals import Approvals
 from agentkit.validation import explain
 from agentkit.values import dataclass
@@ -57,6 +67,29 @@ class Report(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class _Signed:
+    """A memory in which each entry says where it is from, if only which run has left it."""
+
+    memory: Memory
+    signature: str
+
+    def search(
+        self, query: str, *, limit: int = 5, where: Sequence[Condition] = ()
+    ) -> list[Recollection]:
+        """See `ports.Memory.search`."""
+        return self.memory.search(query, limit=limit, where=where)
+
+    def save(self, text: str, *, source: str, metadata: Mapping[str, Scalar] | None = None) -> str:
+        """See `ports.Memory.save`."""
+        signed = source.strip() or self.signature
+        return self.memory.save(text, source=signed, metadata=metadata)
+
+    def forget(self, where: Sequence[Condition]) -> int:
+        """See `ports.Memory.forget`."""
+        return self.memory.forget(where)
+
+
+@dataclass(frozen=True, slots=True)
 class CallContext:
     """The surroundings of one call."""
 
@@ -87,7 +120,7 @@ class CallContext:
     @property
     def memory(self) -> Memory:
         """See `ports.ToolContext.memory`."""
-        return self.services.memory()
+        return _Signed(self.services.memory(), f"run {self.outputs.parent.name}")
 
     @property
     def transcriber(self) -> Transcriber:

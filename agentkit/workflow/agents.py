@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from agentkit.errors import closest
 from agentkit.workflow.node import Node, problem
@@ -80,12 +80,14 @@ class Agent(Node):
 
     @field_validator("strategy")
     @classmethod
-    def _thinks_with_what_it_has(cls, value: Strategy | None) -> Strategy | None:
-        if value is not None and value.name == "reflect":
+    def _has_what_it_reflects_on(
+        cls, value: Strategy | None, info: ValidationInfo
+    ) -> Strategy | None:
+        if value is not None and value.name == "reflect" and not info.data.get("checks", True):
             raise problem(
                 "misplaced-strategy",
-                "an agent reflects on every failed check as it is",
-                "leave the strategy out, and see checks and budget.attempts",
+                "nothing tells a good answer of this agent from a bad one",
+                'give it "checks", or take another strategy',
             )
         return value
 

@@ -215,7 +215,9 @@ def test_the_likeliest_token_is_taken_as_long_as_nothing_failed_llama_cpp_9639(
     assert all(request.sampling == Sampling() for request in player.requests)
 
 
-def test_no_schema_asks_for_thousands_of_characters_llama_cpp_25746_25923(stage: Stage) -> None:
+def test_no_schema_asks_for_thousands_of_characters_llama_cpp_25746_25923_openclaw_108671(
+    stage: Stage,
+) -> None:
     stage.file("a.txt", "See https://example.org/x " + words("word", 600))  # no look shows all
     player = Player(after(READ), complete="no", more=tasks("Look again"))
     tools = (*FILES, "search_files", "fetch_url", "calculate", "now", "read_more", "memory_search")
@@ -394,7 +396,7 @@ def test_when_the_objective_is_reached_nothing_more_is_asked_for_open_interprete
 
 
 @pytest.mark.parametrize("guarded", [True, False])
-def test_the_same_call_is_not_made_52_times_prime_agent_1326_goose_9758_9640(
+def test_the_same_call_is_not_made_52_times_prime_agent_1326_goose_9758_9640_langgraph_6889(
     stage: Stage, guarded: bool
 ) -> None:
     stage.file("a.txt", "x")

@@ -10,6 +10,8 @@ import pytest
 
 from agentkit.cancel import CancelToken
 from agentkit.cli import agent as agent_command
+from agentkit.cli import agent_view
+from agentkit.cli.agent_view import Picture
 from agentkit.cli.runs import act, look
 from agentkit.errors import Paused
 from agentkit.runtime import Wish
@@ -113,6 +115,28 @@ def test_a_check_that_is_no_expression_is_shown(agentkit: Command) -> None:
     assert "[bad-expression]" in err
 
 
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("{nonsense", "it is no JSON"),
+        ("[1]", "schema"),
+        ('{"type": "objekt"}', "objekt"),
+        ("\xff", "it is no JSON"),
+    ],
+)
+def test_a_schema_that_is_none_is_told_before_anything_begins(
+    agentkit: Command, tmp_path: Path, isolated_home: Path, written: str, said: str
+) -> None:
+    file = tmp_path / "bill.json"
+    file.write_text(written, encoding="latin-1")
+
+    code, out, err = agentkit("agent", "Do it", "--schema", str(file))
+
+    assert (code, out) == (2, "")
+    assert said in err
+    assert not (isolated_home / "runs").exists()
+
+
 # -- what is done --------------------------------------------------------------------------------
 
 
@@ -152,6 +176,54 @@ def test_a_folder_is_where_it_works(
 
     assert (code, err) == (0, "")
     assert (here / "a.md").read_text() == "written"
+
+
+@pytest.mark.usefixtures("scripted")
+def test_an_answer_with_a_schema_is_data(
+    agentkit: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "sum.json"
+    schema = {"type": "object", "properties": {"sum": {"type": "integer"}}, "required": ["sum"]}
+    file.write_text(json.dumps(schema))
+    monkeypatch.setattr(PLAY, "answer", lambda about: {"sum": 42})
+
+    code, out, err = agentkit(
+        "agent", "How much is 40 + 2?", "-t", "calculate", "--no-memory", "--schema", str(file)
+    )
+
+    assert (code, err) == (0, "")
+    assert json.loads(out) == {"sum": 42}
+
+
+def test_a_check_that_asks_is_a_question_to_the_model(
+    agentkit: Command, scripted: list[ScriptedRuntime]
+) -> None:
+    checks = ("--check", "'42' in answer", "--check", "Is it a number? ")
+
+    code, out, err = agentkit("agent", "How much is 40 + 2?", "-t", "calculate", *checks)
+
+    assert (code, out, err) == (0, "It is 42.\n", "")
+    asked = [
+        about.values["question"] for about in scripted[0].player.asked if about.phase == "check"
+    ]
+    assert [question.strip() for question in asked] == ["Is it a number?"]
+
+
+@pytest.mark.parametrize("options", [(), ("--no-reflection",)])
+def test_without_reflection_it_tries_again_and_learns_nothing(
+    agentkit: Command, scripted: list[ScriptedRuntime], options: tuple[str, ...]
+) -> None:
+    code, out, _ = agentkit(
+        "agent", "How much is 40 + 2?", "-t", "calculate", "--no-memory", "--json", *options,
+        "--check", "answer == 'gold'",
+    )  # fmt: skip
+
+    assert code == 0
+    kinds = [json.loads(line)["kind"] for line in out.splitlines()]
+    assert kinds.count("CheckFailed") == 2
+    assert kinds.count("LessonLearned") == (0 if options else 2)
+    lessons = [about for about in scripted[0].player.asked if about.phase == "lesson"]
+    assert bool(lessons) is not bool(options)
 
 
 # -- agentkit runs -------------------------------------------------------------------------------
@@ -249,3 +321,25 @@ def test_what_a_paused_command_says(
     code, out, _ = agentkit("runs", "resume", "last")
     assert code == 0
     assert json.loads(out) == {"answer": "It is 42.", "reason": "done"}
+
+
+@pytest.mark.usefixtures("scripted")
+def test_an_agent_that_goes_on_is_drawn_with_all_that_it_has_told(
+    agentkit: Command, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pause(about: Asked, cancel: CancelToken) -> None:
+        if about.phase == "move":
+            post("pause")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PLAY, "slow", pause)
+        agentkit("agent", "How much is 40 + 2?", "-t", "calculate", "--no-memory", "-b", "steps=7")
+    picture = Picture()
+    monkeypatch.setattr(agent_view, "Picture", lambda: picture)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+
+    code, _, err = agentkit("runs", "resume", "last")
+
+    assert code == 0, err
+    assert picture.budget["steps"] == 7
+    assert picture.tasks == {"t1": ("done", "How much is 40 + 2?")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
 
@@ -12,11 +13,13 @@ from agentkit import events as ev
 from agentkit.cli.agent_view import Picture
 from agentkit.messages import Usage
 
-WHERE: dict[str, Any] = {"run": "run-1", "step": "agent"}
+NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
+
+WHERE: dict[str, Any] = {"run": "run-1", "step": "agent", "time": NOON}
 
 
 def drawn(*events: ev.Event, width: int = 80) -> list[str]:
-    picture = Picture()
+    picture = Picture(clock=lambda: NOON)
     for event in events:
         picture.hear(event)
     console = Console(width=width, file=StringIO(), color_system=None)
@@ -63,7 +66,7 @@ def test_at_the_beginning_it_thinks() -> None:
     assert drawn(*BEGINNING) == [
         "  ▸ t1 Count the letters",
         "      thinks",
-        "  0/12 tasks · 0/40 steps · 0/200,000 tokens",
+        "  0/12 tasks · 0/40 steps · 0/200,000 tokens · 0 seconds",
     ]
 
 
@@ -72,12 +75,12 @@ def test_a_call_is_shown_and_then_what_came_of_it() -> None:
 
     assert drawn(*calling)[1:] == [
         '      list_files(path="post", recursive=true)',
-        "  0/12 tasks · 0/40 steps · 1,034/200,000 tokens",
+        "  0/12 tasks · 0/40 steps · 1,034/200,000 tokens · 0 seconds",
     ]
     assert drawn(*calling, seen("a.txt\nb.txt\n"))[1:] == [
         '      list_files(path="post", recursive=true)',
         "      returned: a.txt b.txt",
-        "  0/12 tasks · 1/40 steps · 1,034/200,000 tokens",
+        "  0/12 tasks · 1/40 steps · 1,034/200,000 tokens · 0 seconds",
     ]
 
 
@@ -118,7 +121,7 @@ def test_each_state_of_a_task_has_its_mark() -> None:
         "      thinks",
         "      Found.",
         "  · t5 Task 5",
-        "  3/12 tasks · 0 steps · 0 tokens",
+        "  3/12 tasks · 0 steps · 0 tokens · 0 seconds",
     ]
 
 
@@ -134,7 +137,7 @@ def test_nothing_is_wider_than_the_terminal(width: int) -> None:
     long = "many words " * 40
     events = [start(), task("t1", long), began("t1"), act("now", text=long), seen(long)]
     lines = drawn(*events, width=width)
-    assert len(lines) == 4
+    assert len(lines) == (5 if width == 40 else 4)  # what was spent goes on in another line
     assert max(map(len, lines)) <= width
     assert lines[0].endswith("…")
 
@@ -151,5 +154,69 @@ def test_a_run_that_goes_on_is_drawn_from_what_it_tells_now() -> None:
     """It did not hear what lies before: tasks have no text, and no limits are known."""
     assert drawn(began("t2"), act("now"), over("t2", "done")) == [
         "  ✓ t2 t2",
-        "  1 tasks · 0 steps · 0 tokens",
+        "  1 tasks · 0 steps · 0 tokens · 0 seconds",
     ]
+
+
+# -- the clock -------------------------------------------------------------------------------------
+
+
+def at(seconds: float, kind: type[ev.AgentEvent], **about: Any) -> ev.Event:
+    return kind(**{**WHERE, "time": NOON + timedelta(seconds=seconds)}, **about)
+
+
+BEGUN = at(0, ev.AgentStarted, objective="Count", model="m", tools=(),
+           budget={"steps": 40, "seconds": 1800})  # fmt: skip
+NOTED = at(30, ev.NoteGiven, text="Be quick.")
+
+
+def spent(picture: Picture, seconds: float) -> str:
+    """What is shown as spent at a moment."""
+    picture.clock = lambda: NOON + timedelta(seconds=seconds)
+    console = Console(width=100, file=StringIO(), color_system=None)
+    console.print(picture)
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue().splitlines()[-1].strip()
+
+
+def heard(*events: ev.Event) -> Picture:
+    picture = Picture()
+    for event in events:
+        picture.hear(event)
+    return picture
+
+
+def test_seconds_go_on_between_two_events() -> None:
+    picture = heard(BEGUN)
+    counted = "0 tasks · 0/40 steps · 0 tokens · {}/1,800 seconds"
+    assert spent(picture, 7.9) == counted.format(7)
+    picture.hear(NOTED)
+    assert spent(picture, 30) == counted.format(30)
+    assert spent(picture, 1230) == counted.format("1,230")
+
+
+def test_seconds_stop_when_it_ends() -> None:
+    picture = heard(BEGUN, at(50, ev.AgentFinished, reason="done", answer="5", report="5"))
+
+    assert spent(picture, 900).endswith("50/1,800 seconds")
+
+
+def test_a_run_that_goes_on_has_its_budget_and_what_it_has_spent() -> None:
+    """And the night between is none of it."""
+    told = [BEGUN, at(10, ev.TaskAdded, task="t1", text="Count them"), NOTED]
+    picture = heard(*told)
+    picture.wait()
+    assert spent(picture, 40_000).endswith("0/40 steps · 0 tokens · 30/1,800 seconds")
+
+    picture.hear(at(40_000, ev.AgentResumed))
+    picture.hear(at(40_001, ev.TaskStarted, task="t1", attempt=1))
+
+    assert spent(picture, 40_005).endswith("0/40 steps · 0 tokens · 35/1,800 seconds")
+    assert picture.tasks == {"t1": ("running", "Count them")}
+
+
+def test_what_is_told_twice_counts_once() -> None:
+    """The service tells of a run from its beginning."""
+    told = [BEGUN, task("t1", "Count"), over("t1", "done"), NOTED]
+
+    assert spent(heard(*told, *told), 30) == spent(heard(*told), 30)

@@ -161,7 +161,7 @@ def test_whatever_a_forced_grammar_lets_through_is_a_valid_call(
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_a_call_that_the_model_begins_itself_is_held_to_the_grammar(
+def test_a_call_that_the_model_begins_itself_is_held_to_the_grammar_llama_cpp_python_1338_1772(
     writer: Writer, source: str
 ) -> None:
     """The sign that a call begins is enough: everything after it is forced or constrained."""
@@ -341,7 +341,9 @@ def test_reasoning_may_be_left_out_where_the_prompt_has_not_begun_it(writer: Wri
 
 
 @pytest.mark.parametrize("source", REASONING)
-def test_a_required_call_comes_after_the_reasoning(writer: Writer, source: str) -> None:
+def test_a_required_call_comes_after_the_reasoning_llama_cpp_24202_23773(
+    writer: Writer, source: str
+) -> None:
     request: dict[str, Any] = {"tools": TOOLS, "tool_choice": "required"}
     matcher = writer.matcher(source, thinking=True, **request)
     tokens = writer.vocabulary.tokenize("Hm.\n</think>", special=True)

@@ -95,3 +95,19 @@ def test_what_there_is_not_is_told_when_it_is_asked_for(tmp_path: Path) -> None:
     outcome = opened("remember")
     assert isinstance(outcome, Failed)
     assert outcome.reason == "there is no memory"
+
+
+@pytest.mark.parametrize(("said", "kept"), [("", "run run"), (" \n", "run run"), ("a.md", "a.md")])
+def test_what_a_tool_remembers_says_at_least_which_run_it_is_from(
+    tmp_path: Path, said: str, kept: str
+) -> None:
+    @tool
+    def remember(*, context: ToolContext) -> str:
+        """Remember."""
+        return context.memory.save("The hall is blue.", source=said)
+
+    services = ScriptedServices(memories=ScriptedMemory())
+    door(tmp_path, remember, services=services)("remember")
+
+    (entry,) = services.memory().search("hall")
+    assert (entry.source, entry.time is not None) == (kept, True)

@@ -16,14 +16,15 @@ def test_the_nearest_comes_first_with_its_source(call: Call, context: Any) -> No
     context.memory.entries = [("a red door", ""), ("the blue door opens", "house.md")]
 
     assert call("memory_search", query=" blue door ") == (
-        "the blue door opens\n[from house.md]\n\na red door"
+        "the blue door opens\n[from house.md]\n\na red door\n[from an unknown source]"
     )
 
 
 def test_no_more_than_asked_for(call: Call, context: Any) -> None:
-    context.memory.entries = [(f"door {n}", "") for n in range(9)]
+    context.memory.entries = [(f"door {n}", "a") for n in range(9)]
 
-    assert call("memory_search", query="door", limit=2).split("\n\n") == ["door 0", "door 1"]
+    found = call("memory_search", query="door", limit=2).split("\n\n")
+    assert found == ["door 0\n[from a]", "door 1\n[from a]"]
     assert len(call("memory_search", query="door").split("\n\n")) == 5
 
 

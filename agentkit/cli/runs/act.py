@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from agentkit.cli.live import say
+from agentkit.cli.agent_view import watch
+from agentkit.cli.live import Screen, say
 from agentkit.cli.run import Watching, pairs, watchable, watched
 from agentkit.cli.runs.look import short
 from agentkit.errors import UserError
 from agentkit.letters import LetterKind
-from agentkit.runtime import Runtime, settle
+from agentkit.runtime import COMMAND, Runtime, settle
 
 if TYPE_CHECKING:
     from agentkit.client import Client
@@ -36,7 +39,7 @@ def resume(run: str, inputs: tuple[str, ...], **how: Unpack[Watching]) -> None:
 
     with Runtime() if how["as_json"] else Runtime(notice=say) as runtime:
         here = partial(runtime.resume, run, given)
-        watched(runtime, here, begin, **how)
+        watched(runtime, here, begin, _screen(runtime, run, how["as_json"]), **how)
 
 
 @click.command()
@@ -114,6 +117,14 @@ def approve(run: str) -> None:
 def reject(run: str) -> None:
     """Say no to what a parked run asks."""
     _decide(run, yes=False)
+
+
+def _screen(runtime: Runtime, run: str, as_json: bool) -> AbstractContextManager[Screen] | None:
+    """An agent is drawn as it was when a person began it, with what it has done and spent."""
+    if as_json or not sys.stderr.isatty():
+        return None
+    found = runtime.journal.run(run)
+    return watch(runtime.journal.agent_events(found.id)) if found.source == COMMAND else None
 
 
 def _decide(run: str, *, yes: bool) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from agentkit.agent.budget import Budget
+from agentkit.agent.checks import Check, first_fault
 from agentkit.agent.run import REPORT, Order, Part, Surroundings, pursue
 from agentkit.errors import UserError
 from agentkit.ports import ChatModel
@@ -61,15 +63,33 @@ def _order(agent: Agent, scope: Scope) -> Order:
     left_out: list[Part] = []
     left_out += [] if agent.reflection else ["reflection"]
     left_out += [] if agent.memory else ["memory"]
+    checks = tuple(quality.check(check, scope) for check in agent.checks)
+    fault = _fault([check for check in checks if not isinstance(check, str)], data=bool(schemas))
     return Order(
         agent.objective,
         tuple(agent.tools),
         Budget(**agent.budget.model_dump()),
-        tuple(quality.check(check, scope) for check in agent.checks),
+        checks,
         schemas[0] if schemas else None,
-        None if agent.strategy is None else quality.strategy(agent.strategy),
+        None if agent.strategy is None else quality.strategy(agent.strategy, fault),
         frozenset(left_out) | scope.without,
     )
+
+
+def _fault(checks: Sequence[Check], *, data: bool) -> Callable[[str], str]:
+    """What code finds wrong with a final answer; questions about it are asked in the agent's own
+    conversation, afterwards.
+    """
+
+    def fault(text: str) -> str:
+        try:
+            answer = json.loads(text) if data else text.strip()
+        except ValueError as error:
+            return f"the answer is not JSON ({error})"
+        found = first_fault(checks, answer)
+        return found[1] if found else ""
+
+    return fault
 
 
 def _data(answer: str) -> Any:
