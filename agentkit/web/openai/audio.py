@@ -131,6 +131,9 @@ def _read(form: FormData) -> tuple[TranscriptionForm, UploadFile]:
     recording = given.pop("file", None)
     if recording is None:
         raise Refused("file", "'file' is missing", code="missing_required_parameter")
+    if given.get("response_format") == "diarized_json":
+        said = "'diarized_json' is not supported: nobody here tells voices apart"
+        raise Refused("response_format", said)
     try:
         return TranscriptionForm.model_validate(given), recording
     except ValidationError as error:
@@ -189,7 +192,12 @@ def _verbose(transcript: Transcript, granularities: Sequence[str]) -> dict[str, 
 
 
 def _segment(number: int, segment: Segment) -> dict[str, Any]:
-    """What is known of a segment; Whisper's own tokens are not, after all that was checked."""
+    """What is known of a segment, and what clients read in the place of what is not.
+
+    A segment is made of words that were checked, whoever heard them.  `tokens` is empty: Whisper's
+    own belong to texts before that.  `temperature` is 0, since nothing is drawn.  `no_speech_prob`
+    is 0: where voice detection finds no speech, there is no segment.
+    """
     sure = [math.log(max(word.probability, 1e-9)) for word in segment.words]
     raw = segment.text.encode()
     return {
@@ -198,8 +206,11 @@ def _segment(number: int, segment: Segment) -> dict[str, Any]:
         "start": segment.start,
         "end": segment.end,
         "text": segment.text,
+        "tokens": [],
+        "temperature": 0.0,
         "avg_logprob": sum(sure) / len(sure) if sure else 0.0,
         "compression_ratio": len(raw) / max(1, len(zlib.compress(raw))),
+        "no_speech_prob": 0.0,
     }
 
 
