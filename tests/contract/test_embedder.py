@@ -59,15 +59,18 @@ def embedder(
 
 
 @pytest.fixture
-def tokens_of(request: pytest.FixtureRequest, model_path: Callable[[str], Path]) -> Tokens:
+def tokens_of(
+    request: pytest.FixtureRequest, model_path: Callable[[str], Path]
+) -> Iterator[Tokens]:
     """What a client makes of a text, with a tokenizer of its own."""
     if request.node.callspec.params["embedder"] == "llama, causal":
         causal = LlamaTokenizer(model_path("smollm2-135m"), "mine")
-        request.addfinalizer(causal.close)
-        return lambda text: causal.tokens(text, alone=False)
+        yield lambda text: causal.tokens(text, alone=False)
+        causal.close()
+        return
     of_file = Tokenizer.from_file(str(model_path("all-minilm-l6-v2") / "tokenizer.json"))
     of_file.no_padding()
-    return lambda text: list(of_file.encode(text).ids)
+    yield lambda text: list(of_file.encode(text).ids)
 
 
 @pytest.fixture(scope="module")

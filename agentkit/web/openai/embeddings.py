@@ -48,7 +48,7 @@ class EmbeddingBody(Harmless):
         try:
             return [one if isinstance(one, str) else model.text(one) for one in given]
         except UserError as error:
-            hint = f"{error.hint}; LangChain sends those of others: check_embedding_ctx_length=False"
+            hint = f"{error.hint}; for LangChain, set check_embedding_ctx_length=False"
             raise Refused("input", error.message, hint=hint) from None
 
 

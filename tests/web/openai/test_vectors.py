@@ -60,7 +60,7 @@ def test_tokens_of_the_models_own_are_as_good_as_their_text(client: openai.OpenA
 def test_tokens_of_another_vocabulary_are_told_apart_where_that_can_be(
     client: openai.OpenAI,
 ) -> None:
-    with pytest.raises(openai.BadRequestError, match="no token of this model.*LangChain") as caught:
+    with pytest.raises(openai.BadRequestError, match=r"no token of .*LangChain") as caught:
         client.embeddings.create(model="tiny-embed", input=[9906, 13])
     assert caught.value.param == "input"
 
