@@ -26,10 +26,12 @@ from agentkit.transcript import Segment, Transcript
 from agentkit.web.openai.body import Body
 from agentkit.web.openai.elsewhere import pushed, result
 from agentkit.web.openai.refusals import Refused, Route, invalid
+from agentkit.web.openai.shapes import OF_EACH, STREAM, TRANSCRIPT, answers
 from agentkit.web.openai.streams import data, streamed
 from agentkit.web.service import Here
 
 PATH = "/v1/audio/transcriptions"
+SRT, VTT = "application/x-subrip", "text/vtt"
 
 
 class TranscriptionForm(Body):
@@ -65,8 +67,11 @@ def router(upload: int) -> APIRouter:
         methods=["POST"],
         response_model=None,
         max_body_size=upload,
-        openapi_extra={"requestBody": {"required": True, "content": {"multipart/form-data": {
-            "schema": _described()}}}},
+        openapi_extra={
+            "requestBody": {"required": True, "content": {"multipart/form-data": {
+                "schema": _described()}}},
+            "responses": answers(TRANSCRIPT, "text/plain", SRT, VTT, STREAM, always=OF_EACH),
+        },
     )  # fmt: skip
     return made
 
@@ -161,9 +166,9 @@ def _answer(transcript: Transcript, asked: TranscriptionForm) -> Response:
         case "text":
             return PlainTextResponse(f"{transcript.text}\n")
         case "srt":
-            return PlainTextResponse(to_srt(transcript), media_type="application/x-subrip")
+            return PlainTextResponse(to_srt(transcript), media_type=SRT)
         case "vtt":
-            return PlainTextResponse(to_vtt(transcript), media_type="text/vtt")
+            return PlainTextResponse(to_vtt(transcript), media_type=VTT)
         case "verbose_json":
             return JSONResponse(_verbose(transcript, asked.timestamp_granularities or ["segment"]))
         case _:
