@@ -35,7 +35,7 @@ def test_an_answer_of_a_model(
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/responses"])
 def test_a_stream_is_described_as_one(place: Place, script: Script, path: str) -> None:
     script("Hello there.")
-    asked = {"input": "x"} if path.endswith("responses") else {"prompt": "x"}
+    asked: dict[str, Any] = {"input": "x"} if path.endswith("responses") else {"prompt": "x"}
     asked = {"messages": HELLO} if "chat" in path else asked
     with place.http() as http:
         answer = http.post(path, json={"model": "scripted", "stream": True, **asked})
