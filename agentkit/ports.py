@@ -143,6 +143,12 @@ class Embedder(Protocol):
     def count_tokens(self, texts: Sequence[str]) -> int:
         """How many tokens the texts have together, as they are read."""
 
+    def text(self, tokens: Sequence[int]) -> str:
+        """The text of tokens of its own vocabulary, without markers.
+
+        Raises `UserError` for what is no token.
+        """
+
     def close(self) -> None:
         """Give memory back.  Idempotent."""
 

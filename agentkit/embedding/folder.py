@@ -10,12 +10,13 @@ tokenizer.json               read by `tokenizers`, as sentence-transformers does
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agentkit.errors import ModelDamaged
+from agentkit.errors import ModelDamaged, UserError
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
@@ -80,6 +81,16 @@ class Folder:
         plain = [text.encode("utf-8", "replace").decode() for text in texts]
         encodings: list[Encoding] = self.tokenizer.encode_batch(plain)
         return encodings
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of tokens without the marks around it.  Raises `UserError` for other numbers."""
+        size = self.tokenizer.get_vocab_size()
+        for token in tokens:
+            if not 0 <= token < size:
+                hint = f"its tokens are 0 to {size - 1}"
+                raise UserError(f"{token} is no token of this model", hint=hint)
+        text: str = self.tokenizer.decode(list(tokens), skip_special_tokens=True)
+        return text
 
     def pooling(self) -> dict[str, Any]:
         """How the vectors of tokens become one."""

@@ -96,6 +96,10 @@ class SentenceTransformersEmbedder:
         """See `ports.Embedder.count_tokens`."""
         return sum(map(len, self._folder.encode(list(texts))))
 
+    def text(self, tokens: Sequence[int]) -> str:
+        """See `ports.Embedder.text`."""
+        return self._folder.decode(tokens)
+
     def close(self) -> None:
         """Give memory back, after the batch that is being computed.  Idempotent."""
         with self._guard:

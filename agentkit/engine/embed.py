@@ -108,6 +108,12 @@ class LlamaEmbedder:
             self._check_open()
             return sum(len(self._tokens(text)) for text in texts)
 
+    def text(self, tokens: Sequence[int]) -> str:
+        """See `ports.Embedder.text`."""
+        with self._guard:
+            self._check_open()
+            return self._weights.vocabulary.said(tokens)
+
     def close(self) -> None:
         """Give memory back, after the batch that is being computed.  Idempotent."""
         with self._guard:

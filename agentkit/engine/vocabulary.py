@@ -88,6 +88,11 @@ class Vocabulary:
         raw = b"".join(self._piece(token, special=True) for token in self.checked(tokens))
         return raw.decode("utf-8", "replace")
 
+    def said(self, tokens: Sequence[int]) -> str:
+        """The text of tokens, without control tokens and the space that was put in front of it."""
+        raw = b"".join(self.piece(token) for token in self.checked(tokens))
+        return (raw.removeprefix(b" ") if self._puts_space else raw).decode("utf-8", "replace")
+
     def beginning(self, text: str, count: int) -> str:
         """The beginning of a text that has at most `count` tokens; all of it if it has no more.
 

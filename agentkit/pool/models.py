@@ -153,6 +153,11 @@ class PooledEmbedder(_Pooled[Embedder]):
         with self._pool.lease(self._name, self._prepare) as model:
             return model.count_tokens(texts)
 
+    def text(self, tokens: Sequence[int]) -> str:
+        """See `ports.Embedder`."""
+        with self._pool.lease(self._name, self._prepare) as model:
+            return model.text(tokens)
+
     def embed(self, texts: Sequence[str], cancel: CancelToken | None = None) -> NDArray[np.float32]:
         """See `ports.Embedder`."""
         with self._pool.lease(self._name, self._prepare, cancel) as model:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from agentkit import __version__
 from agentkit.config import ServiceSettings
 from agentkit.web import api, hooks, openai
 from agentkit.web.crowd import Crowd
+from agentkit.web.description import Described
 from agentkit.web.gate import App, Gate
 from agentkit.web.limits import Limits
 from agentkit.web.problems import explain_errors
@@ -21,9 +21,9 @@ ABOUT = (
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-def handlers(service: Service) -> FastAPI:
+def handlers(service: Service) -> Described:
     """What answers requests that were let in."""
-    app = FastAPI(
+    app = Described(
         title="agentkit",
         version=__version__,
         description=ABOUT,

@@ -53,6 +53,27 @@ STATUS: Sequence[tuple[type[AgentkitError], int]] = (
 """The first that fits counts."""
 
 
+SHAPE = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"enum": ["invalid_request_error", "rate_limit_error", "server_error"]},
+                "param": {"type": ["string", "null"]},
+                "code": {"type": ["string", "null"]},
+                "hint": {"type": ["string", "null"]},
+                "problems": {"type": "array", "items": {"type": "object"}},
+            },
+        }
+    },
+}
+"""Of every error as JSON Schema; `hint` is of our own API, and `problems` are those of a file."""
+
+
 def sort(code: int) -> str:
     """What clients of OpenAI's API find in `type`: whose fault it is, in one of their words."""
     if code == 429:

@@ -335,6 +335,9 @@ class Meaning:
         rows = [[1.0, 0.0] if "note" in text.lower() else [0.0, 1.0] for text in texts]
         return np.array(rows, dtype=np.float32)
 
+    def text(self, tokens: Sequence[int]) -> str:
+        return bytes(tokens).decode()
+
 
 def test_the_list_does_not_converge_to_one_task_in_many_words_babyagi_78(stage: Stage) -> None:
     said = iter(["Read the notes", "Have a look at each note", "Notes: go through them"])

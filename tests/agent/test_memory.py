@@ -111,6 +111,9 @@ class Compass:
     def count_tokens(self, texts: Sequence[str]) -> int:
         return len(texts)
 
+    def text(self, tokens: Sequence[int]) -> str:
+        return bytes(tokens).decode()
+
     def close(self) -> None:
         """Nothing is held."""
 

@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
 
 from agentkit import machine
 from agentkit.cancel import CancelToken
 from agentkit.embedding import SentenceTransformersEmbedder
 from agentkit.engine.embed import LlamaEmbedder
-from agentkit.errors import Cancelled, PromptTooLong
+from agentkit.engine.tokenizer import LlamaTokenizer
+from agentkit.errors import Cancelled, PromptTooLong, UserError
 from agentkit.ports import Embedder
 
 ADAPTERS = ["llama, bidirectional", "llama, causal", "sentence-transformers"]
@@ -30,6 +32,8 @@ TEXTS = (
     "Zürich, 東京, café",
     "word " * 100,
 )
+
+Tokens = Callable[[str], list[int]]
 
 SAME = 0.998
 """Of two unit vectors that mean the same: quantised weights round otherwise in other batches."""
@@ -52,6 +56,21 @@ def embedder(
     model = LlamaEmbedder(path, "mine", threads=machine.physical_cores(), context_tokens=256)
     yield model
     model.close()
+
+
+@pytest.fixture
+def tokens_of(
+    request: pytest.FixtureRequest, model_path: Callable[[str], Path]
+) -> Iterator[Tokens]:
+    """What a client makes of a text, with a tokenizer of its own."""
+    if request.node.callspec.params["embedder"] == "llama, causal":
+        causal = LlamaTokenizer(model_path("smollm2-135m"), "mine")
+        yield lambda text: causal.tokens(text, alone=False)
+        causal.close()
+        return
+    of_file = Tokenizer.from_file(str(model_path("all-minilm-l6-v2") / "tokenizer.json"))
+    of_file.no_padding()
+    yield lambda text: list(of_file.encode(text).ids)
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +149,19 @@ def test_closing_twice_is_no_error(model_path: Callable[[str], Path]) -> None:
     model = LlamaEmbedder(model_path("smollm2-135m"), "mine", threads=1, context_tokens=64)
     model.close()
     model.close()
+
+
+def test_tokens_have_their_text_again(embedder: Embedder, tokens_of: Tokens) -> None:
+    for text in ("the cat sat on the mat.", "東京, café"):
+        found = embedder.text(tokens_of(text))
+        assert tokens_of(found) == tokens_of(text)
+    assert embedder.text(tokens_of("the cat sat on the mat")) == "the cat sat on the mat"
+
+
+@pytest.mark.parametrize("token", [-1, 1 << 20, 1 << 40])
+def test_what_is_no_token_is_refused(embedder: Embedder, token: int) -> None:
+    with pytest.raises(UserError, match=f"{token} is no token"):
+        embedder.text([5, token])
 
 
 def test_tokens_are_counted_as_they_are_read(embedder: Embedder) -> None:

@@ -43,6 +43,9 @@ class TinyEmbedder:
     def count_tokens(self, texts: Sequence[str]) -> int:
         return sum(len(text.split()) for text in texts)
 
+    def text(self, tokens: Sequence[int]) -> str:
+        return bytes(tokens).decode()
+
     def close(self) -> None:
         pass
 

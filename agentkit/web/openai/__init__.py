@@ -15,6 +15,7 @@ body         what requests have in common, and which parameters are harmless
 refusals     errors in OpenAI's shape, with the parameter that is to blame
 elsewhere    blocking work on threads of its own, for the loop
 streams      server-sent events
+shapes       how answers look, for /openapi.json
 """
 
 from __future__ import annotations

@@ -26,10 +26,12 @@ from agentkit.transcript import Segment, Transcript
 from agentkit.web.openai.body import Body
 from agentkit.web.openai.elsewhere import pushed, result
 from agentkit.web.openai.refusals import Refused, Route, invalid
+from agentkit.web.openai.shapes import OF_EACH, STREAM, TRANSCRIPT, answers
 from agentkit.web.openai.streams import data, streamed
 from agentkit.web.service import Here
 
 PATH = "/v1/audio/transcriptions"
+SRT, VTT = "application/x-subrip", "text/vtt"
 
 
 class TranscriptionForm(Body):
@@ -65,8 +67,11 @@ def router(upload: int) -> APIRouter:
         methods=["POST"],
         response_model=None,
         max_body_size=upload,
-        openapi_extra={"requestBody": {"required": True, "content": {"multipart/form-data": {
-            "schema": _described()}}}},
+        openapi_extra={
+            "requestBody": {"required": True, "content": {"multipart/form-data": {
+                "schema": _described()}}},
+            "responses": answers(TRANSCRIPT, "text/plain", SRT, VTT, STREAM, always=OF_EACH),
+        },
     )  # fmt: skip
     return made
 
@@ -131,6 +136,9 @@ def _read(form: FormData) -> tuple[TranscriptionForm, UploadFile]:
     recording = given.pop("file", None)
     if recording is None:
         raise Refused("file", "'file' is missing", code="missing_required_parameter")
+    if given.get("response_format") == "diarized_json":
+        said = "'diarized_json' is not supported: nobody here tells voices apart"
+        raise Refused("response_format", said)
     try:
         return TranscriptionForm.model_validate(given), recording
     except ValidationError as error:
@@ -158,9 +166,9 @@ def _answer(transcript: Transcript, asked: TranscriptionForm) -> Response:
         case "text":
             return PlainTextResponse(f"{transcript.text}\n")
         case "srt":
-            return PlainTextResponse(to_srt(transcript), media_type="application/x-subrip")
+            return PlainTextResponse(to_srt(transcript), media_type=SRT)
         case "vtt":
-            return PlainTextResponse(to_vtt(transcript), media_type="text/vtt")
+            return PlainTextResponse(to_vtt(transcript), media_type=VTT)
         case "verbose_json":
             return JSONResponse(_verbose(transcript, asked.timestamp_granularities or ["segment"]))
         case _:
@@ -189,7 +197,12 @@ def _verbose(transcript: Transcript, granularities: Sequence[str]) -> dict[str, 
 
 
 def _segment(number: int, segment: Segment) -> dict[str, Any]:
-    """What is known of a segment; Whisper's own tokens are not, after all that was checked."""
+    """What is known of a segment, and what clients read in the place of what is not.
+
+    A segment is made of words that were checked, whoever heard them.  `tokens` is empty: Whisper's
+    own belong to texts before that.  `temperature` is 0, since nothing is drawn.  `no_speech_prob`
+    is 0: where voice detection finds no speech, there is no segment.
+    """
     sure = [math.log(max(word.probability, 1e-9)) for word in segment.words]
     raw = segment.text.encode()
     return {
@@ -198,8 +211,11 @@ def _segment(number: int, segment: Segment) -> dict[str, Any]:
         "start": segment.start,
         "end": segment.end,
         "text": segment.text,
+        "tokens": [],
+        "temperature": 0.0,
         "avg_logprob": sum(sure) / len(sure) if sure else 0.0,
         "compression_ratio": len(raw) / max(1, len(zlib.compress(raw))),
+        "no_speech_prob": 0.0,
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -16,6 +16,10 @@ MOST_SAMPLES = 16
 USUAL_MIN_P = 0.05
 """Where nothing is said, tokens far less likely than the likeliest are left out: at temperature 1,
 which is the API's own default, a small model would stumble over one of them sooner or later."""
+
+
+Verbosity = Literal["low", "medium", "high"]
+"""Harmless: a wish that agents send with all they ask, and no model here has a dial for it."""
 
 
 class Body(BaseModel):

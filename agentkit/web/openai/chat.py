@@ -14,6 +14,7 @@ from agentkit.web.openai.asking import asked
 from agentkit.web.openai.chat_body import ChatBody
 from agentkit.web.openai.elsewhere import working
 from agentkit.web.openai.refusals import Route
+from agentkit.web.openai.shapes import CHAT, STREAM, answers
 from agentkit.web.openai.streams import streamed
 from agentkit.web.service import Here
 
@@ -22,7 +23,11 @@ PATH = "/v1/chat/completions"
 router = APIRouter(tags=["openai"], route_class=Route)
 
 
-@router.post(PATH, response_model=None)
+@router.post(
+    PATH,
+    response_model=None,
+    openapi_extra={"responses": answers(CHAT, STREAM)},
+)
 async def chat(body: ChatBody, here: Here, request: Request) -> Response:
     """The next turn of a conversation."""
     name = body.model or here.runtime.settings.roles.chat

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from agentkit.messages import ChatRequest, ReasoningEffort
-from agentkit.web.openai.body import Body, Sampled
+from agentkit.web.openai.body import Body, Sampled, Verbosity
 from agentkit.web.openai.conversation import (
     Function,
     Schema,
@@ -87,6 +87,7 @@ class ChatBody(Sampled):
     response_format: Format | None = None
     reasoning_effort: ReasoningEffort | None = None
     """For models whose template has words for it."""
+    verbosity: Verbosity | None = None
     logprobs: bool = False
     top_logprobs: int | None = Field(None, ge=0, le=20)
     modalities: list[Literal["text"]] | None = None

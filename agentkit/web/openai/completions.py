@@ -24,6 +24,7 @@ from agentkit.web.openai.asking import asked
 from agentkit.web.openai.body import MOST_SAMPLES, Sampled
 from agentkit.web.openai.elsewhere import working
 from agentkit.web.openai.refusals import Refused, Route, unsupported
+from agentkit.web.openai.shapes import COMPLETION, STREAM, answers
 from agentkit.web.openai.streams import DONE, chunks_of, data, streamed
 from agentkit.web.service import Here, Service
 
@@ -85,7 +86,11 @@ class CompletionBody(Sampled):
                         for one in self.prompt]  # fmt: skip
 
 
-@router.post(PATH, response_model=None)
+@router.post(
+    PATH,
+    response_model=None,
+    openapi_extra={"responses": answers(COMPLETION, STREAM)},
+)
 async def complete(body: CompletionBody, here: Here, request: Request) -> Response:
     """What follows a text."""
     name = body.model or here.runtime.settings.roles.chat

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from agentkit.messages import ChatRequest, Message, ReasoningEffort, Sampling, ToolCall
-from agentkit.web.openai.body import USUAL_MIN_P, Body, Harmless, StreamOptions
+from agentkit.web.openai.body import USUAL_MIN_P, Body, Harmless, StreamOptions, Verbosity
 from agentkit.web.openai.conversation import (
     Function,
     Part,
@@ -83,12 +83,15 @@ class TextShape(Body):
     """What the answer has to look like."""
 
     format: Schema | None = None
+    verbosity: Verbosity | None = None
 
 
 class Reasoning(Body):
     """How long a model thinks that reasons."""
 
     effort: ReasoningEffort | None = None
+    summary: Literal["auto", "concise", "detailed"] | None = None
+    """Harmless: there is none, since what was thought is given as it is."""
 
 
 class ResponseBody(Harmless):

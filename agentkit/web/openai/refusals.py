@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 from fastapi import Request, Response
@@ -32,6 +32,10 @@ ENDED = 499
 
 READ = {"/v1/chat/completions": "messages", "/v1/completions": "prompt"}
 """Where what the model reads stands in a request; elsewhere it is `input`."""
+
+
+DEEPEST = 100
+"""Lists and objects within each other: whoever reads a schema does so one call within another."""
 
 
 class Refused(UserError):
@@ -72,7 +76,9 @@ class Route(APIRoute):
             except HTTPException as error:
                 if error.status_code != 400:
                     raise
-                refusal = Refused("", f"the body cannot be read: {error.detail}")
+                said = f"the body cannot be read: {error.detail}"
+                cause = error.__cause__  # what went wrong while it was read
+                refusal = cause if isinstance(cause, Refused) else Refused("", said)
             request.scope[REASON] = _sorted(refusal)[2] or "invalid_request"
             return answer(refusal)
 
@@ -83,19 +89,50 @@ class _Request(Request):
     """Of its body, Python's reader of JSON would take more than can be written again."""
 
     async def json(self) -> Any:
-        """See Starlette.  Raises `JSONDecodeError` for NaN and for half a character, too."""
+        """See Starlette.  Raises `JSONDecodeError` for NaN and for half a character, too.
+
+        Raises `Refused` for what is deeper than `DEEPEST`.
+        """
         body = await self.body()
 
         def refuse(what: str) -> Any:
             raise json.JSONDecodeError(f"{what} is no JSON", "", 0)
 
-        value = json.loads(body, parse_constant=refuse)
+        try:
+            value = json.loads(body, parse_constant=refuse)
+        except RecursionError:
+            raise _too_deep("") from None
+        if body.count(b"{") + body.count(b"[") > DEEPEST:
+            _check_depth(value)
         if b"\\ud" in body.lower():
             try:
                 json.dumps(value, ensure_ascii=False).encode()
             except UnicodeEncodeError:
                 refuse("half a surrogate pair")
         return value
+
+
+def _check_depth(body: Any) -> None:
+    """Raise `Refused` for a parameter that is too deep, level by level instead of by recursion."""
+    for name, value in body.items() if isinstance(body, dict) else [("", body)]:
+        level, depth = _within([value]), 1
+        while level and depth < DEEPEST:
+            level, depth = [one for outer in level for one in _within(_values(outer))], depth + 1
+        if level:
+            raise _too_deep(name)
+
+
+def _within(values: Iterable[Any]) -> list[Any]:
+    return [value for value in values if isinstance(value, (dict, list))]
+
+
+def _values(outer: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return outer.values() if isinstance(outer, dict) else outer
+
+
+def _too_deep(param: str) -> Refused:
+    what = repr(param) if param else "the body"
+    return Refused(param, f"{what} has {DEEPEST} lists and objects within each other, or more")
 
 
 def answer(error: AgentkitError) -> JSONResponse:

@@ -14,6 +14,7 @@ from agentkit.web.openai.elsewhere import working
 from agentkit.web.openai.happenings import Happenings
 from agentkit.web.openai.items import ResponseBody
 from agentkit.web.openai.refusals import Route
+from agentkit.web.openai.shapes import RESPONSE, STREAM, answers
 from agentkit.web.openai.streams import streamed
 from agentkit.web.service import Here
 
@@ -22,7 +23,11 @@ PATH = "/v1/responses"
 router = APIRouter(tags=["openai"], route_class=Route)
 
 
-@router.post(PATH, response_model=None)
+@router.post(
+    PATH,
+    response_model=None,
+    openapi_extra={"responses": answers(RESPONSE, STREAM)},
+)
 async def respond(body: ResponseBody, here: Here, request: Request) -> Response:
     """What a model says to a list of items."""
     name = body.model or here.runtime.settings.roles.chat

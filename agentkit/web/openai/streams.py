@@ -15,6 +15,7 @@ from agentkit.cancel import CancelToken
 from agentkit.errors import AgentkitError
 from agentkit.web.openai.elsewhere import Elsewhere
 from agentkit.web.openai.refusals import explained
+from agentkit.web.openai.shapes import STREAM
 
 STILL_HERE = ": still here\n\n"
 DONE = "data: [DONE]\n\n"
@@ -49,7 +50,7 @@ class Streamed(StreamingResponse):
 
     def __init__(self, work: Elsewhere[T], events: AsyncIterator[str]) -> None:
         about = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        super().__init__(events, media_type="text/event-stream", headers=about)
+        super().__init__(events, media_type=STREAM, headers=about)
         self._work = work
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

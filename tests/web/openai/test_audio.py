@@ -63,7 +63,17 @@ def test_the_long_form_has_segments(client: openai.OpenAI, ears: Listen) -> None
         (0, "Good morning."),
         (1, "Let us begin with the budget."),
     ]
-    assert found.segments[0].avg_logprob == 0
+    for segment in found.segments:
+        assert type(segment).model_validate(segment.model_dump()) == segment
+        assert (segment.tokens, segment.temperature, segment.no_speech_prob) == ([], 0, 0)
+        assert segment.avg_logprob == 0
+
+
+def test_who_speaks_is_not_told(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="'diarized_json' is not supported"):
+        client.audio.transcriptions.create(
+            model="whisper-tiny.en", file=recording(), response_format="diarized_json"
+        )
 
 
 def test_words_have_times_where_they_are_wanted(client: openai.OpenAI, ears: Listen) -> None:

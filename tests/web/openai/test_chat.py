@@ -424,7 +424,9 @@ def test_a_model_that_knows_nothing_still_keeps_to_a_schema(client: openai.OpenA
 
 
 @contextmanager
-def breaking_off(place: Place, tokens: int) -> Iterator[Callable[[], None]]:
+def breaking_off(
+    place: Place, tokens: int, route: str = "/v1/chat/completions"
+) -> Iterator[Callable[[], None]]:
     """What is done within ends an answer of so many tokens; wait until the model is at work."""
 
     def users() -> int:
@@ -435,11 +437,11 @@ def breaking_off(place: Place, tokens: int) -> Iterator[Callable[[], None]]:
             pass
 
     with place.http(place.owner) as owner:
-        before = spent(place, "written")
+        before = spent(place, "written", route)
         yield wait
         while users():
             pass
-        assert spent(place, "written") - before < tokens
+        assert spent(place, "written", route) - before < tokens
 
 
 def spent(place: Place, kind: str, route: str = "/v1/chat/completions") -> float:

@@ -45,6 +45,7 @@ IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,"}}
         ({"response_format": {"type": "yaml"}}, "response_format.type"),
         ({"response_format": {"type": "json_schema"}}, "response_format.json_schema.schema"),
         ({"reasoning_effort": "low"}, "reasoning_effort"),
+        ({"verbosity": "none"}, "verbosity"),
         ({"functions": [{"name": "x"}]}, "functions"),
         ({"audio": {"voice": "x", "format": "mp3"}}, "audio"),
         ({"modalities": ["text", "audio"]}, "modalities[1]"),

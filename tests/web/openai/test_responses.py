@@ -181,7 +181,9 @@ def test_what_goes_wrong_in_a_stream_is_raised(client: openai.OpenAI, script: Sc
         ({"background": True}, "background"),
         ({"truncation": "auto"}, "truncation"),
         ({"reasoning": {"effort": "low"}}, "reasoning_effort"),
-        ({"reasoning": {"summary": "auto"}}, "reasoning.summary"),
+        ({"reasoning": {"summary": "long"}}, "reasoning.summary"),
+        ({"reasoning": {"mood": "auto"}}, "reasoning.mood"),
+        ({"text": {"verbosity": "none"}}, "text.verbosity"),
         ({"conversation": "c"}, "conversation"),
         ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
         ({"input": []}, "input"),
@@ -206,3 +208,26 @@ def test_nothing_is_stored_and_that_may_be_said(client: openai.OpenAI) -> None:
     assert len(found.output_text) == 3
     with pytest.raises(openai.NotFoundError):
         client.responses.retrieve(found.id)
+
+
+@pytest.mark.parametrize("store", [None, False])
+def test_what_agents_send_with_everything_changes_nothing(
+    client: openai.OpenAI, script: Script, store: bool | None
+) -> None:
+    """A summary of the reasoning is not made: the reasoning itself is there."""
+    model = script(Message("assistant", "Four.", "Two and two."))
+    found = client.responses.create(
+        model="scripted", input="2+2?", store=store, text={"verbosity": "low"},
+        reasoning={"summary": "auto"}, include=["reasoning.encrypted_content"],
+    )  # fmt: skip
+    thought, said = found.output
+    assert thought.type == "reasoning"
+    assert thought.summary == []
+    assert [one.text for one in thought.content or ()] == ["Two and two."]
+    assert said.type == "message"
+    assert found.output_text == "Four."
+    assert found.reasoning is not None
+    assert found.reasoning.summary is None
+    (request,) = model.requests
+    assert request.messages == (Message("user", "2+2?"),)
+    assert request.reasoning_effort is None

@@ -42,6 +42,29 @@ def test_base64_and_numbers_say_the_same(place: Place) -> None:
     assert numbers.tolist() == ask("float") == ask(None)
 
 
+def test_tokens_of_the_models_own_are_as_good_as_their_text(client: openai.OpenAI) -> None:
+    """Of one text, of several, and beside texts; the marks around a text change nothing."""
+
+    def ask(given: Any) -> list[list[float]]:
+        return [one.embedding for one in client.embeddings.create(input=given, model="").data]
+
+    (wanted,) = ask("Hello.")
+    tokens = list(b"Hello.")
+    assert ask(tokens) == [wanted]
+    assert ask([*tokens, 258]) == [wanted]
+    for several in ([tokens, list(b"x")], [tokens, "x"]):
+        assert ask(several)[0] == pytest.approx(wanted, abs=1e-4)
+    assert len(ask([list(b"Hi")] * 3)) == 3
+
+
+def test_tokens_of_another_vocabulary_are_told_apart_where_that_can_be(
+    client: openai.OpenAI,
+) -> None:
+    with pytest.raises(openai.BadRequestError, match=r"no token of .*LangChain") as caught:
+        client.embeddings.create(model="tiny-embed", input=[9906, 13])
+    assert caught.value.param == "input"
+
+
 def test_the_asynchronous_client_gets_vectors(asynchronous: openai.AsyncOpenAI) -> None:
     async def ask() -> int:
         async with asynchronous as client:
@@ -54,8 +77,12 @@ def test_the_asynchronous_client_gets_vectors(asynchronous: openai.AsyncOpenAI) 
 @pytest.mark.parametrize(
     ("more", "param"),
     [
-        ({"input": [1, 2, 3]}, "input"),
-        ({"input": [[1, 2], [3]]}, "input"),
+        ({"input": [1, 2, 100_000]}, "input"),
+        ({"input": [[1, 2], [-1]]}, "input"),
+        ({"input": [1 << 80]}, "input"),
+        ({"input": [True]}, "input[0]"),
+        ({"input": [1, "x"]}, "input[1]"),
+        ({"input": [[]]}, "input[0]"),
         ({"input": []}, "input"),
         ({"dimensions": 3}, "dimensions"),
         ({"encoding_format": "int8"}, "encoding_format"),
