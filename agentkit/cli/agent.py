@@ -93,7 +93,7 @@ def agent(
                 objective,
                 folder=Path.cwd(),
                 attended=attended,
-                work=work and str(work),
+                work=work,
                 **asdict(wish),
             )
 
