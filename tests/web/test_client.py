@@ -170,6 +170,20 @@ def test_an_error_is_of_the_kind_that_it_was(
     assert type(caught.value) is kind
 
 
+def test_work_that_breaks_off_is_an_error_with_the_way_on() -> None:
+    told = 'event: progress\ndata: {"done": 1, "total": 2, "unit": "s"}\n\n: still here\n\n'
+    steps: list[tuple[float, float | None, str]] = []
+    with Client("http://127.0.0.1:1", "secret") as client:
+        client._http = httpx.Client(
+            base_url="http://127.0.0.1:1",
+            transport=httpx.MockTransport(lambda request: httpx.Response(200, text=told)),
+        )
+        with pytest.raises(MachineError, match="did not end the work") as caught:
+            client.transcribe(Path("a.wav"), progress=lambda *step: steps.append(step))
+    assert steps == [(1, 2, "s")]
+    assert "--local" in (caught.value.hint or "")
+
+
 def test_loaded_models_have_bytes_and_users() -> None:
     told = [{"key": "tiny", "ram": 5, "vram": 0, "users": 1, "idle": 0.5}]
     with Client("http://127.0.0.1:1", "secret") as client:

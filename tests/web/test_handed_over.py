@@ -65,9 +65,15 @@ Run = Callable[..., Told]
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """`run("transcribe", "talk.wav")`: a command in a folder, in this process."""
+def run(
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Run:
+    """`run("transcribe", "talk.wav")`: a command in this process, in a folder outside of `home`."""
     folder = tmp_path / "here"
+    assert not folder.is_relative_to(home)
     folder.mkdir()
     monkeypatch.chdir(folder)
     for name in ("talk.wav", "other.wav", "quiet.wav", "bad.wav", "long.wav"):

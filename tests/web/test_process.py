@@ -21,7 +21,9 @@ from agentkit.cli.unit import unit
 from agentkit.client import Client
 from agentkit.config import Settings
 from agentkit.journal import Journal
+from agentkit.runtime import Runtime
 from agentkit.whereabouts import heard
+from tests.engine.tiny_models import write_model
 
 from .conftest import LIMIT
 
@@ -225,6 +227,19 @@ def test_the_command_line_hands_its_runs_over(
     assert "this runs here: the folder has tools or workflows of its own" in own.stderr
     with client() as one:
         assert len({record.id for record in one.runs()} - handed) == 3
+
+
+def test_memory_asks_the_model_of_the_service(
+    home: Path, start: Callable[[], Process], run: Callable[..., Said]
+) -> None:
+    (home / "settings.yaml").write_text("service: {port: 0}\nroles: {embed: tiny-embed}\n")
+    with Runtime() as runtime:
+        runtime.store.add(write_model(home / "tiny.gguf", "attention"), "tiny-embed", "embed")
+    start()
+    assert run("memory", "add", "The gardener comes.").returncode == 0
+    with client() as one:
+        assert one.loaded()
+    assert "The gardener comes." in run("memory", "search", "gardener").stdout
 
 
 def test_ctrl_c_ends_the_run_in_the_service(
