@@ -6,9 +6,12 @@ Values are those of `records` and `events`; errors are ours, as the service mean
 from __future__ import annotations
 
 import json
+import socket
+import threading
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import MISSING, asdict, fields
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -19,19 +22,24 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from agentkit import events as ev
+from agentkit.cancel import LOOK, CancelToken
 from agentkit.config import Settings
-from agentkit.errors import AgentkitError, Busy, MachineError, UserError
+from agentkit.errors import AgentkitError, BadAudio, Busy, MachineError, UserError
+from agentkit.inventory import Due, Loaded, ModelInfo, ServiceInfo, WorkflowInfo
 from agentkit.messages import Usage
 from agentkit.permissions import Request
-from agentkit.ports import Recollection
-from agentkit.records import RunDetails, RunRecord, ScheduleView
+from agentkit.ports import Condition, Progress, Recollection, Scalar, Taken, no_progress
+from agentkit.records import ArtifactRecord, RunDetails, RunRecord, ScheduleView
 from agentkit.secret_file import secret_in
+from agentkit.transcript import Transcript
 from agentkit.whereabouts import heard
 
 T = TypeVar("T")
 
 PATIENCE = 30.0
 """Seconds for an answer."""
+LOADING = 600.0
+"""Seconds for one that a model may have to be loaded for."""
 SILENCE = 60.0
 """Seconds without a sign of a stream, which has one every 15."""
 TRIES = 5
@@ -63,7 +71,7 @@ class Client:
         client.close()
         return None
 
-    # -- runs --------------------------------------------------------------------------------
+    # -- the service itself ------------------------------------------------------------------
 
     def up(self) -> bool:
         """Whether it answers."""
@@ -73,9 +81,30 @@ class Client:
         except httpx.HTTPError:
             return False
 
+    def ready(self) -> bool:
+        """Whether it takes work: not while it stops."""
+        try:
+            return bool(self._get("/ready")["ready"])
+        except MachineError:
+            return False
+
+    def about(self) -> ServiceInfo:
+        """Its version, since when it is up, and the runs that are under way."""
+        return _parsed(ServiceInfo, self._get("/api/service"))
+
+    def metrics(self) -> str:
+        """Numbers in Prometheus' text format."""
+        return self._send("GET", "/metrics").text
+
+    # -- runs --------------------------------------------------------------------------------
+
     def workflows(self) -> list[str]:
         """The names of all workflows."""
         return _parsed(list[str], self._get("/api/workflows"))
+
+    def workflow(self, name: str) -> WorkflowInfo:
+        """One of them: what it is for, what has to be given, its steps."""
+        return _parsed(WorkflowInfo, self._get(f"/api/workflows/{quote(name, safe='')}"))
 
     def run(
         self,
@@ -96,13 +125,35 @@ class Client:
         return str(self._post("/api/runs", body)["id"])
 
     def agent(
-        self, objective: str, *, folder: Path | None = None, attended: bool = False, **wish: Any
+        self,
+        objective: str,
+        *,
+        folder: Path | None = None,
+        attended: bool = False,
+        work: Path | None = None,
+        tools: Sequence[str] | None = None,
+        model: str | None = None,
+        budget: Mapping[str, int] | None = None,
+        checks: Sequence[Mapping[str, Any]] = (),
+        strategy: str | Mapping[str, Any] | None = None,
+        reflection: bool = True,
+        memory: bool = True,
     ) -> str:
         """Let an agent work towards an objective; the id of its run.
 
-        `folder` and `attended` as in `run`; `wish` has the fields of `AgentRequest` in the API's
-        description.
+        `folder` and `attended` as in `run`; in `work` it may change what is there.  What is left
+        out is as `agentkit agent --help` says.
         """
+        wish = {
+            "work": None if work is None else str(work),
+            "tools": None if tools is None else list(tools),
+            "model": model,
+            "budget": dict(budget or {}),
+            "checks": [dict(check) for check in checks],
+            "strategy": strategy if strategy is None or isinstance(strategy, str) else {**strategy},
+            "reflection": reflection,
+            "memory": memory,
+        }
         body = {"objective": objective, **_from(folder, attended), **wish}
         return str(self._post("/api/agents", body)["id"])
 
@@ -177,6 +228,11 @@ class Client:
         """Forget a run, and remove what it made."""
         self._send("DELETE", f"/api/runs/{quote(run, safe='')}")
 
+    def artifacts(self, run: str) -> list[ArtifactRecord]:
+        """The files that a run made."""
+        place = f"/api/runs/{quote(run, safe='')}/artifacts"
+        return _parsed(list[ArtifactRecord], self._get(place))
+
     def artifact(self, run: str, path: str) -> bytes:
         """A file that a run made."""
         place = f"/api/runs/{quote(run, safe='')}/artifacts/{quote(path)}"
@@ -187,6 +243,10 @@ class Client:
     def schedules(self) -> list[ScheduleView]:
         """All workflows with triggers."""
         return _parsed(list[ScheduleView], self._get("/api/schedules"))
+
+    def upcoming(self, count: int = 10) -> list[Due]:
+        """The next due times of all, soonest first."""
+        return _parsed(list[Due], self._get("/api/schedules/next", {"count": count}))
 
     def why(self, workflow: str) -> list[str]:
         """What will start a workflow, what has, and why something did not."""
@@ -207,19 +267,88 @@ class Client:
 
     # -- memory and models -------------------------------------------------------------------
 
-    def search(self, collection: str, query: str, *, limit: int = 5) -> list[Recollection]:
-        """Entries of a collection that fit a query, best first."""
+    def collections(self) -> list[str]:
+        """The names of the collections in which something was kept."""
+        return _parsed(list[str], self._get("/api/memory"))
+
+    def search(
+        self, collection: str, query: str, *, limit: int = 5, where: Sequence[Condition] = ()
+    ) -> list[Recollection]:
+        """Entries of a collection of which all conditions hold and that fit a query, best first."""
         place = f"/api/memory/{quote(collection, safe='')}/search"
-        return _parsed(list[Recollection], self._post(place, {"query": query, "limit": limit}))
+        body = {"query": query, "limit": limit, "where": list(map(asdict, where))}
+        return _parsed(list[Recollection], self._post(place, body, patience=LOADING))
 
-    def keep(self, collection: str, text: str, *, source: str = "api") -> str:
-        """Keep a text; the id of its entry."""
+    def keep(
+        self,
+        collection: str,
+        text: str,
+        *,
+        source: str = "api",
+        metadata: Mapping[str, Scalar] | None = None,
+    ) -> str:
+        """Keep a text; the id of its entry: of an old one, if that says the same."""
         place = f"/api/memory/{quote(collection, safe='')}"
-        return str(self._post(place, {"text": text, "source": source})["id"])
+        body = {"text": text, "source": source, "metadata": dict(metadata or {})}
+        return str(self._post(place, body, patience=LOADING)["id"])
 
-    def models(self) -> list[str]:
-        """The names of the models that are on this machine."""
-        return [one["name"] for one in self._get("/api/models") if one["installed"]]
+    def take_in(
+        self,
+        collection: str,
+        paths: Sequence[Path],
+        *,
+        metadata: Mapping[str, Scalar] | None = None,
+        forget_gone: bool = False,
+        progress: Progress = no_progress,
+        cancel: CancelToken | None = None,
+    ) -> Taken:
+        """Bring a collection up to files and folders of this machine.
+
+        `forget_gone` forgets what was taken in from there and is no longer there.  Progress counts
+        bytes.
+        """
+        place = f"/api/memory/{quote(collection, safe='')}/documents"
+        body = {
+            "paths": [str(path.absolute()) for path in paths],
+            "metadata": dict(metadata or {}),
+            "forget_gone": forget_gone,
+        }
+        return _parsed(Taken, self._waited_for(place, body, progress, cancel))
+
+    def forget(self, collection: str, where: Sequence[Condition]) -> int:
+        """Forget the entries of which all conditions hold; how many.  No condition forgets none."""
+        place = f"/api/memory/{quote(collection, safe='')}/forget"
+        return int(self._send("POST", place, json=list(map(asdict, where))).json())
+
+    def transcribe(
+        self,
+        audio: Path,
+        *,
+        language: str | None = None,
+        model: str | None = None,
+        progress: Progress = no_progress,
+        cancel: CancelToken | None = None,
+    ) -> Transcript:
+        """Write down what is said in a file of this machine: see `ports.Transcriber`."""
+        body = {"path": str(audio.resolve()), "language": language, "model": model}
+        try:
+            found = self._waited_for("/api/transcripts", body, progress, cancel)
+        except BadAudio as error:
+            raise BadAudio(audio, error.fault, hint=error.hint) from None
+        found.pop("text", None)
+        return _parsed(Transcript, found)
+
+    def models(self) -> list[ModelInfo]:
+        """The models that can be named: `installed` are those that are on this machine."""
+        return _parsed(list[ModelInfo], self._get("/api/models"))
+
+    def loaded(self) -> list[Loaded]:
+        """The models in memory."""
+        return _parsed(list[Loaded], self._get("/api/models/loaded"))
+
+    def unload(self) -> list[Loaded]:
+        """Give the memory of idle models back; what is left."""
+        return _parsed(list[Loaded], self._post("/api/models/unload", None))
 
     # -- questions ---------------------------------------------------------------------------
 
@@ -251,8 +380,10 @@ class Client:
     def _get(self, path: str, asked: Mapping[str, Any] | None = None) -> Any:
         return self._send("GET", path, params=asked).json()
 
-    def _post(self, path: str, body: Mapping[str, Any] | None) -> Any:
-        return self._send("POST", path, json=body).json()
+    def _post(
+        self, path: str, body: Mapping[str, Any] | None, *, patience: float = PATIENCE
+    ) -> Any:
+        return self._send("POST", path, json=body, timeout=patience).json()
 
     def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
         try:
@@ -271,16 +402,75 @@ class Client:
             if answer.is_error:
                 answer.read()
             _check(answer)
-            about: dict[str, str] = {}
-            for line in answer.iter_lines():
-                name, colon, value = line.partition(": ")
-                if colon and name:
-                    about[name] = value
-                elif not line and "data" in about:
-                    event = _event(about.get("event", ""), json.loads(about["data"]))
-                    if event is not None:
-                        yield int(about.get("id", 0)), event
-                    about = {}
+            for about in _told(answer.iter_lines()):
+                event = _event(about.get("event", ""), json.loads(about["data"]))
+                if event is not None:
+                    yield int(about.get("id", 0)), event
+
+    def _waited_for(
+        self, path: str, body: Mapping[str, Any], progress: Progress, cancel: CancelToken | None
+    ) -> Any:
+        """What came of work that says how far it is.  Raises what the work raised, `Cancelled`."""
+        cancel, pause = cancel or CancelToken(), httpx.Timeout(PATIENCE, read=SILENCE)
+        cancel.check()
+        gone = "its connection broke off"
+        try:
+            with (
+                self._http.stream("POST", path, json=body, timeout=pause) as answer,
+                _hung_up(answer, cancel),
+            ):
+                if answer.is_error:
+                    answer.read()
+                _check(answer)
+                for about in _told(answer.iter_lines()):
+                    kind, data = about.get("event"), json.loads(about["data"])
+                    if kind == "done":
+                        return data
+                    if kind == "error":
+                        raise _meant(data["status"], data["error"])
+                    if kind == "progress":
+                        progress(data["done"], data["total"], data["unit"])
+        except httpx.HTTPError as error:
+            gone = str(error)
+        cancel.check()
+        hint = "agentkit service status; in this process: --local"
+        raise MachineError(f"the service at {self.url} did not end the work: {gone}", hint=hint)
+
+
+@contextmanager
+def _hung_up(answer: httpx.Response, cancel: CancelToken) -> Iterator[None]:
+    """While the block lasts, a cancel ends the connection, and with it the work at its other end.
+
+    Whoever waits for the next line sees the end of the answer at once.
+    """
+    over, stream = threading.Event(), answer.extensions.get("network_stream")
+
+    def look() -> None:
+        while not over.wait(LOOK):
+            if cancel.cancelled and stream is not None:
+                with suppress(OSError):  # it has ended in between
+                    stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+                return
+
+    looker = threading.Thread(target=look, name="cancel of an answer", daemon=True)
+    looker.start()
+    try:
+        yield
+    finally:
+        over.set()
+        looker.join()
+
+
+def _told(lines: Iterable[str]) -> Iterator[dict[str, str]]:
+    """Server-sent events, each with the names and values that it has."""
+    about: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(": ")
+        if colon and name:
+            about[name] = value
+        elif not line and "data" in about:
+            yield about
+            about = {}
 
 
 def _from(folder: Path | None, attended: bool) -> Mapping[str, Any]:
@@ -303,12 +493,25 @@ def _check(answer: httpx.Response) -> None:
         about: Mapping[str, Any] = answer.json()["error"]
     except (ValueError, KeyError, TypeError):
         about = {"message": f"the service answered {answer.status_code}"}
-    said, hint = str(about.get("message")), about.get("hint")
     if answer.status_code == 429:
-        raise Busy(said, seconds=int(answer.headers.get("Retry-After", "1")))
-    kind = MachineError if answer.status_code >= 500 else _KINDS.get(about.get("code"), UserError)
-    raise kind(said, hint=hint)
+        raise Busy(str(about.get("message")), seconds=int(answer.headers.get("Retry-After", "1")))
+    raise _meant(answer.status_code, about)
 
+
+def _meant(status: int, about: Mapping[str, Any]) -> AgentkitError:
+    """The error that an answer stands for: of those who have the same fault, the nearest."""
+    said, hint, code = str(about.get("message")), about.get("hint"), about.get("code")
+    if code == "bad_audio":
+        fault = str(about.get("fault"))
+        return BadAudio(Path(said.removesuffix(f": {fault}")), fault, hint=hint)
+    if status >= 500:
+        return MachineError(said, hint=hint)
+    other = AgentkitError if status == UNFIT else UserError
+    return _KINDS.get(code, other)(said, hint=hint)
+
+
+UNFIT = 422
+"""Neither the caller's fault nor the machine's: a model that failed, a tool."""
 
 _KINDS: Mapping[Any, type[AgentkitError]] = {"model_missing": MachineError}
 

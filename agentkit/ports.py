@@ -263,6 +263,20 @@ class Recollection:
     metadata: Mapping[str, Scalar] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class Taken:
+    """What came of taking files in: paths, and for those refused the reason."""
+
+    added: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    skipped: int = 0
+    """Files in folders that are of no kind that is read."""
+    passages: int = 0
+
+
 class Memory(Protocol):
     """Texts that can be found again by their meaning and their words: one collection of them.
 

@@ -102,7 +102,7 @@ def agent(
                 objective,
                 folder=Path.cwd(),
                 attended=attended,
-                work=work and str(work),
+                work=work,
                 **asdict(wish),
             )
 

@@ -1,14 +1,15 @@
-"""Runs handed to the service, where one is up: models are loaded once, and a closed terminal ends
-nothing.
+"""Runs, and what else takes a model, handed to the service where one is up: models are loaded once.
 
-What a person sees and answers is the same as for a run in this process.
+What a person sees and answers is the same as in this process.  A run outlives its terminal there;
+what is no run ends with the command that asked for it.
 """
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,13 @@ Begin = Callable[["Client", bool], str]
 
 Command = Callable[..., Any]
 
+PRIVATE = (Path("/dev"), Path("/proc"))
+"""What is in these folders may be another thing in another process: /dev/stdin, <(a command)."""
+
+local_option = click.option(
+    "--local", is_flag=True, help="Do it in this process, also if a service is up."
+)
+
 OWN = ("tools", "workflows", "agents")
 """What a folder may have that counts only for commands in it."""
 
@@ -63,7 +71,7 @@ def service(runtime: Runtime, *, local: bool, detach: bool) -> Iterator[Client |
     """
     if local and detach:
         raise UserError("--local and --detach are two places: take one of them")
-    client = None if local else _suitable(runtime)
+    client = None if local else _suitable(runtime, run=True)
     if client is None:
         if detach:
             raise UserError("no service is up that would take it", hint="agentkit serve")
@@ -73,13 +81,46 @@ def service(runtime: Runtime, *, local: bool, detach: bool) -> Iterator[Client |
         yield client
 
 
-def _suitable(runtime: Runtime) -> Client | None:
-    """The service, if one is up that means the same by everything; otherwise it is said why not."""
+@contextmanager
+def helper(
+    runtime: Runtime, *, local: bool, paths: Iterable[Path] = (), said: object = None
+) -> Iterator[Client | None]:
+    """The service, for work that is no run; None: it is done in this process.
+
+    That is so, too, where it cannot be told to the service: `paths` that mean something here alone,
+    and what of `said` is no JSON, such as half a character.
+    """
+    here = local or not (_shared(paths) and _tellable(said))
+    client = None if here else _suitable(runtime, run=False)
+    with client or nullcontext():
+        yield client
+
+
+def _shared(paths: Iterable[Path]) -> bool:
+    places = [place for path in paths for place in (path.absolute(), path.resolve())]
+    return not any(place.is_relative_to(own) for place in places for own in PRIVATE) and _tellable(
+        [str(place) for place in places]
+    )
+
+
+def _tellable(said: object) -> bool:
+    try:
+        json.dumps(said, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError:
+        return False
+    return True
+
+
+def _suitable(runtime: Runtime, *, run: bool) -> Client | None:
+    """The service, if one is up that means the same by everything; otherwise it is said why not.
+
+    What a folder has of its own counts for a `run` alone.
+    """
     about = heard(runtime.settings)
     if about is None:
         return None
     at_home = Path.cwd() == runtime.settings.home
-    if not at_home and any(Path(kind).is_dir() for kind in OWN):
+    if run and not at_home and any(Path(kind).is_dir() for kind in OWN):
         say("this runs here: the folder has tools or workflows of its own, unknown to the service")
         return None
     if not about.suits(runtime.settings):

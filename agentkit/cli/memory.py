@@ -9,23 +9,25 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from agentkit.cli.handover import helper, local_option
 from agentkit.cli.interrupt import interruptible
 from agentkit.cli.live import say
 from agentkit.errors import MachineError, UserError, human_bytes
-from agentkit.ports import Condition, Progress, Scalar
+from agentkit.ports import Condition, Progress, Scalar, Taken
 from agentkit.runtime import Runtime
 
 if TYPE_CHECKING:
-    from agentkit.runtime.memories import Collection, Taken
+    from agentkit.runtime.memories import Collection
 
 SNIPPET = 240
 """Characters of a text in a list; `--full` and `--json` give all."""
@@ -71,6 +73,7 @@ def memory() -> None:
               help="Forget documents that are no longer in the folder.")  # fmt: skip
 @collection_option
 @json_option
+@local_option
 def add(
     what: tuple[str, ...],
     source: str,
@@ -78,24 +81,33 @@ def add(
     forget_gone: bool,
     collection: str | None,
     as_json: bool,
+    local: bool,
 ) -> None:
     """Remember texts, files, folders.
 
     Files are text, Markdown, HTML, PDF, Word (docx), and transcripts of agentkit.  What was taken
-    in before and has not changed is left alone.  "-" reads a text from stdin.
+    in before and has not changed is left alone.  "-" reads a text from stdin.  Where a service is
+    up (agentkit serve), its embedder does the work.
     """
     from agentkit.runtime.memories import take_in
 
     texts, paths = _sorted_out(what)
     metadata = _metadata(meta)
-    with Runtime(notice=say) as runtime, interruptible() as cancel:
+    with (
+        Runtime(notice=say) as runtime,
+        helper(runtime, local=local, paths=paths, said=[texts, source, metadata]) as client,
+        interruptible() as cancel,
+    ):
         kept = runtime.memories.collection(collection)
-        saved = [_saved(kept, text, source, metadata) for text in texts]
+        save, take = kept.save, partial(take_in, kept)
+        if client is not None:
+            save, take = partial(client.keep, kept.name), partial(client.take_in, kept.name)
+        saved = [_saved(kept, save, text, source, metadata) for text in texts]
         taken = None
         if paths:
             with _bar("taking in") as progress:
-                taken = take_in(kept, paths, metadata=metadata, forget_gone=forget_gone,
-                                progress=progress, cancel=cancel)  # fmt: skip
+                taken = take(paths, metadata=metadata, forget_gone=forget_gone,
+                             progress=progress, cancel=cancel)  # fmt: skip
     if as_json:
         files = asdict(taken) if taken else {}
         click.echo(json.dumps({"ids": [one for one, _ in saved], **files}, ensure_ascii=False))
@@ -107,11 +119,15 @@ def add(
 
 
 def _saved(
-    kept: Collection, text: str, source: str, metadata: dict[str, Scalar]
+    kept: Collection,
+    save: Callable[..., str],
+    text: str,
+    source: str,
+    metadata: dict[str, Scalar],
 ) -> tuple[str, bool]:
     """The id of a note, and whether it is a new one."""
     before = kept.count()
-    return kept.save(text, source=source, metadata=metadata), kept.count() > before
+    return save(text, source=source, metadata=metadata), kept.count() > before
 
 
 def _sorted_out(what: Sequence[str]) -> tuple[list[str], list[Path]]:
@@ -169,6 +185,7 @@ def _tell(taken: Taken) -> None:
 @where_option
 @collection_option
 @json_option
+@local_option
 def search(
     query: str,
     limit: int,
@@ -176,14 +193,20 @@ def search(
     where: tuple[str, ...],
     collection: str | None,
     as_json: bool,
+    local: bool,
 ) -> None:
     """Find what is remembered, best first: by meaning and by words together.
 
     The number in front is the nearness in meaning, from 0 to 1.
     """
+    conditions = _conditions(where)
+    values = [asdict(condition) for condition in conditions]
     with Runtime(notice=say) as runtime:
         kept = runtime.memories.collection(collection, must_exist=True)
-        found = kept.search(query, limit=limit, where=_conditions(where))
+        here = local or not kept.exists  # where nothing was kept nothing is loaded, either
+        with helper(runtime, local=here, said=[query, values]) as client:
+            seek = kept.search if client is None else partial(client.search, kept.name)
+            found = seek(query, limit=limit, where=conditions)
     if as_json:
         _print_json([asdict(one) for one in found])
         return

@@ -1,7 +1,8 @@
-"""`agentkit service`: `agentkit serve` as a unit of systemd, started when you log in."""
+"""`agentkit service`: `agentkit serve` as a unit of systemd, started with the machine."""
 
 from __future__ import annotations
 
+import getpass
 import os
 import shutil
 import subprocess
@@ -11,24 +12,25 @@ from pathlib import Path
 
 import click
 
+from agentkit.cli.live import say
 from agentkit.cli.unit import NAME, unit
 from agentkit.client import Client
 from agentkit.config import Settings
 from agentkit.errors import MachineError
 from agentkit.whereabouts import heard
 
-LINGER = "to have it up without anybody logged in: loginctl enable-linger"
-
 
 @click.group()
 def service() -> None:
-    """`agentkit serve` as a unit of systemd, started when you log in."""
+    """`agentkit serve` as a unit of systemd, started with the machine."""
 
 
 @service.command()
 @click.option("--print", "show", is_flag=True, help="Print the unit, and change nothing.")
-def install(show: bool) -> None:
-    """Write the unit, and start it now and whenever you log in.
+@click.option("--no-linger", is_flag=True,
+              help="Let it start when you log in, not already with the machine.")  # fmt: skip
+def install(show: bool, no_linger: bool) -> None:
+    """Write the unit, and start it now and with the machine, also before anybody logs in.
 
     Variables that workflows need as secrets go into ~/.agentkit/service.env, as NAME=value lines.
     """
@@ -46,12 +48,21 @@ def install(show: bool) -> None:
     click.echo(f"wrote {file}")
     _systemctl("daemon-reload")
     _systemctl("enable", "--now", NAME)
-    click.echo(f"it is up, and starts with your session\n{LINGER}")
+    if no_linger:
+        click.echo("it is up, and starts when you log in")
+    elif _lingering():
+        click.echo("it is up, and starts with the machine")
+    else:
+        click.echo("it is up, and starts when you log in")
+        say(f"to have it up without anybody logged in: sudo loginctl enable-linger {_user()}")
 
 
 @service.command()
 def uninstall() -> None:
-    """Stop the service, and remove its unit.  Runs, models and settings stay."""
+    """Stop the service, and remove its unit.  Runs, models and settings stay.
+
+    That your units start with the machine stays, too: `loginctl disable-linger` takes it back.
+    """
     file = _file()
     if not file.exists():
         click.echo(f"there is no {file}")
@@ -109,6 +120,24 @@ def _unit(settings: Settings) -> str:
 def _file() -> Path:
     config = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
     return Path(config).expanduser() / "systemd" / "user" / NAME
+
+
+def _lingering() -> bool:
+    """Whether units of this person start with the machine from now on; loginctl says why not."""
+    program = shutil.which("loginctl")
+    return (
+        program is not None
+        and not subprocess.run(  # noqa: S603
+            [program, "enable-linger"], check=False
+        ).returncode
+    )
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # an id without a name
+        return str(os.getuid())
 
 
 def _systemctl(*arguments: str, quiet: bool = False) -> None:

@@ -6,20 +6,25 @@ import os
 import sys
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import click
 
 from agentkit.cancel import CancelToken
 from agentkit.cli import explain
+from agentkit.cli.handover import helper, local_option
 from agentkit.cli.interrupt import interruptible
 from agentkit.errors import BadAudio, UserError, did_you_mean
-from agentkit.ports import Progress, Transcriber, no_progress
+from agentkit.ports import Progress, no_progress
 from agentkit.runtime import Runtime
 from agentkit.subtitles import FORMATS
 from agentkit.transcript import Transcript
+
+Listen = Callable[..., Transcript]
+"""`Transcriber.transcribe`, in this process or in the service."""
 
 MOST_NAMED = 10
 """Of the files that are in the way, so many are named."""
@@ -36,6 +41,7 @@ MOST_NAMED = 10
 @click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
               help="Where to write; left out: beside each recording.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace files that are there already.")
+@local_option
 def transcribe(
     files: tuple[Path, ...],
     formats: str,
@@ -43,13 +49,14 @@ def transcribe(
     model: str | None,
     output: Path | None,
     force: bool,
+    local: bool,
 ) -> None:
     """Write down what is said in sound and video FILEs, on this machine.
 
     One file in one format without -o is printed. Otherwise each recording NAME.EXT gives NAME.txt,
     NAME.srt and so on, and the names of these files are printed; where there is such a file already
     nothing is done without --force. A file that cannot be read is reported, and the others are
-    still done.
+    still done. Where a service is up (agentkit serve), its model does the work.
     """
     wanted = _formats(formats)
     files = tuple({file.absolute(): file for file in files}.values())
@@ -57,11 +64,19 @@ def transcribe(
     targets = {} if to_screen else _targets(files, wanted, output)
     _check(targets, force=force)
     failed = False
-    with Runtime() as runtime, interruptible() as cancel:
-        transcriber = runtime.transcriber(model)
+    with (
+        Runtime() as runtime,
+        helper(runtime, local=local, paths=files, said=[language, model]) as client,
+        interruptible() as cancel,
+    ):
+        listen: Listen
+        if client is None:
+            listen = runtime.transcriber(model).transcribe
+        else:
+            listen = partial(client.transcribe, model=model)
         for file in files:
             try:
-                transcript = _transcript(transcriber, file, language, cancel)
+                transcript = _transcript(listen, file, language, cancel)
             except BadAudio as error:
                 if len(files) == 1:
                     raise
@@ -91,10 +106,10 @@ def _formats(listed: str) -> list[str]:
 
 
 def _transcript(
-    transcriber: Transcriber, file: Path, language: str | None, cancel: CancelToken
+    listen: Listen, file: Path, language: str | None, cancel: CancelToken
 ) -> Transcript:
     with _bar(file.name) as progress:
-        return transcriber.transcribe(file, language=language, progress=progress, cancel=cancel)
+        return listen(file, language=language, progress=progress, cancel=cancel)
 
 
 def _tell(file: Path, transcript: Transcript) -> None:

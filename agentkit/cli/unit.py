@@ -1,4 +1,4 @@
-"""The unit of systemd for `agentkit serve`: started with the session, hardened, ended in order.
+"""The unit of systemd for `agentkit serve`: started with the machine, hardened, ended in order.
 
 Two things bound what can be taken away.  Code of models runs in bubblewrap, which makes namespaces
 and mounts a fresh /proc: `RestrictNamespaces`, `ProtectProc`, `ProtectKernelTunables` and

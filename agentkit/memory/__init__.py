@@ -15,7 +15,7 @@ reembed, portable, repair       another embedder, JSON lines, damaged files
 database                        the SQLite file and its faults
 """
 
-from agentkit.memory.ingest import Taken, take_in
+from agentkit.memory.ingest import take_in
 from agentkit.memory.ledger import Entry
 from agentkit.memory.portable import Imported, export, import_
 from agentkit.memory.reembed import reembed
@@ -31,7 +31,6 @@ __all__ = [
     "Repaired",
     "Server",
     "Status",
-    "Taken",
     "export",
     "import_",
     "reembed",

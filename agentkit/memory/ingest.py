@@ -10,7 +10,7 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from sqlite3 import Connection, Row
@@ -21,24 +21,10 @@ from agentkit.memory import documents, ledger, spaces, words
 from agentkit.memory.ledger import Entry
 from agentkit.memory.passages import Passage, vectors
 from agentkit.memory.store import Collection, checked
-from agentkit.ports import Progress, Scalar, no_progress
+from agentkit.ports import Progress, Scalar, Taken, no_progress
 
 SETTLED_NS = 2_000_000_000
 """A file that was written just now may be written again without its time telling."""
-
-
-@dataclass(slots=True)
-class Taken:
-    """What came of taking files in: paths, and for those refused the reason."""
-
-    added: list[str] = field(default_factory=list)
-    changed: list[str] = field(default_factory=list)
-    unchanged: list[str] = field(default_factory=list)
-    gone: list[str] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
-    skipped: int = 0
-    """Files in folders that are of no kind that is read."""
-    passages: int = 0
 
 
 def take_in(

@@ -23,7 +23,6 @@ from agentkit.memory import (
     Repaired,
     Server,
     Status,
-    Taken,
     export,
     import_,
     reembed,
@@ -41,7 +40,6 @@ __all__ = [
     "Memories",
     "Repaired",
     "Status",
-    "Taken",
     "export",
     "import_",
     "reembed",
@@ -91,6 +89,9 @@ class Memories:
             if chosen not in self._open:
                 self._open[chosen] = self._opened(chosen)
             return self._open[chosen]
+
+    take_in = staticmethod(take_in)
+    """For a face that loads this room only where something is remembered."""
 
     def close(self) -> None:
         """Close all.  Idempotent."""

@@ -15,9 +15,8 @@ import json
 from collections.abc import Callable, Collection, MutableMapping
 from typing import Any
 
-from agentkit.web.gate import App, Receive, Scope, Send
-from agentkit.web.limits import ALWAYS, too_much
-from agentkit.web.problems import SOON
+from agentkit.web.gate import ALWAYS, App, Receive, Scope, Send
+from agentkit.web.problems import SOON, too_much
 
 ASKED = ("/v1/chat/completions", "/v1/completions", "/v1/responses")
 """Where an answer of a chat model is asked for, named in `model`."""

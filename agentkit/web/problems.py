@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from agentkit.errors import (
     AgentkitError,
+    BadAudio,
     Busy,
     Cancelled,
     Fenced,
@@ -106,14 +107,20 @@ def status(error: AgentkitError) -> int:
 
 def answer(error: AgentkitError) -> JSONResponse:
     """An error of ours as an answer."""
-    more: dict[str, Any] = {}
-    if isinstance(error, InvalidFile):
-        more["problems"] = [asdict(problem) for problem in error.problems]
     headers = {}
     if status(error) == 429:
         headers["Retry-After"] = str(error.seconds if isinstance(error, Busy) else SOON)
-    content = body(status(error), _name(error), str(error), error.hint, **more)
-    return JSONResponse(content, status(error), headers)
+    return JSONResponse(content(error), status(error), headers)
+
+
+def content(error: AgentkitError) -> dict[str, Any]:
+    """What stands in the answer."""
+    more: dict[str, Any] = {}
+    if isinstance(error, InvalidFile):
+        more["problems"] = [asdict(problem) for problem in error.problems]
+    if isinstance(error, BadAudio):  # who named the file may call it something else
+        more["fault"] = error.fault
+    return body(status(error), _name(error), str(error), error.hint, **more)
 
 
 def _name(error: AgentkitError) -> str:
@@ -138,6 +145,12 @@ async def refuse(
     head = [(b"content-type", b"application/json"), length, over, *headers]
     await send({"type": "http.response.start", "status": code, "headers": head})
     await send({"type": "http.response.body", "body": content})
+
+
+async def too_much(scope: Scope, send: Send, said: str, seconds: int) -> None:
+    """Refuse, and say after how many seconds it is worth to ask again."""
+    after = (b"retry-after", str(seconds).encode())
+    await refuse(scope, send, 429, "rate_limit_exceeded", said, [after])
 
 
 def explain_errors(app: FastAPI) -> None:

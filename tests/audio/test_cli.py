@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from agentkit.cancel import CancelToken
 from agentkit.cli import transcribe as module
+from agentkit.config import Settings
 from agentkit.errors import BadAudio, UserError
 from agentkit.ports import Progress, no_progress
 from agentkit.transcript import Segment, Transcript
@@ -51,6 +52,7 @@ class FakeRuntime:
 
     def __init__(self) -> None:
         FakeRuntime.asked = []
+        self.settings = Settings.load()
 
     def __enter__(self) -> FakeRuntime:
         return self

@@ -32,7 +32,11 @@ class Asked:
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
     def status(
-        self, *headers: tuple[bytes, bytes], method: str = "GET", path: str = "/api/runs"
+        self,
+        *headers: tuple[bytes, bytes],
+        method: str = "GET",
+        path: str = "/api/runs",
+        peer: str = "127.0.0.1",
     ) -> int:
         sent: list[Message] = []
 
@@ -42,7 +46,13 @@ class Asked:
         async def receive() -> Message:
             return {}
 
-        scope = {"type": "http", "method": method, "path": path, "headers": list(headers)}
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": path,
+            "headers": list(headers),
+            "client": (peer, 1234),
+        }
         asyncio.run(self.gate(scope, receive, send))
         return int(sent[0]["status"])
 
@@ -73,6 +83,8 @@ def asked(tmp_path: Path) -> Asked:
         ("PUT", "/api/runs", "run"),
         ("POST", "/api/memory/notes/search", "run"),
         ("POST", "/api/memory/notes/forget", "owner"),
+        ("POST", "/api/memory/notes/documents", "owner"),
+        ("POST", "/api/transcripts", "owner"),
         ("POST", "/api/models/unload", "owner"),
         ("POST", "/something/new", "owner"),
         ("POST", "//api/runs", "owner"),
@@ -133,6 +145,23 @@ def test_a_token_is_for_its_scope_and_no_more(asked: Asked, scope: str, may: set
 
     asked.tokens.revoke("guest")
     assert asked.status(HOST, header) == 401
+
+
+def test_refusals_are_counted_for_each_address_and_lock_nobody_out(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agentkit.web.gate.time.monotonic", lambda: 0.0)
+    guest = (b"authorization", f"Bearer {asked.tokens.make('guest', ['read'])}".encode())
+    wrong = (b"authorization", b"Bearer wrong")
+    for status in (401, 403, 421):
+        given = {401: (HOST, wrong), 403: (HOST, guest), 421: ((b"host", b"evil"), RIGHT)}[status]
+        peer = f"10.0.0.{status - 400}"
+        answers = [asked.status(*given, method="DELETE", peer=peer) for _ in range(25)]
+        assert answers == [status] * 20 + [429] * 5
+        assert asked.status(HOST, RIGHT, method="DELETE", peer=peer) == 200
+        assert asked.status(HOST, guest, peer=peer) == 200
+        assert asked.status(HOST, path="/health", peer=peer) == 200
+    assert asked.status(HOST, wrong, peer="10.0.0.99") == 401
 
 
 def test_a_token_ends(asked: Asked) -> None:

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from agentkit.web import connections, limits
-from agentkit.web.limits import Bucket
+from agentkit.web import connections, gate, limits
+from agentkit.web.pace import Bucket, Pace
 
 from .conftest import SECRET, Served, Start
 
@@ -22,6 +22,34 @@ def test_a_bucket_lets_a_burst_through_and_then_the_rate() -> None:
     assert bucket.take(0.0) == pytest.approx(0.1)
     assert bucket.take(0.1) == 0.0
     assert bucket.take(0.1) > 0
+
+
+def test_names_that_are_too_many_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agentkit.web.pace.KNOWN", 2)
+    pace = Pace(0.1)
+    assert [pace.take(name, 0.0) for name in ("a", "b", "c")] == [0.0] * 3
+    assert pace.take("c", 0.0) > 0
+    assert pace.take("a", 0.0) == 0.0
+
+
+def test_who_is_refused_again_and_again_is_told_to_come_later(
+    serve: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "REFUSALS", 0.5)
+    served = serve()
+    wrong = {"Authorization": "Bearer wrong"}
+    with served.http() as http:
+        assert http.get("/api/runs", headers=wrong).status_code == 401
+        refused = http.get("/api/runs", headers=wrong)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (
+            429,
+            "rate_limit_exceeded",
+        )
+        assert int(refused.headers["Retry-After"]) >= 1
+        assert http.get("/api/runs", headers={"Host": "evil.example"}).status_code == 429
+        assert http.get("/health", headers={"Host": "evil.example"}).status_code == 421
+        assert http.get("/health", headers=wrong).status_code == 200
+        assert http.get("/api/runs").status_code == 200  # who knows the token is not locked out
 
 
 def test_a_token_that_asks_too_often_is_told_when_to_come_again(serve: Start) -> None:

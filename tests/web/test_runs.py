@@ -244,7 +244,7 @@ def test_a_guest_is_no_person_and_names_no_files(served: Served, guest: Client) 
     with pytest.raises(UserError, match="it takes one for 'owner'"):
         guest.answer("x", "always")
     with pytest.raises(UserError, match="is no person's"):
-        guest.agent("look", work="/")
+        guest.agent("look", work=Path("/"))
 
 
 def test_the_owner_hands_files_over_where_he_is(served: Served, tmp_path: Path) -> None:

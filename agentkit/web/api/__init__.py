@@ -9,6 +9,8 @@ approvals  questions to a person
 memory     texts that are remembered
 models     what is on this machine, and in its memory
 schedules  what will be run when
+transcripts recordings of this machine, written down
+told       work that says how far it is
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from agentkit.web.api import (
     models,
     runs,
     schedules,
+    transcripts,
     workflows,
 )
 
@@ -36,5 +39,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     approvals.router,
     schedules.router,
     memory.router,
+    transcripts.router,
     models.router,
 )

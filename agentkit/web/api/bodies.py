@@ -31,6 +31,16 @@ Data = Annotated[dict[str, Any], AfterValidator(_proper)]
 """Names and values that become part of a run."""
 
 
+def _absolute(path: str) -> str:
+    if not path.startswith("/") or "\0" in path:
+        raise ValueError("is no path from the root of this machine")
+    return path
+
+
+Place = Annotated[str, AfterValidator(_absolute)]
+"""A file or folder of this machine, from its root."""
+
+
 class Body(BaseModel):
     """A request with nothing in it that is not known."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 from agentkit import __version__
+from agentkit.inventory import ServiceInfo
 from agentkit.web.service import Here
 
 router = APIRouter(tags=["health"])
@@ -18,15 +18,6 @@ class Health(BaseModel):
     """It answers."""
 
     status: Literal["ok"] = "ok"
-
-
-class About(BaseModel):
-    """The service itself."""
-
-    version: str
-    began: datetime
-    runs: list[str]
-    """Those that are under way."""
 
 
 @router.get("/health")
@@ -52,6 +43,6 @@ async def metrics(here: Here) -> Response:
 
 
 @router.get("/api/service")
-def about(here: Here) -> About:
+def about(here: Here) -> ServiceInfo:
     """What runs here."""
-    return About(version=__version__, began=here.began, runs=here.background.at_work())
+    return ServiceInfo(__version__, here.began, tuple(here.background.at_work()))

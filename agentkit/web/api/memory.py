@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import Field
 
-from agentkit.ports import Condition, Recollection, Scalar
-from agentkit.web.api.bodies import Body
+from agentkit.cancel import CancelToken
+from agentkit.ports import Condition, Progress, Recollection, Scalar, Taken
+from agentkit.web.api.bodies import Body, Place
+from agentkit.web.api.told import told
 from agentkit.web.service import Here, Who
 
 router = APIRouter(prefix="/api/memory", tags=["memory"])
@@ -25,17 +28,26 @@ class Where(Body):
 class Query(Body):
     """What is looked for."""
 
-    query: str = Field(min_length=1)
-    limit: int = Field(5, ge=1, le=100)
+    query: str
+    limit: int = Field(5, ge=1, le=1000)
     where: list[Where] = Field(default_factory=list)
 
 
 class Note(Body):
     """A text to be kept."""
 
-    text: str = Field(min_length=1)
+    text: str
     source: str = "api"
     metadata: dict[str, Scalar] = Field(default_factory=dict)
+
+
+class Documents(Body):
+    """Files and folders to be taken in."""
+
+    paths: list[Place] = Field(min_length=1)
+    metadata: dict[str, Scalar] = Field(default_factory=dict)
+    forget_gone: bool = False
+    """Forget what was taken in from there and is no longer there."""
 
 
 class Kept(Body):
@@ -66,6 +78,27 @@ def keep(collection: str, note: Note, here: Here, who: Who) -> Kept:
     found = here.runtime.memories.collection(collection, must_exist=not who.owner)
     source = note.source if who.owner else f"token {who.name}: {note.source}"
     return Kept(id=found.save(note.text, source=source, metadata=note.metadata))
+
+
+@router.post("/{collection}/documents", response_class=Response)
+def documents(collection: str, wanted: Documents, here: Here) -> Response:
+    """Bring a collection up to files, and to all files in folders.
+
+    Server-sent events: `progress`, and at the end `done` with what was taken in, or `error`.
+    """
+    found = here.runtime.memories.collection(collection)
+
+    def take(progress: Progress, cancel: CancelToken) -> Taken:
+        return here.runtime.memories.take_in(
+            found,
+            [Path(path) for path in wanted.paths],
+            metadata=wanted.metadata,
+            forget_gone=wanted.forget_gone,
+            progress=progress,
+            cancel=cancel,
+        )
+
+    return told(take)
 
 
 @router.post("/{collection}/forget")

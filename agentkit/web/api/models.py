@@ -3,32 +3,11 @@
 from __future__ import annotations
 
 from fastapi import APIRouter
-from pydantic import BaseModel
 
+from agentkit.inventory import Loaded, ModelInfo
 from agentkit.web.service import Here
 
 router = APIRouter(prefix="/api/models", tags=["models"])
-
-
-class ModelInfo(BaseModel):
-    """A model that can be named; `size` in bytes, None while it is not known."""
-
-    name: str
-    role: str | None
-    summary: str
-    size: int | None
-    installed: bool
-    fault: str
-
-
-class Loaded(BaseModel):
-    """A model in memory; bytes and seconds."""
-
-    key: str
-    ram: int
-    vram: int
-    users: int
-    idle: float
 
 
 @router.get("")

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from agentkit.errors import UserError
+from agentkit.inventory import Due
 from agentkit.records import Fire, ScheduleView
 from agentkit.web.api.bodies import Body, Data
 from agentkit.web.service import Here, Who
 
 router = APIRouter(prefix="/api/schedules", tags=["schedules"])
-
-
-class Due(BaseModel):
-    """A time at which something starts."""
-
-    time: datetime
-    workflow: str
-    trigger: str
 
 
 class Start(Body):

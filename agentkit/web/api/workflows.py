@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter
-from pydantic import BaseModel
 
 from agentkit.errors import UnknownName
+from agentkit.inventory import WorkflowInfo, WorkflowInput
 from agentkit.runtime import Runtime
 from agentkit.web.service import Here
 
 router = APIRouter(prefix="/api/workflows", tags=["workflows"])
-
-
-class WorkflowInput(BaseModel):
-    """What has to be given, or may be."""
-
-    type: str
-    description: str = ""
-    required: bool
-    default: Any = None
-
-
-class WorkflowInfo(BaseModel):
-    """A workflow as a caller sees it."""
-
-    name: str
-    description: str
-    inputs: dict[str, WorkflowInput]
-    steps: list[str]
 
 
 @router.get("")
@@ -51,7 +31,7 @@ def workflow(name: str, here: Here) -> WorkflowInfo:
         )
         for key, one in spec.inputs.items()
     }
-    steps = [step.id for step in spec.steps]
+    steps = tuple(step.id for step in spec.steps)
     return WorkflowInfo(name=name, description=spec.description, inputs=inputs, steps=steps)
 
 
