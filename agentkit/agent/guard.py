@@ -62,6 +62,15 @@ def advice(steps: Sequence[Step], tool: str, arguments: Mapping[str, Any]) -> Ad
     return "warn" if times >= WARN else "go"
 
 
+def worked(steps: Sequence[Step], tool: str, arguments: Mapping[str, Any]) -> bool:
+    """Whether the same call gave something before."""
+    same = fingerprint(tool, arguments)
+    return any(
+        step.status == "returned" and fingerprint(step.tool, step.arguments) == same
+        for step in steps
+    )
+
+
 def stuck(steps: Sequence[Step]) -> str:
     """Why it makes no sense to go on, in a sentence; empty while it does."""
     if any(count > ANSWER for count in made(steps).values()):

@@ -20,6 +20,7 @@ from agentkit.agent import claims, guard
 from agentkit.agent.account import Account
 from agentkit.agent.budget import Budget, Spent, StopReason, limit_hit
 from agentkit.agent.checks import Check, first_fault
+from agentkit.agent.enough import Changing, Enough
 from agentkit.agent.hands import Seen
 from agentkit.agent.mind import Garbled, Move, OutOfTime
 from agentkit.agent.planning import Planner
@@ -40,12 +41,6 @@ OBJECTIONS = 1
 LAST_WORDS = 60.0
 """Seconds that the answer in a report may take, whatever limit struck."""
 
-EARLY = 6
-"""Steps after which a model may say that nothing can be changed."""
-
-REACHED = 0.5
-"""How likely a model has to find that a task is done, after a call that changed something."""
-
 NO_TIME = 0.001
 """Seconds that are no time at all, for a question or a call that has to have some."""
 
@@ -60,7 +55,7 @@ AGAIN: Mapping[guard.Advice, str] = {
 }
 
 
-class Hands(Able, Protocol):
+class Hands(Able, Changing, Protocol):
     """Makes calls, and knows which can be made now."""
 
     def schema(
@@ -80,9 +75,6 @@ class Hands(Able, Protocol):
         self, task: str, kind: Callable[[], Kind]
     ) -> Sequence[tuple[str, Mapping[str, Any]]]:
         """The calls that show what there is, or what has to do with a task; maybe none."""
-
-    def partly(self, step: guard.Step, task: str) -> bool:
-        """Whether a call that changed something did only a part of what a task asks for."""
 
     def tells(self, tool: str) -> bool:
         """Whether it shows what it has changed: what was read need not be read again."""
@@ -133,6 +125,11 @@ class Loop:
     def state(self) -> AgentState:
         """All that the next step depends on."""
         return self.account.state
+
+    @property
+    def enough(self) -> Enough:
+        """When a task has had enough calls."""
+        return Enough(self.account, self.hands, self.judge)
 
     def run(self) -> Iterator[ev.Event]:
         """Go on from where the account is to the end.
@@ -243,7 +240,7 @@ class Loop:
                 steps = self.state.steps(task)
             yield from self.account.ease()
             schemas = self._possible(task, steps)
-            must = self._must(task) and any(schemas.values())
+            must = self.enough.too_few(task) and any(schemas.values())
             missing = self.judge.missing(task.text)
             try:
                 move = self.account.mind.move(self.state, schemas, must=must, missing=missing)
@@ -253,7 +250,8 @@ class Loop:
             if not move.tool:
                 return move.answer
             advice = self._advice(steps, move)
-            if advice == "answer" or (advice == "warn" and self._worked(steps, move) and not must):
+            there = advice == "warn" and guard.worked(steps, move.tool, move.arguments)
+            if advice == "answer" or (there and not must):
                 return ""  # it has what it asks for
             yield from self._act(task, move.tool, move.arguments, advice=advice)
             if (yield from self._reached(task)):
@@ -322,39 +320,18 @@ class Loop:
         tested, kind = self.judge.test(task) is not None, partial(self.judge.kind, task)
         return {name: self.hands.schema(name, done, said, kind, tested=tested) for name in offered}
 
-    def _must(self, task: Task) -> bool:
-        """Whether an answer would come too early: after an objection, or where something is to be
-        changed and only little was tried.
-        """
-        if self.state.objected is not None:
-            return True
-        steps = self.state.steps(task)
-        idle = len(steps) < EARLY and not any(step.changes for step in steps)
-        return idle and bool(self.judge.able) and self.judge.kind(task) == "change"
-
     def _reached(self, task: Task) -> Generator[ev.Event, None, bool]:
-        """Whether the last call did all that was to be changed: a model that has done it goes on,
-        and does it to what should stay.  Where the task names a test, the test says so.
+        """Whether the last call did all that was to be changed; where the task names a test, the
+        test says so.
         """
-        last = self.state.steps(task)[-1]
-        if not last.changes or last.status != "returned" or self.judge.kind(task) != "change":
+        if not self.enough.changed(task):
             return False
         test = self.judge.test(task)
         if test:
             yield from self._act(task, *test)
             return self.state.steps(task)[-1].status == "returned"
-        if self.hands.partly(last, task.text) or self.judge.missing(task.text):
-            return False
         yield from self.account.ease(task.text)
-        return self.account.mind.likely(self.state, "reached", task=task.text) >= REACHED
-
-    def _worked(self, steps: Sequence[guard.Step], move: Move) -> bool:
-        """Whether the same call gave something before."""
-        same = guard.fingerprint(move.tool, move.arguments)
-        return any(
-            step.status == "returned" and guard.fingerprint(step.tool, step.arguments) == same
-            for step in steps
-        )
+        return self.enough.all_of_it(task)
 
     def _advice(self, steps: Sequence[guard.Step], move: Move) -> guard.Advice:
         if not self.guarded or not move.tool:
