@@ -175,7 +175,7 @@ class Agent:
 
 def _result(outputs: Mapping[str, Any], told: Sequence[ev.Event]) -> AgentResult:
     (step,) = (one for one in told if isinstance(one, ev.StepFinished))
-    (end,) = (one for one in told if isinstance(one, ev.AgentFinished))
+    *_, end = (one for one in told if isinstance(one, ev.AgentFinished))
     return AgentResult(
         answer=outputs["answer"],
         reason=outputs["reason"],

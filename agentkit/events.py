@@ -363,11 +363,13 @@ class NoteGiven(AgentEvent):
 class HistoryShortened(AgentEvent):
     """How much of the history is shown in short from now on, from the oldest on.
 
-    `observations` are cut to a preview; of `tasks` only the result is left.
+    `observations` are cut to a preview; of `tasks` only the result is left, of `results` a preview
+    of that.
     """
 
     observations: int
     tasks: int = 0
+    results: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -380,7 +382,11 @@ class ModelAsked(AgentEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentFinished(AgentEvent):
-    """The one end of an agent: why, its answer, and the report as Markdown."""
+    """An agent stops: why, its answer, and the report as Markdown.
+
+    It is its one end, unless it was cancelled or failed: such a run can be gone on with, and what
+    follows is `AgentResumed`.
+    """
 
     reason: str
     answer: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +18,9 @@ StopReason = Literal[
     "cancelled",       # a person said so
     "failed",          # the model or the machine failed
 ]  # fmt: skip
+
+BROKEN_OFF: Collection[StopReason] = ("cancelled", "failed")
+"""Reasons that are no end: a run that stopped like that can be gone on with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ canonical form), and so have its error and its result.  A repetition is not made
 above.  The first is called one (warn), and the tool cannot be chosen in the next step; after the
 second (refuse) it cannot be chosen for the rest of the attempt; the third ends the work on the task
 with an answer from what is there.  A call that changed something makes reading again worthwhile:
-counting starts over.
+counting starts over.  Of an error or a result that comes again, whatever the arguments were, the
+model is told once before it ends the work, too.
 """
 
 from __future__ import annotations
@@ -23,6 +24,12 @@ WARN, REFUSE, ANSWER = 1, 2, 3
 
 SAME_ERROR = 3
 """So many equal errors, whatever the arguments were, end the work on a task."""
+
+WARNED: Mapping[bool, str] = {
+    True: "[Another call gave this result, too: do something else, or answer.]\n",
+    False: "[Another call failed like this, too: do something else.]\n",
+}
+"""What stands before an observation that came again: of a result, and of an error."""
 
 UNKNOWN = "unverified"
 """The status of a call of which nobody knows what it did: it may be made again."""
@@ -55,18 +62,32 @@ def advice(steps: Sequence[Step], tool: str, arguments: Mapping[str, Any]) -> Ad
     return "warn" if times >= WARN else "go"
 
 
+def worked(steps: Sequence[Step], tool: str, arguments: Mapping[str, Any]) -> bool:
+    """Whether the same call gave something before."""
+    same = fingerprint(tool, arguments)
+    return any(
+        step.status == "returned" and fingerprint(step.tool, step.arguments) == same
+        for step in steps
+    )
+
+
 def stuck(steps: Sequence[Step]) -> str:
     """Why it makes no sense to go on, in a sentence; empty while it does."""
-    fresh = _since_last_change(steps)
     if any(count > ANSWER for count in made(steps).values()):
         return "the same call was made again and again"
-    errors = Counter(step.text for step in fresh if step.status not in ("returned", UNKNOWN))
-    if any(count >= SAME_ERROR for count in errors.values()):
+    if any(count >= SAME_ERROR for count in _errors(steps).values()):
         return "the same error came again and again"
-    results = Counter((step.tool, step.text) for step in fresh if step.status == "returned")
-    if any(count > ANSWER for count in results.values()):
+    if any(count > ANSWER for count in _results(steps).values()):
         return "other calls gave the same result again and again"
     return ""
+
+
+def warned(steps: Sequence[Step], tool: str, status: str, text: str) -> str:
+    """What came of a call after these steps, with a word about it if it came before."""
+    worked = status == "returned"
+    same = _results(steps)[tool, text] if worked else _errors(steps)[text]
+    unmade = status in (UNKNOWN, "refused")
+    return text if unmade or same != WARN else WARNED[worked] + text
 
 
 def made(steps: Sequence[Step]) -> Counter[str]:
@@ -83,6 +104,26 @@ def left_out(steps: Sequence[Step]) -> set[str]:
     refused = Counter(step.tool for step in steps if step.status == "refused")
     out = {tool for tool, count in refused.items() if count >= REFUSE}
     return out | ({steps[-1].tool} if steps and steps[-1].status == "refused" else set())
+
+
+def _errors(steps: Sequence[Step]) -> Counter[str]:
+    """How often each error came since something changed."""
+    fresh = _since_last_change(steps)
+    return Counter(_plain(step) for step in fresh if step.status not in ("returned", UNKNOWN))
+
+
+def _results(steps: Sequence[Step]) -> Counter[tuple[str, str]]:
+    """How often each result of a tool came since something changed."""
+    fresh = _since_last_change(steps)
+    return Counter((step.tool, _plain(step)) for step in fresh if step.status == "returned")
+
+
+def _plain(step: Step) -> str:
+    """What came of it, without our own word about it."""
+    text = step.text
+    for warning in WARNED.values():
+        text = text.removeprefix(warning)
+    return text
 
 
 def _since_last_change(steps: Sequence[Step]) -> Sequence[Step]:

@@ -17,10 +17,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from agentkit.agent.guard import fingerprint
+from agentkit.agent.guard import UNKNOWN, Step, fingerprint
 from agentkit.agent.tasks import Kind
-from agentkit.cancel import CancelToken
-from agentkit.errors import ApprovalNeeded
+from agentkit.cancel import CancelToken, Deadline
+from agentkit.errors import ApprovalNeeded, Cancelled
 from agentkit.messages import ToolSchema
 from agentkit.outcomes import Failed, NeedsApproval, Outcome, Retry, Returned
 from agentkit.toolbox.caller import Caller, new_call_id
@@ -66,6 +66,15 @@ question, to which a few lines are the answer.
 
 LONG_TEXT, MANY_TEXTS = 100_000, 4_000_000
 """Bytes of a file, and of all, from which on nobody looks through them."""
+
+EMPTY = " is empty"
+"""What a tool says of a file that a program has made and found nothing for."""
+
+ALSO = "stands also in:"
+"""What a tool says that has changed one of several places."""
+
+SEVERAL = re.compile(r"\b(?:all|both|each|every)\b", re.IGNORECASE)
+"""What a task says that is not done by one change."""
 
 WORD = re.compile(r"[\w@-]+")
 
@@ -139,9 +148,16 @@ class ToolHands:
         return {name: self.caller.tools[name].schema for name in self.tools}
 
     def schema(
-        self, tool: str, done: set[str], said: Sequence[str], *, tested: bool = False
+        self,
+        tool: str,
+        done: set[str],
+        said: Sequence[str],
+        kind: Callable[[], Kind],
+        *,
+        tested: bool = False,
     ) -> ToolSchema | None:
-        """A tool with what is possible now; None if it can do nothing new.
+        """A tool with what is possible now; None if it can do nothing new, or nothing that a task
+        of this kind is about.
 
         `done` are the fingerprints of what was called already, `said` the objective and what was
         seen since.  What is `tested` is mended in its files: the test is run after each change, and
@@ -154,6 +170,8 @@ class ToolHands:
             return None
         if tool == ARITHMETIC and self._computes and next(self._paths(folders=False), None):
             return None  # a model takes it for files, too, and what is in them for numbers
+        if tool == ARITHMETIC and kind() != "compute":
+            return None  # a model multiplies what it should read
         if tool == QUERY and not any(
             Path(path).suffix in TABLES for path in self._paths(folders=False)
         ):
@@ -294,10 +312,13 @@ class ToolHands:
         """Whether a tool may change files."""
         return bool({"writes", "executes"} & set(self.caller.tools[tool].effects))
 
-    def at_once(self, tool: str) -> bool:
-        """Whether a call of it can change many files."""
-        found = self.caller.tools[tool]
-        return bool(found.each) or "executes" in found.effects
+    def partly(self, step: Step, task: str) -> bool:
+        """Whether a call that changed something did only a part of what a task asks for: it wrote
+        a file with nothing in it, or changed one of several places.
+        """
+        found = self.caller.tools[step.tool]
+        one = ALSO in step.text and not found.each and "executes" not in found.effects
+        return EMPTY in step.text or bool(one and SEVERAL.search(task))
 
     def tells(self, tool: str) -> bool:
         """Whether it shows what it has changed: what was read need not be read again."""
@@ -307,14 +328,23 @@ class ToolHands:
         """An id."""
         return new_call_id()
 
-    def act(self, call: str, tool: str, arguments: Mapping[str, Any]) -> Seen:
-        """Make a call.  Raises `ApprovalNeeded`, `Cancelled`."""
-        outcome = self.caller.call(tool, arguments, self.report, self.cancel, call=call)
+    def act(self, call: str, tool: str, arguments: Mapping[str, Any], seconds: float) -> Seen:
+        """Make a call, which is stopped like one that is cancelled when so many seconds are over.
+
+        Raises `ApprovalNeeded`, `Cancelled`.
+        """
+        limit = Deadline(self.cancel, seconds, "the time was up")
+        try:
+            outcome = self.caller.call(tool, arguments, self.report, limit, call=call)
+        except Cancelled:
+            if not limit.over:
+                raise
+            return Seen(UNKNOWN, f"{tool} was stopped because the time was up, effect unverified.")
         made = isinstance(outcome, Returned) and outcome.made
         changed = made or "writes" in self.caller.tools[tool].effects
         return replace(self._seen(call, tool, outcome), changed=changed)
 
-    def recall(self, call: str, tool: str, arguments: Mapping[str, Any]) -> Seen:
+    def recall(self, call: str, tool: str, arguments: Mapping[str, Any], seconds: float) -> Seen:
         """A call that was begun before the process died.
 
         One that never reached the tool is made now; of one that ended the outcome is on record; of
@@ -323,9 +353,9 @@ class ToolHands:
         status, outcome = self.earlier.get(call, ("", None))
         match status:
             case "":
-                return self.act(call, tool, arguments)
+                return self.act(call, tool, arguments, seconds)
             case "needs_approval":  # made again, maybe before the process died once more
-                return self.recall(f"{call}a", tool, arguments)
+                return self.recall(f"{call}a", tool, arguments, seconds)
             case "returned":
                 return self._seen(call, tool, Returned(outcome))
             case "retry":
@@ -333,7 +363,7 @@ class ToolHands:
             case "failed":
                 return self._seen(call, tool, Failed(str(outcome)))
         return Seen(
-            "unverified",
+            UNKNOWN,
             f"{tool} was interrupted, effect unverified: check what it did before you call it "
             "again.",
         )

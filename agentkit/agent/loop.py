@@ -9,7 +9,6 @@ then it counts.
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,13 +20,13 @@ from agentkit.agent import claims, guard
 from agentkit.agent.account import Account
 from agentkit.agent.budget import Budget, Spent, StopReason, limit_hit
 from agentkit.agent.checks import Check, first_fault
-from agentkit.agent.hands import ARITHMETIC, Seen
+from agentkit.agent.enough import Changing, Enough
+from agentkit.agent.hands import Seen
 from agentkit.agent.mind import Garbled, Move, OutOfTime
 from agentkit.agent.planning import Planner
 from agentkit.agent.report import write_report
 from agentkit.agent.state import AgentState
 from agentkit.agent.tasks import Kind, Task
-from agentkit.agent.transcript import eased
 from agentkit.agent.verdict import UNREADABLE, Able, Judge
 from agentkit.errors import ModelError, PromptTooLong
 from agentkit.letters import Letter
@@ -42,23 +41,8 @@ OBJECTIONS = 1
 LAST_WORDS = 60.0
 """Seconds that the answer in a report may take, whatever limit struck."""
 
-EARLY = 6
-"""Steps after which a model may say that nothing can be changed."""
-
-EMPTY = " is empty"
-"""What a tool says of a file that a program has made and found nothing for."""
-
-ALSO = "stands also in:"
-"""What a tool says that has changed one of several places."""
-
-SEVERAL = re.compile(r"\b(?:all|both|each|every)\b", re.IGNORECASE)
-"""What a task says that is not done by one change."""
-
-REACHED = 0.5
-"""How likely a model has to find that a task is done, after a call that changed something."""
-
 NO_TIME = 0.001
-"""Seconds that are no time at all, for a question that has to have some."""
+"""Seconds that are no time at all, for a question or a call that has to have some."""
 
 REFUSED = "refused"
 """The status of a call that was not made."""
@@ -71,14 +55,20 @@ AGAIN: Mapping[guard.Advice, str] = {
 }
 
 
-class Hands(Able, Protocol):
+class Hands(Able, Changing, Protocol):
     """Makes calls, and knows which can be made now."""
 
     def schema(
-        self, tool: str, done: set[str], said: Sequence[str], *, tested: bool = False
+        self,
+        tool: str,
+        done: set[str],
+        said: Sequence[str],
+        kind: Callable[[], Kind],
+        *,
+        tested: bool = False,
     ) -> ToolSchema | None:
-        """A tool with what is possible now, of a task that a test is for; None if it can do nothing
-        new.
+        """A tool with what is possible now, of a task of a kind, which a test may be for; None if
+        it can do nothing new, or nothing that is asked for.
         """
 
     def first_looks(
@@ -86,19 +76,16 @@ class Hands(Able, Protocol):
     ) -> Sequence[tuple[str, Mapping[str, Any]]]:
         """The calls that show what there is, or what has to do with a task; maybe none."""
 
-    def at_once(self, tool: str) -> bool:
-        """Whether a call of it can change many files."""
-
     def tells(self, tool: str) -> bool:
         """Whether it shows what it has changed: what was read need not be read again."""
 
     def new_call(self) -> str:
         """An id for a call."""
 
-    def act(self, call: str, tool: str, arguments: Mapping[str, Any]) -> Seen:
-        """Make a call."""
+    def act(self, call: str, tool: str, arguments: Mapping[str, Any], seconds: float) -> Seen:
+        """Make a call, which is asked to stop after so many seconds."""
 
-    def recall(self, call: str, tool: str, arguments: Mapping[str, Any]) -> Seen:
+    def recall(self, call: str, tool: str, arguments: Mapping[str, Any], seconds: float) -> Seen:
         """What came of a call that was begun before the process died."""
 
 
@@ -139,6 +126,11 @@ class Loop:
         """All that the next step depends on."""
         return self.account.state
 
+    @property
+    def enough(self) -> Enough:
+        """When a task has had enough calls."""
+        return Enough(self.account, self.hands, self.judge)
+
     def run(self) -> Iterator[ev.Event]:
         """Go on from where the account is to the end.
 
@@ -164,18 +156,20 @@ class Loop:
         yield from self._left_open()
         while True:
             yield from self.planner.heed(self.letters())
-            reason = self._limit() or self._stuck()
-            if reason is not None:
-                return reason
             task = self.state.current or self.state.tasks.next
+            reason = self._stuck() or self._limit()
+            if reason is not None and (reason == "stuck" or task or not self._all_done()):
+                return reason
             if task is not None:
                 yield from self._work(task)
                 continue
-            fault = self._objective_fault()
-            if fault and self.state.failed_checks < self.budget.attempts:
+            fault = yield from self._objective_fault()
+            if not fault and self._all_done():
+                return "done"  # with the last of a budget, too
+            if reason is None and fault and self.state.failed_checks < self.budget.attempts:
                 yield from self._mend(fault)
                 continue
-            return "done" if not fault and self._all_done() else "nothing_left"
+            return reason or "nothing_left"
 
     # -- a task ----------------------------------------------------------------------------------
 
@@ -187,7 +181,11 @@ class Loop:
         result = yield from self._steps(task)
         if self._limit() or not self._running(task):
             return
-        result = claims.as_meant(result or self.account.mind.result(self.state))
+        if not result:
+            yield from self.account.ease(task.text)
+            result = self.account.mind.result(self.state)
+        result = claims.as_meant(result)
+        yield from self.account.ease(task.text, result)
         found = self.judge.verdict(task, result)
         result = found.instead or result
         final = self.state.objections(task) >= OBJECTIONS
@@ -234,15 +232,15 @@ class Loop:
         """Calls, until the model answers or must not go on; its answer, or nothing."""
         while len(self.state.steps(task)) < self.budget.steps_per_task:
             yield from self.planner.heed(self.letters())
-            yield from self._ease()
             steps = self.state.steps(task)
             if self._limit() or not self._running(task) or (self.guarded and guard.stuck(steps)):
                 return ""
             if not steps:
                 yield from self._look_around(task)
                 steps = self.state.steps(task)
+            yield from self.account.ease()
             schemas = self._possible(task, steps)
-            must = self._must(task) and any(schemas.values())
+            must = self.enough.too_few(task) and any(schemas.values())
             missing = self.judge.missing(task.text)
             try:
                 move = self.account.mind.move(self.state, schemas, must=must, missing=missing)
@@ -252,7 +250,8 @@ class Loop:
             if not move.tool:
                 return move.answer
             advice = self._advice(steps, move)
-            if advice == "answer" or (advice == "warn" and self._worked(steps, move) and not must):
+            there = advice == "warn" and guard.worked(steps, move.tool, move.arguments)
+            if advice == "answer" or (there and not must):
                 return ""  # it has what it asks for
             yield from self._act(task, move.tool, move.arguments, advice=advice)
             if (yield from self._reached(task)):
@@ -264,6 +263,7 @@ class Loop:
         again = self.state.tasks[task.id].attempts > 1  # what the last attempt saw is gone
         if self.state.acts() and not again:
             return
+        yield from self.account.ease(task.text)
         kind = partial(self.judge.kind, task)
         for tool, arguments in self.hands.first_looks(task.text, kind):
             yield from self._act(task, tool, arguments)
@@ -286,7 +286,10 @@ class Loop:
         elif advice in AGAIN:
             seen = Seen(REFUSED, AGAIN[advice].format(tool=tool))
         else:
-            seen = self.hands.act(call, tool, arguments)
+            seen = self.hands.act(call, tool, arguments, self._left())
+        if self.guarded:
+            text = guard.warned(self.state.steps(task), tool, seen.status, seen.text)
+            seen = replace(seen, text=text)
         yield from self._acted(task.id, call, seen)
 
     def _acted(self, task: str, call: str, seen: Seen) -> Iterator[ev.Event]:
@@ -303,7 +306,7 @@ class Loop:
         """The call that was in flight when the process died."""
         begun = self.state.pending
         if begun is not None:
-            seen = self.hands.recall(begun.call, begun.tool, begun.arguments)
+            seen = self.hands.recall(begun.call, begun.tool, begun.arguments, self._left())
             yield from self._acted(begun.task, begun.call, seen)
 
     def _possible(self, task: Task, steps: Sequence[guard.Step]) -> dict[str, ToolSchema | None]:
@@ -314,49 +317,21 @@ class Loop:
         said = [self.state.objective, *(act.step.text for act in self.state.acts())]
         wanted = self.state.objected or self.tools
         offered = [name for name in self.tools if name in wanted and name not in out]
-        tested = self.judge.test(task) is not None
-        schemas = {name: self.hands.schema(name, done, said, tested=tested) for name in offered}
-        if schemas.get(ARITHMETIC) and self.judge.kind(task) != "compute":
-            schemas[ARITHMETIC] = None  # a model multiplies what it should read
-        return schemas
-
-    def _must(self, task: Task) -> bool:
-        """Whether an answer would come too early: after an objection, or where something is to be
-        changed and only little was tried.
-        """
-        if self.state.objected is not None:
-            return True
-        steps = self.state.steps(task)
-        idle = len(steps) < EARLY and not any(step.changes for step in steps)
-        return idle and bool(self.judge.able) and self.judge.kind(task) == "change"
+        tested, kind = self.judge.test(task) is not None, partial(self.judge.kind, task)
+        return {name: self.hands.schema(name, done, said, kind, tested=tested) for name in offered}
 
     def _reached(self, task: Task) -> Generator[ev.Event, None, bool]:
-        """Whether the last call did all that was to be changed: a model that has done it goes on,
-        and does it to what should stay.  Where the task names a test, the test says so.
+        """Whether the last call did all that was to be changed; where the task names a test, the
+        test says so.
         """
-        last = self.state.steps(task)[-1]
-        if not last.changes or last.status != "returned" or self.judge.kind(task) != "change":
+        if not self.enough.changed(task):
             return False
         test = self.judge.test(task)
         if test:
             yield from self._act(task, *test)
             return self.state.steps(task)[-1].status == "returned"
-        one_of_many = ALSO in last.text and not self.hands.at_once(last.tool)
-        if (
-            EMPTY in last.text
-            or self.judge.missing(task.text)
-            or (one_of_many and SEVERAL.search(task.text))
-        ):
-            return False
-        return self.account.mind.likely(self.state, "reached", task=task.text) >= REACHED
-
-    def _worked(self, steps: Sequence[guard.Step], move: Move) -> bool:
-        """Whether the same call gave something before."""
-        same = guard.fingerprint(move.tool, move.arguments)
-        return any(
-            step.status == "returned" and guard.fingerprint(step.tool, step.arguments) == same
-            for step in steps
-        )
+        yield from self.account.ease(task.text)
+        return self.enough.all_of_it(task)
 
     def _advice(self, steps: Sequence[guard.Step], move: Move) -> guard.Advice:
         if not self.guarded or not move.tool:
@@ -383,14 +358,15 @@ class Loop:
             if (act.task, act.attempt) == (task.id, attempt) and act.step.status == "returned"
         )
 
-    def _objective_fault(self) -> tuple[str, str] | None:
+    def _objective_fault(self) -> Generator[ev.Event, None, tuple[str, str] | None]:
         """The first check of the objective that fails, by name, and why."""
         if not self.checks:
             return None
         try:
-            answer = self._answer()
+            answer = yield from self._answer()
         except Garbled as error:
             return "answer", str(error)
+        yield from self.account.ease(answer)
         return first_fault(self.checks, answer if self.schema is None else json.loads(answer))
 
     def _mend(self, found: tuple[str, str]) -> Iterator[ev.Event]:
@@ -411,12 +387,14 @@ class Loop:
 
     def _learn(self, task: str, about: str, fault: str) -> Iterator[ev.Event]:
         """Think about what went wrong, once."""
-        if not self.reflection or self.state.taught:
+        if not self.reflection:
             return
-        lesson = self.account.mind.words(self.state, "lesson", task=about, fault=fault)
-        yield from self.account.say(ev.LessonLearned, task=task, lesson=lesson)
-        if self.past:
-            self.past.keep(lesson, about)
+        if not self.state.taught:
+            yield from self.account.ease(about, fault)
+            lesson = self.account.mind.words(self.state, "lesson", task=about, fault=fault)
+            yield from self.account.say(ev.LessonLearned, task=task, lesson=lesson)
+        if self.past:  # kept once more, where the process may have died before it was
+            self.past.keep(self.state.lessons[-1], about)
 
     # -- the end ---------------------------------------------------------------------------------
 
@@ -424,7 +402,7 @@ class Loop:
         """A report in every case: what was found, and why there is no more."""
         self.account.mind.patience = LAST_WORDS
         try:
-            answer = self._answer()
+            answer = yield from self._answer()
         except ModelError as error:
             answer = f"No answer could be written: {error}\n\n{self.account.done}"
         except PromptTooLong:
@@ -432,20 +410,23 @@ class Loop:
         report = write_report(self.state, reason, answer)
         yield from self.account.say(ev.AgentFinished, reason=reason, answer=answer, report=report)
 
-    def _answer(self) -> str:
+    def _answer(self) -> Generator[ev.Event, None, str]:
         """The result of the only task, or a summary of all."""
         worked = [task for task in self.state.tasks.tasks if task.attempts]
         direct = self.schema is None and self.account.mind.strategy is None
         if len(worked) == 1 and worked[0].status == "done" and direct:
             return worked[0].result
-        done = self.account.done
+        done, objective = self.account.done, self.state.objective
         if self._summed_up[0] != done:
-            told = {"objective": self.state.objective, "done": done}
+            yield from self.account.ease(objective, self.account.least)
+            told = {"objective": objective, "done": self.account.told(objective)}
             self._summed_up = done, self.account.mind.answer(self.state, self.schema, **told)
         return self._summed_up[1]
 
     def _all_done(self) -> bool:
-        return all(task.status in ("done", "dropped") for task in self.state.tasks.tasks)
+        """Whether all that was asked for is done; what there was no room for is not."""
+        tasks = self.state.tasks.tasks
+        return not self.state.crowded and all(t.status in ("done", "dropped") for t in tasks)
 
     def _stuck(self) -> StopReason | None:
         """Two tasks in a row that went round in circles."""
@@ -453,14 +434,9 @@ class Loop:
         circles = [bool(guard.stuck(self.state.steps(task))) for task in over[-2:]]
         return "stuck" if self.guarded and len(circles) == 2 and all(circles) else None
 
-    def _ease(self) -> Iterator[ev.Event]:
-        shorter = eased(self.state, self.account.mind.size, self.account.mind.room)
-        if shorter is not None:
-            yield from self.account.say(
-                ev.HistoryShortened,
-                observations=shorter.short_observations,
-                tasks=shorter.short_tasks,
-            )
+    def _left(self) -> float:
+        """Seconds that are left."""
+        return max(NO_TIME, self.budget.seconds - (self.clock() - self._began))
 
     def _limit(self) -> StopReason | None:
         spent = self.state.spent

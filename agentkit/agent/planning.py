@@ -45,9 +45,11 @@ class Planner:
         """
         state, mind = self.account.state, self.account.mind
         before = state.unplanned[1] if state.unplanned else ()
-        told: dict[str, Any] = {"objective": state.objective, "done": self.account.done}
+        planned = "; ".join(state.tasks[name].text for name in state.tasks.order)
+        yield from self.account.ease(state.objective, planned, self.account.least)
+        state, done = self.account.state, self.account.told(state.objective, planned)
+        told: dict[str, Any] = {"objective": state.objective, "done": done}
         if mind.likely(state, "complete", **told) < COMPLETE:
-            planned = "; ".join(state.tasks[name].text for name in state.tasks.order)
             try:
                 most = state.tasks.limits.proposed
                 texts = mind.tasks(state, most, open=planned or "nothing", **told)

@@ -6,13 +6,14 @@ The loop says what happens; here it is written down, and at the end there is a r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from agentkit import events as ev
 from agentkit.agent.account import Account
-from agentkit.agent.budget import Budget, StopReason
+from agentkit.agent.budget import BROKEN_OFF, Budget, StopReason
 from agentkit.agent.checks import Answers, Check
 from agentkit.agent.hands import ToolHands
 from agentkit.agent.loop import Loop
@@ -25,7 +26,7 @@ from agentkit.agent.strategies import Strategy
 from agentkit.agent.tasks import Limits, by_words
 from agentkit.agent.verdict import Judge
 from agentkit.cancel import CancelToken
-from agentkit.errors import Cancelled, ModelError
+from agentkit.errors import Cancelled, Fenced, Parked
 from agentkit.letters import Letter
 from agentkit.messages import Usage
 from agentkit.permissions import Effect
@@ -113,8 +114,9 @@ class Surroundings:
 def pursue(order: Order, around: Surroundings) -> Result:
     """Work on an objective to its end, or go on with it.
 
-    Raises `Parked` when a person has to answer or said so, `Cancelled`, `ModelError` and
-    `MachineError`; in the last three cases what there is so far is in the report.
+    Raises `Parked` when a person has to answer or said so, `Cancelled`, and what the model, the
+    machine and the checks raise; but for a run that is parked, or is another process's by now, what
+    there is so far is in the report, and the reason is on record.
     """
     place = around.report.place
     state = rebuilt(
@@ -122,7 +124,7 @@ def pursue(order: Order, around: Surroundings) -> Result:
         changing=_changing(order.tools, around.caller),
         limits=Limits(total=order.budget.tasks + len(order.checks)),
     )
-    if state.finished is not None:
+    if state.finished is not None and state.finished.reason not in BROKEN_OFF:
         _save(state.finished.report, around)  # the process may have died before
         return _result(state, state.finished)
     if around.told:
@@ -136,19 +138,38 @@ def pursue(order: Order, around: Surroundings) -> Result:
             budget=asdict(order.budget),
         )
     around.report.tell(beginning)
-    loop = _loop(order, around, state.told(beginning))
+    state = state.told(beginning)
+    loop: Loop | None = None
     try:
+        loop = _loop(order, around, state)
         for event in loop.run():
             around.report.tell(event)
-    except (Cancelled, ModelError) as stop:
-        reason: StopReason = "cancelled" if isinstance(stop, Cancelled) else "failed"
-        found = "\n".join(t.result for t in loop.state.tasks.tasks if t.result)
-        _save(write_report(loop.state, reason, found or "Nothing was found yet."), around)
+    except (Parked, Fenced):
+        raise
+    except Exception as stop:
+        if not around.cancel.parks:
+            _broken_off(loop.state if loop else state, stop, around)
         raise
     finished = loop.state.finished
     assert finished is not None, "a loop that is not stopped ends with a report"
     _save(finished.report, around)
     return _result(loop.state, finished)
+
+
+def _broken_off(state: AgentState, stop: Exception, around: Surroundings) -> None:
+    """Leave what there is so far; what stopped the run may stop this, too, and counts for more.
+
+    That an agent has finished for such a reason does not keep it from going on: see `BROKEN_OFF`.
+    """
+    reason: StopReason = "cancelled" if isinstance(stop, Cancelled) else "failed"
+    found = [task.result for task in state.tasks.tasks if task.result]
+    answer = "\n".join(found) or "Nothing was found yet."
+    report = write_report(state, reason, answer)
+    end = ev.AgentFinished(**around.report.place, reason=reason, answer=answer, report=report)
+    with suppress(Exception):
+        around.report.tell(end)
+    with suppress(Exception):
+        _save(report, around)
 
 
 def _loop(order: Order, around: Surroundings, state: AgentState) -> Loop:

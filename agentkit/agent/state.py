@@ -46,7 +46,8 @@ class AgentState:
 
     `pending` is a call that was begun and of which no outcome is known, `rejected` a result of
     which nothing was made yet (`taught`: but a lesson), `unplanned` a task that is over and after
-    which nobody asked yet what is missing, with the order of that moment.
+    which nobody asked yet what is missing, with the order of that moment, `crowded` whether there
+    was no room for what was.
     """
 
     objective: str = ""
@@ -59,8 +60,10 @@ class AgentState:
     rejected: ev.CheckFailed | None = None
     taught: bool = False
     unplanned: tuple[str, tuple[str, ...]] | None = None
+    crowded: bool = False
     short_observations: int = 0
     short_tasks: int = 0
+    short_results: int = 0
     failed_checks: int = 0
     spent: Spent = field(default_factory=Spent)
     usage: Usage = field(default_factory=Usage)
@@ -96,6 +99,10 @@ class AgentState:
         match event:
             case ev.AgentStarted():
                 return replace(self, objective=event.objective)
+            case ev.AgentResumed():
+                return replace(self, finished=None)  # it was cancelled, or it failed
+            case ev.TaskRefused(reason=self.tasks.limits.full):
+                return replace(self, crowded=True)
             case ev.TaskAdded():
                 task = Task(event.task, event.text, event.parent, event.reason)
                 return replace(self, tasks=self.tasks.added(task), rejected=None)
@@ -116,7 +123,12 @@ class AgentState:
             case ev.NoteGiven():
                 return self._plus(Turn("note", event.text))
             case ev.HistoryShortened():
-                return replace(self, short_observations=event.observations, short_tasks=event.tasks)
+                return replace(
+                    self,
+                    short_observations=event.observations,
+                    short_tasks=event.tasks,
+                    short_results=event.results,
+                )
             case ev.ModelAsked():
                 read = event.usage.prompt_tokens - event.usage.cached_tokens
                 tokens = self.spent.tokens + read + event.usage.completion_tokens
@@ -195,7 +207,8 @@ class AgentState:
         tasks = self.tasks.changed(task)
         state = replace(self, tasks=tasks, spent=spent)
         if event.status != "dropped":
-            state = replace(state, rejected=None, unplanned=(task.id, tasks.order))
+            unplanned = (task.id, tasks.order)
+            state = replace(state, rejected=None, unplanned=unplanned, crowded=False)
         return state._plus(Turn("result", event.result, task.id, task.attempts))
 
     def _plus(self, turn: Turn) -> AgentState:

@@ -38,6 +38,11 @@ class Limits:
     depth: int = 3
     proposed: int = 3
 
+    @property
+    def full(self) -> str:
+        """Why nothing is taken any more."""
+        return f"a list has {self.total} tasks at most"
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -105,7 +110,7 @@ class TaskList:
             elif number >= self.limits.proposed:
                 reason = f"{self.limits.proposed} are taken at a time"
             elif len(self.tasks) + len(taken) >= self.limits.total:
-                reason = f"a list has {self.limits.total} tasks at most"
+                reason = self.limits.full
             else:
                 taken.append(Task(f"t{len(self.tasks) + len(taken) + 1}", text, parent))
                 continue

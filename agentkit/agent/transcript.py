@@ -8,13 +8,14 @@
 So that no token is read twice, nothing before the end changes from question to question.  When the
 context fills, observations are shown in short, from the oldest on and many at once, because each
 time costs reading what comes after them again; if that is not enough, only the results are left of
-finished tasks.  A failed attempt leaves its lesson, not its steps.
+finished tasks, and in the end these in short, too.  A failed attempt leaves its lesson, not its
+steps.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from agentkit.agent.state import AgentState, Turn
@@ -22,6 +23,9 @@ from agentkit.messages import Message, ToolCall
 
 SHORT = 160
 """Characters that are left of an observation that is shown in short."""
+
+SHORTER = (480, SHORT, 60)
+"""Characters that are left of a result in a list of results, as room gets scarce."""
 
 FULL = 0.85
 """Share of the room at which observations are shortened,"""
@@ -43,7 +47,7 @@ def messages(state: AgentState, system: str) -> tuple[Message, ...]:
     """The conversation so far."""
     told = [Message("system", system), Message("user", f"Objective: {state.objective}")]
     over = [task.id for task in state.tasks.tasks if task.over]
-    folded = set(over[: state.short_tasks])
+    folded, brief = set(over[: state.short_tasks]), set(over[: state.short_results])
     acts = 0
     for turn in state.turns:
         acts += turn.act is not None
@@ -51,21 +55,23 @@ def messages(state: AgentState, system: str) -> tuple[Message, ...]:
             continue
         if turn.kind == "task" and turn.text == state.objective:
             continue  # it was said already
-        told += _turn(turn, short=acts <= state.short_observations)
+        short = acts <= state.short_observations if turn.act else turn.task in brief
+        told += _turn(turn, short=short)
     return tuple(_merged(told))
 
 
-def eased(state: AgentState, size: Callable[[AgentState], int], room: int) -> AgentState | None:
+def eased(
+    state: AgentState, size: Callable[[AgentState], int], room: int, full: float = FULL
+) -> AgentState | None:
     """The state with as much shown in short as it takes to fit; None: it fits as it is.
 
-    `size` counts the tokens of the conversation of a state.  What comes back is the best that can
-    be done, and may still be too long.
+    `size` counts the tokens of the conversation of a state, `full` is the share of the room that it
+    may have.  What comes back is the best that can be done, and may still be too long.
     """
-    if size(state) <= room * FULL:
+    if size(state) <= room * full:
         return None
     most = max(0, len(state.acts()) - KEPT)
-    for tasks in range(state.short_tasks, state.spent.tasks + 1):
-        shorter = replace(state, short_tasks=tasks)
+    for shorter in _shorter(state):
         low, high = state.short_observations, most
         while low < high:
             middle = (low + high) // 2
@@ -74,13 +80,30 @@ def eased(state: AgentState, size: Callable[[AgentState], int], room: int) -> Ag
             else:
                 low = middle + 1
         best = replace(shorter, short_observations=max(low, state.short_observations))
-        if size(best) <= room * FULL:
+        if size(best) <= room * full:
             break
-    same = (best.short_observations, best.short_tasks) == (
-        state.short_observations,
-        state.short_tasks,
-    )
-    return None if same else best
+    return None if best == state else best
+
+
+def _shorter(state: AgentState) -> Iterator[AgentState]:
+    """The state with less and less of its finished tasks, from the oldest on."""
+    for tasks in range(state.short_tasks, state.spent.tasks + 1):
+        yield replace(state, short_tasks=tasks)
+    for results in range(state.short_results + 1, state.spent.tasks + 1):
+        yield replace(state, short_tasks=state.spent.tasks, short_results=results)
+
+
+def listed(done: Sequence[tuple[str, str]], fits: Callable[[str], bool]) -> str:
+    """Tasks and their results, for a question: long results in short, from the oldest on, until
+    all of it fits, or no more can be done.
+    """
+    lines = [f"- {task}: {result}" for task, result in done]
+    for length in SHORTER:
+        for number, (task, result) in enumerate(done):
+            if fits("\n".join(lines)):
+                break
+            lines[number] = f"- {_short(task, length)}: {_short(result, length)}"
+    return "\n".join(lines)
 
 
 def _superseded(turn: Turn, state: AgentState) -> bool:
@@ -98,9 +121,10 @@ def _turn(turn: Turn, *, short: bool) -> list[Message]:
             Message("assistant", "", tool_calls=(call,)),
             Message("tool", text, tool_call_id=call.id),
         ]
+    told = _short(turn.text) if short else turn.text
     if turn.kind == "result":
-        return [Message("assistant", turn.text)]
-    return [Message("user", f"{LABELS[turn.kind]}: {turn.text}")]
+        return [Message("assistant", told)]
+    return [Message("user", f"{LABELS[turn.kind]}: {told}")]
 
 
 def _merged(told: Sequence[Message]) -> list[Message]:
@@ -114,5 +138,7 @@ def _merged(told: Sequence[Message]) -> list[Message]:
     return merged
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= SHORT else f"{text[: SHORT - 40]} [...] {text[-30:]}"
+def _short(text: str, length: int = SHORT) -> str:
+    """Its head and its tail."""
+    head, tail = length * 3 // 4, length * 3 // 16
+    return text if len(text) <= length else f"{text[:head]} [...] {text[-tail:]}"

@@ -673,6 +673,28 @@ def test_what_does_not_fit_at_all_ends_with_a_report_letta_252(stage: Stage) -> 
     assert "context is full" in stage.report
 
 
+@pytest.mark.parametrize("context", [2048, 3000, 4096])
+def test_many_long_results_do_not_end_a_run_smolagents_1930_901_letta_506(
+    stage: Stage, context: int
+) -> None:
+    def result(about: Asked) -> str:
+        return words(f"{about.task.replace(' ', '-')} was seen", 80)
+
+    player = Player(result, complete="no", more=endless, context_tokens=context)
+
+    ended = stage.pursue(player, "Look around")
+
+    assert (ended.reason, ended.tasks) == ("tasks", Budget().tasks)
+    assert stage.told(ev.HistoryShortened)
+    for request in player.requests:  # and there is room for the answer
+        used = player.count_tokens(request.messages)
+        assert used + (request.max_tokens or 0) <= context
+    (answer,) = player.phases("answer")
+    newest = stage.state().tasks.tasks[-1]
+    assert f"- {newest.text}" in answer.values["done"]
+    assert newest.result[-30:] in answer.values["done"]
+
+
 @pytest.mark.parametrize("context", [2048, 4096])
 def test_the_real_context_bounds_a_result_goose_1253_7672_8835_8399_4000(
     stage: Stage, context: int

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from agentkit.agent.guard import fingerprint
+from agentkit.agent.guard import Step, fingerprint
 from agentkit.agent.hands import EACH, MOST, ToolHands
 from agentkit.agent.tasks import Kind
 from agentkit.errors import ApprovalNeeded, Cancelled
@@ -33,6 +33,10 @@ def hands(
     )
 
 
+def computing() -> Kind:
+    return "compute"
+
+
 def looks(
     there: ToolHands, task: str = "What is the rent?", kind: Kind = "look"
 ) -> list[tuple[str, dict[str, Any]]]:
@@ -43,7 +47,7 @@ def allowed(
     stage: Stage, tool: str, *done: tuple[str, dict[str, Any]], said: Sequence[str] = ()
 ) -> ToolSchema | None:
     made = {fingerprint(name, arguments) for name, arguments in done}
-    return hands(stage).schema(tool, made, ["Do it.", *said])
+    return hands(stage).schema(tool, made, ["Do it.", *said], computing)
 
 
 def fits(schema: ToolSchema | None, **arguments: Any) -> bool:
@@ -65,7 +69,7 @@ def test_only_files_that_are_there_can_be_changed(stage: Stage) -> None:
         ("Do it.", "~/b.txt", False),
         ("Do it in ~/b.txt", "~/b.txt", True),
     ):
-        schema = there.schema("edit_file", set(), [said, "there is ~/b.txt"])
+        schema = there.schema("edit_file", set(), [said, "there is ~/b.txt"], computing)
         assert fits(schema, path=path, old="a", new="b") is possible
 
 
@@ -73,17 +77,21 @@ def test_a_list_goes_through_all_files_one_by_one(stage: Stage) -> None:
     for name in ("a b.txt", "c.txt"):
         stage.file(name, "x")
     there = hands(stage, "rename_files")
-    schema = there.schema("rename_files", set(), ["Do it."])
+    schema = there.schema("rename_files", set(), ["Do it."], computing)
 
     first, second = {"old": "a b.txt", "new": "a-b.txt"}, {"old": "c.txt", "new": "c.txt"}
     assert fits(schema, files=[first, second])
     assert not fits(schema, files=[first])
     assert not fits(schema, files=[second, first])
     assert not fits(schema, files=[first, second], folder="in")
-    assert fits(there.schema("rename_files", set(), ["Do it in ~/b"]), files=[second], folder="~/b")
+    assert fits(
+        there.schema("rename_files", set(), ["Do it in ~/b"], computing),
+        files=[second],
+        folder="~/b",
+    )
     for number in range(EACH):
         stage.file(f"{number}.txt", "x")
-    assert fits(there.schema("rename_files", set(), ["Do it."]), files=[second])
+    assert fits(there.schema("rename_files", set(), ["Do it."], computing), files=[second])
 
 
 @pytest.mark.parametrize(
@@ -115,7 +123,7 @@ def test_what_is_tested_is_mended_in_its_files(stage: Stage) -> None:
     read = {fingerprint("read_file", {"path": name}) for name in ("a.py", "test_a.py")}
 
     def tested(tool: str, *done: str) -> ToolSchema | None:
-        return there.schema(tool, set(done), ["Mend it."], tested=True)
+        return there.schema(tool, set(done), ["Mend it."], computing, tested=True)
 
     assert {tested(tool) for tool in programs} == {None}
     assert tested("read_file") is not None
@@ -185,7 +193,10 @@ def test_a_path_outside_is_possible_only_where_the_objective_names_one(
     stage.file("a.txt", "a")
     seen = ["list_files gave this data: see /data/b.txt and ~/notes"]
 
-    assert fits(hands(stage).schema("read_file", set(), [objective, *seen]), path=path) is possible
+    assert (
+        fits(hands(stage).schema("read_file", set(), [objective, *seen], computing), path=path)
+        is possible
+    )
 
 
 def test_of_very_many_files_the_name_is_left_to_the_model(stage: Stage) -> None:
@@ -205,8 +216,10 @@ def test_a_file_to_write_lies_inside(stage: Stage) -> None:
 
 
 def test_a_file_to_write_may_lie_where_the_objective_says(stage: Stage) -> None:
-    schema = hands(stage).schema("write_file", set(), ["Write it to /data/out.txt"])
-    by_a_page = hands(stage).schema("write_file", set(), ["Do it.", "Write it to /data/out.txt"])
+    schema = hands(stage).schema("write_file", set(), ["Write it to /data/out.txt"], computing)
+    by_a_page = hands(stage).schema(
+        "write_file", set(), ["Do it.", "Write it to /data/out.txt"], computing
+    )
 
     assert fits(schema, path="/data/out.txt", content="x")
     assert not fits(by_a_page, path="/data/out.txt", content="x")
@@ -216,7 +229,7 @@ def test_the_prompt_tells_of_a_tool_as_ever(stage: Stage) -> None:
     there = hands(stage)
     (before,) = (one for one in there.schemas() if one.name == "read_file")
     stage.file("a.txt", "a")
-    now = there.schema("read_file", set(), ["Do it."])
+    now = there.schema("read_file", set(), ["Do it."], computing)
 
     assert now is not None
     assert (now.name, now.description, now.parameters) == (
@@ -268,12 +281,37 @@ def test_read_more_is_there_only_when_something_was_cut(stage: Stage) -> None:
     assert allowed(stage, "read_more") is None
     there = hands(stage, budget=20)
     stage.file("long.txt", "word " * 100)
-    seen = there.act("abc234", "read_file", {"path": "long.txt"})
+    seen = there.act("abc234", "read_file", {"path": "long.txt"}, 60.0)
 
     assert "read_more" in seen.text
-    schema = there.schema("read_more", set(), ["Do it."])
+    schema = there.schema("read_more", set(), ["Do it."], computing)
     assert fits(schema, id="abc234")
     assert not fits(schema, id="xyz789")
+
+
+def test_arithmetic_is_there_only_for_what_has_to_be_computed(stage: Stage) -> None:
+    there = hands(stage, "calculate")
+
+    assert there.schema("calculate", set(), ["Do it."], computing) is not None
+    assert there.schema("calculate", set(), ["Do it."], lambda: "look") is None
+
+
+@pytest.mark.parametrize(
+    ("tool", "said", "task", "partly"),
+    [
+        ("edit_file", "a.txt was changed; 118 stands also in: b.txt", "Change it in all", True),
+        ("edit_file", "a.txt was changed; 118 stands also in: b.txt", "Change it", False),
+        ("edit_file", "a.txt was changed", "Change it in all", False),
+        ("rename_files", "118 stands also in: b.txt", "Change it in all", False),
+        ("write_file", "b.txt is empty", "Write it", True),
+    ],
+)
+def test_a_change_of_one_of_several_places_is_a_part(
+    stage: Stage, tool: str, said: str, task: str, partly: bool
+) -> None:
+    step = Step(tool, {}, "returned", said, changes=True)
+
+    assert hands(stage, tool).partly(step, task) is partly
 
 
 def test_a_tool_without_arguments_can_do_nothing_new_after_it_was_called(stage: Stage) -> None:
@@ -284,8 +322,8 @@ def test_a_tool_without_arguments_can_do_nothing_new_after_it_was_called(stage: 
     stage.functions.append(ring)
     there = hands(stage, "ring")
 
-    assert there.schema("ring", set(), ["Do it."]) is not None
-    assert there.schema("ring", {fingerprint("ring", {})}, ["Do it."]) is None
+    assert there.schema("ring", set(), ["Do it."], computing) is not None
+    assert there.schema("ring", {fingerprint("ring", {})}, ["Do it."], computing) is None
 
 
 # -- the first look --------------------------------------------------------------------------------
@@ -308,7 +346,7 @@ def test_the_first_look_shows_names_and_does_not_break_on_odd_ones(stage: Stage)
     (first,) = looks(there)
 
     assert first is not None
-    seen = there.act("abc234", *first)
+    seen = there.act("abc234", *first, 60.0)
     assert seen.status == "returned"
     assert "data/a.txt" in seen.text
 
@@ -319,7 +357,7 @@ def test_the_first_look_shows_names_and_does_not_break_on_odd_ones(stage: Stage)
 def test_a_call_is_made_and_on_record(stage: Stage) -> None:
     stage.file("a.txt", "It is 4711.")
 
-    seen = hands(stage).act("abc234", "read_file", {"path": "a.txt"})
+    seen = hands(stage).act("abc234", "read_file", {"path": "a.txt"}, 60.0)
 
     assert seen.status == "returned"
     assert "It is 4711." in seen.text
@@ -328,7 +366,7 @@ def test_a_call_is_made_and_on_record(stage: Stage) -> None:
 
 def test_a_call_that_waits_for_a_person_is_no_result(stage: Stage) -> None:
     with pytest.raises(ApprovalNeeded):
-        hands(stage).act("abc234", "fetch_url", {"url": PAGE})
+        hands(stage).act("abc234", "fetch_url", {"url": PAGE}, 60.0)
 
 
 def test_a_call_that_was_cancelled_is_no_result(stage: Stage) -> None:
@@ -336,7 +374,7 @@ def test_a_call_that_was_cancelled_is_no_result(stage: Stage) -> None:
     stage.file("a.txt", "x")
 
     with pytest.raises(Cancelled):
-        hands(stage).act("abc234", "read_file", {"path": "a.txt"})
+        hands(stage).act("abc234", "read_file", {"path": "a.txt"}, 60.0)
 
 
 # -- calls from before a crash ---------------------------------------------------------------------
@@ -344,7 +382,7 @@ def test_a_call_that_was_cancelled_is_no_result(stage: Stage) -> None:
 
 def recalled(stage: Stage, earlier: dict[str, tuple[str, Any]]) -> tuple[str, str]:
     arguments = {"path": "a.txt", "content": "new"}
-    seen = hands(stage, earlier=earlier).recall("abc234", "write_file", arguments)
+    seen = hands(stage, earlier=earlier).recall("abc234", "write_file", arguments, 60.0)
     return seen.status, seen.text
 
 
@@ -399,7 +437,7 @@ def test_a_call_that_waited_for_a_person_is_made_again_under_another_id(stage: S
 
 def test_and_that_one_is_not_made_twice_either(stage: Stage) -> None:
     first = hands(stage, earlier={"abc234": ("needs_approval", "?")})
-    first.recall("abc234", "write_file", {"path": "a.txt", "content": "new"})
+    first.recall("abc234", "write_file", {"path": "a.txt", "content": "new"}, 60.0)
     (again,) = stage.diary.calls
     (stage.folder / "a.txt").unlink()
 
@@ -435,8 +473,10 @@ def test_a_long_table_is_for_programs(stage: Stage) -> None:
     stage.file("short.csv", "a,b\n1,2\n")
     stage.file("a.txt", "A text")
 
-    with_programs = hands(stage, "read_file", "run_python").schema("read_file", set(), ["Sum up"])
-    without = hands(stage, "read_file").schema("read_file", set(), ["Sum up"])
+    with_programs = hands(stage, "read_file", "run_python").schema(
+        "read_file", set(), ["Sum up"], computing
+    )
+    without = hands(stage, "read_file").schema("read_file", set(), ["Sum up"], computing)
 
     assert fits(with_programs, path="short.csv")
     assert fits(with_programs, path="a.txt")
@@ -447,7 +487,10 @@ def test_a_long_table_is_for_programs(stage: Stage) -> None:
 def test_where_there_are_only_long_tables_there_is_nothing_to_read(stage: Stage) -> None:
     stage.file("long.csv", "a,b\n" + "1,2\n" * 400)
 
-    assert hands(stage, "read_file", "run_python").schema("read_file", set(), ["Sum up"]) is None
+    assert (
+        hands(stage, "read_file", "run_python").schema("read_file", set(), ["Sum up"], computing)
+        is None
+    )
 
 
 def test_a_question_looks_for_its_words_and_a_task_that_changes_files_sees_their_names(
@@ -515,7 +558,7 @@ def test_where_there_are_files_these_come_first(stage: Stage) -> None:
 def test_a_site_is_searched_where_an_address_was_seen_and_for_a_question_that_ends(
     stage: Stage,
 ) -> None:
-    schema = hands(stage, "search_site").schema("search_site", set(), [SITE])
+    schema = hands(stage, "search_site").schema("search_site", set(), [SITE], computing)
 
     assert fits(schema, url="https://example.org/", question="When?")
     assert not fits(schema, url="https://example.com/", question="When?")

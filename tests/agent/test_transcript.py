@@ -10,7 +10,7 @@ import pytest
 
 from agentkit import events as ev
 from agentkit.agent.state import AgentState, rebuilt
-from agentkit.agent.transcript import EASED, FULL, KEPT, SHORT, eased, messages
+from agentkit.agent.transcript import EASED, FULL, KEPT, SHORT, SHORTER, eased, listed, messages
 from agentkit.letters import Letter
 
 from .player import PLACE, Asked, Player, Stage, after, call, continues, stem
@@ -264,6 +264,38 @@ def test_if_that_is_not_enough_only_the_results_are_left_of_finished_tasks() -> 
     assert not any(text.startswith("7: ") for _, text in told)
     assert any(text.startswith("91: ") for _, text in told)
     assert size(shorter) <= room * FULL
+
+
+def test_and_in_the_end_the_results_are_shown_in_short_too_the_oldest_first() -> None:
+    busy = state(
+        begin(), *act(1), finish("t1", f"first {LONG}"), begin("t2"), finish("t2", f"last {LONG}")
+    )
+
+    shorter = eased(busy, size, 320)
+
+    assert shorter is not None
+    assert (shorter.short_tasks, shorter.short_results) == (2, 1)
+    first, last = [text for role, text in shown(shorter) if role == "assistant" and text]
+    assert first.startswith("first word")
+    assert len(first) <= SHORT
+    assert last == f"last {LONG}"
+
+
+def test_a_list_of_results_is_as_long_as_it_may_be_and_the_oldest_are_cut_first() -> None:
+    done = [(f"task {n}", f"{n} {LONG}end {n}") for n in range(3)]
+    whole = listed(done, lambda text: True)
+
+    def within(most: int) -> list[str]:
+        return listed(done, lambda text: len(text) <= most).splitlines()
+
+    assert whole.splitlines() == [f"- {task}: {result}" for task, result in done]
+    assert within(len(whole)) == whole.splitlines()
+    oldest, *others = within(len(whole) - 1)
+    assert others == whole.splitlines()[1:]
+    assert oldest.startswith("- task 0: 0 word")
+    assert oldest.endswith("end 0")
+    assert len(oldest) < len(others[0])
+    assert all(len(line) < SHORTER[-1] + 20 for line in within(10))
 
 
 def test_what_was_shown_in_short_is_not_shown_in_full_again() -> None:
