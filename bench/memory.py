@@ -130,6 +130,10 @@ class Asked:
         """See `ports.Embedder.count_tokens`."""
         return self._real.count_tokens(texts)
 
+    def text(self, tokens: Sequence[int]) -> str:
+        """See `ports.Embedder.text`."""
+        return self._real.text(tokens)
+
     def close(self) -> None:
         """See `ports.Embedder.close`."""
         self._real.close()
