@@ -46,7 +46,7 @@ def test_each_entry_has_a_source_and_a_time(
     shelf: Shelf, options: list[str], source: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as end:
-        main(["memory", "add", "The hall is blue.", *options])
+        main(["memory", "add", "The hall is blue.", "--local", *options])
 
     assert not end.value.code, capsys.readouterr().err
     (entry,) = shelf.entries.values()
