@@ -1,7 +1,8 @@
 """Other machines that do single pieces of work, found and reached with Ray.
 
 What a piece of work is, is not known here: `host` carries out what it is handed with the function
-it was opened with, `worker` is the near end of it, and `machines` is all that knows Ray.
+it was opened with, and `worker` is the near end of it.  Three modules know Ray: `membership` is
+being in its cluster, `link` the way to a worker, `machines` the places of steps.
 """
 
 from __future__ import annotations

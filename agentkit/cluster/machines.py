@@ -1,4 +1,4 @@
-"""Ray: which machines there are, who may use them now, and one process on each that does the work.
+"""The machines of a cluster: who may use them now, and one process on each that does the work.
 
 A step takes its place in the cluster as a placement group of one bundle, so that Ray counts, lets
 wait and chooses the machine.  The process there is an actor with a name, the same for all that ask
@@ -7,39 +7,26 @@ for it: models are loaded once on a machine, whoever uses them.
 
 from __future__ import annotations
 
-import logging
-import os
-import platform
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import agentkit
 from agentkit.cancel import CancelToken
 from agentkit.cluster.host import Host, Workplace
+from agentkit.cluster.link import RayLink
+from agentkit.cluster.membership import LOOK, NAMESPACE, REACHED, Membership, first_line, let_go
 from agentkit.cluster.worker import RemoteWorker
 from agentkit.errors import AgentkitError, MachineError, UserError, WorkerLost
-
-NAMESPACE = "agentkit"
-
-REACHED = 3.0
-"""Seconds in which the head of a cluster takes a connection."""
-
-JOINED = 30.0
-"""Seconds in which it lets this process in, and in which it answers afterwards."""
 
 OPENED = 60.0
 """Seconds in which a worker starts and says what it is: it may have to import much."""
 
 PATIENCE = 5.0
 """Seconds of waiting after which it is said."""
-
-LOOK = 0.1
-"""Seconds between two looks at a cancel."""
 
 KEPT = 2.0
 """Seconds that a place is kept for the next step of its queue: Ray takes up to one to free it."""
@@ -49,9 +36,6 @@ LONGEST = 30.0
 
 AT_A_TIME = 64
 """Questions that a worker answers at the same time."""
-
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +79,11 @@ class RayWorkers:
     open_workplace: Callable[[], Workplace]
     _seats: dict[str, list[_Seat]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _joined: bool = False
-    _users: int = 0
     _closed: threading.Event = field(default_factory=threading.Event)
+    _cluster: Membership = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._cluster = Membership(self.address, self._lock, self._forget)
 
     @contextmanager
     def taken(
@@ -150,15 +136,24 @@ class RayWorkers:
     def _nodes(self, cancel: CancelToken) -> list[dict[str, Any]]:
         import ray
 
-        return self._ask(ray.nodes, cancel)
+        return self._cluster.ask(ray.nodes, cancel)
 
     def close(self) -> None:
         """See `ports.Workers.close`."""
         self._closed.set()
-        with self._lock:
-            joined, self._joined = self._joined, False
-        if joined:
-            _leave()  # what it holds in the cluster is given back with it
+        self._cluster.end()
+
+    @contextmanager
+    def _inside(self, cancel: CancelToken) -> Iterator[None]:
+        """In the cluster while the block lasts, and for a moment after it."""
+        self._cluster.enter(cancel)
+        try:
+            yield
+        finally:
+            self._cluster.exit()
+            timer = threading.Timer(KEPT + LOOK, self._tidy)
+            timer.daemon = True
+            timer.start()
 
     # -- a place in the cluster ------------------------------------------------------------------
 
@@ -170,12 +165,12 @@ class RayWorkers:
             if kept:
                 return kept.pop()
         bundle = dict(self.queues[queue])
-        group = self._ask(lambda: placement_group([bundle]), cancel)
+        group = self._cluster.ask(lambda: placement_group([bundle]), cancel)
         try:
-            while not self._ask(lambda: group.wait(LOOK), cancel):
+            while not self._cluster.ask(lambda: group.wait(LOOK), cancel):
                 cancel.check()
                 waiting.look(lambda: self._why(queue, bundle))
-            about = self._ask(lambda: placement_group_table(group), cancel)
+            about = self._cluster.ask(lambda: placement_group_table(group), cancel)
             node = about["bundles_to_node_id"][0]
         except BaseException:
             self._give_back(_Seat(group, "", 0.0))
@@ -188,7 +183,7 @@ class RayWorkers:
         having = [machine.name for machine in self.machines() if machine.offers(bundle)]
         if having:
             return f"waiting for {takes} (queue {queue}): all is taken on {', '.join(having)}"
-        known = f"ray start --address={self._head()} --resources='...'"
+        known = f"ray start --address={self._cluster.head} --resources='...'"
         return f"waiting for {takes} (queue {queue}): no machine of the cluster has that; {known}"
 
     def _leave(self, queue: str, seat: _Seat) -> None:
@@ -210,17 +205,17 @@ class RayWorkers:
             self._seats = {q: [s for s in seats if s not in old] for q, seats in kept.items()}
         for seat in old:
             self._give_back(seat)
-        with self._lock:
-            if self._joined and not self._users and not any(self._seats.values()):
-                self._joined = False
-                _leave()
+        self._cluster.leave_if(lambda: not any(self._seats.values()))
+
+    def _forget(self) -> None:
+        """The places went with the head of the cluster."""
+        self._seats.clear()
 
     def _give_back(self, seat: _Seat) -> None:
         from ray.util import remove_placement_group
 
         if not self._closed.is_set():
-            with suppress(Exception):  # with the cluster gone, it is given back anyway
-                _asked(lambda: remove_placement_group(seat.group), CancelToken(), REACHED)
+            let_go(lambda: remove_placement_group(seat.group))
 
     # -- the process on a machine ----------------------------------------------------------------
 
@@ -234,7 +229,7 @@ class RayWorkers:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         where = self._name(node, cancel)
-        link = _RayLink(where)
+        link = RayLink(where)
 
         def found() -> Any:
             return (
@@ -252,9 +247,9 @@ class RayWorkers:
             )
 
         try:
-            link.actor = self._ask(found, cancel)
+            link.actor = self._cluster.ask(found, cancel)
         except (ray.exceptions.RayError, ValueError) as error:
-            raise WorkerLost(where, _first_line(error)) from None
+            raise WorkerLost(where, first_line(error)) from None
         until = time.monotonic() + OPENED
 
         def look() -> None:
@@ -291,121 +286,6 @@ class RayWorkers:
         except (ValueError, ray.exceptions.RayError, AgentkitError):
             return None
 
-    # -- the cluster -----------------------------------------------------------------------------
-
-    def _ask(self, do: Callable[[], T], cancel: CancelToken) -> T:
-        """What Ray says.  Raises `MachineError` for a cluster of which the head has gone.
-
-        The next step joins anew: another head may be there by then.
-        """
-        try:
-            return _asked(do, cancel)
-        except _Silent:
-            with self._lock:
-                self._drop()
-            raise MachineError(
-                f"the cluster at {self._head()} does not answer any more",
-                hint="is its head still up? ray status, and: agentkit cluster",
-            ) from None
-
-    def _drop(self) -> None:
-        """Leave a head that has gone."""
-        joined, self._joined = self._joined, False
-        self._seats.clear()
-        if joined:
-            _leave()
-
-    @contextmanager
-    def _inside(self, cancel: CancelToken) -> Iterator[None]:
-        """In the cluster while the block lasts, and for a moment after it.
-
-        Nobody stays there for nothing: a process that is in when the head is replaced by another
-        one does not survive it.
-        """
-        with self._lock:
-            try:
-                self._check_address()
-            except MachineError:
-                self._drop()
-                raise
-            if not self._joined:
-                self._enter(cancel)
-                self._joined = True
-            self._users += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._users -= 1
-            timer = threading.Timer(KEPT + LOOK, self._tidy)
-            timer.daemon = True
-            timer.start()
-
-    def _enter(self, cancel: CancelToken) -> None:
-        """Raises `MachineError` with what is in the way."""
-        try:
-            import ray  # noqa: F401
-        except ImportError:
-            raise MachineError(
-                "steps of this queue are done in a cluster, and Ray is not installed",
-                hint="pip install 'agentkit[cluster]'",
-            ) from None
-        # Not in the main thread: there Ray would take SIGTERM for itself.
-        try:
-            _asked(lambda: _connect(self.address), cancel)
-        except _Silent:
-            raise _shut(self._head()) from None
-        except Exception as error:
-            if isinstance(error, AgentkitError):
-                raise
-            raise _explained(error, self._head()) from None
-
-    def _check_address(self) -> None:
-        if self.address == "auto":
-            return
-        host, port = self.address.rsplit(":", 1)
-        try:
-            socket.create_connection((host, int(port)), REACHED).close()
-        except OSError as error:
-            raise MachineError(
-                f"no cluster at {self.address}: {error.strerror or error}",
-                hint="start its head there: ray start --head --num-cpus=0 --port=...",
-            ) from None
-
-    def _head(self) -> str:
-        return os.environ.get("RAY_ADDRESS", "auto") if self.address == "auto" else self.address
-
-
-class _Silent(Exception):
-    """Ray does not answer."""
-
-
-def _asked(do: Callable[[], T], cancel: CancelToken, limit: float = JOINED) -> T:
-    """What Ray says, which waits without end for a head that is not there.
-
-    Raises `_Silent` after a while, and what `do` raises.
-    """
-    said: list[T] = []
-    failed: list[BaseException] = []
-    done = threading.Event()
-
-    def ask() -> None:
-        try:
-            said.append(do())
-        except BaseException as error:
-            failed.append(error)
-        done.set()
-
-    threading.Thread(target=ask, name="asks Ray", daemon=True).start()
-    until = time.monotonic() + limit
-    while not done.wait(LOOK):
-        cancel.check()
-        if time.monotonic() > until:
-            raise _Silent
-    if failed:
-        raise failed[0]
-    return said[0]
-
 
 class _Waiting:
     """Says why it takes long, once."""
@@ -427,109 +307,5 @@ class _Waiting:
             self._warn(text)
 
 
-@dataclass
-class _RayLink:
-    """`worker.Link` to an actor."""
-
-    machine: str
-    actor: Any = None
-
-    def __call__(self, method: str, *arguments: Any, look: Callable[[], None]) -> Any:
-        """See `worker.Link`."""
-        import ray
-
-        try:
-            reference = getattr(self.actor, method).remote(*arguments)
-            while not ray.wait([reference], timeout=LOOK)[0]:
-                look()
-            return ray.get(reference)
-        except ray.exceptions.RayTaskError as error:
-            cause = error.cause
-            if isinstance(cause, AgentkitError):
-                raise cause from None
-            raise MachineError(f"the worker on {self.machine} broke: {cause!r}") from None
-        except ray.exceptions.RuntimeEnvSetupError as error:
-            raise MachineError(f"no worker on {self.machine}: {_first_line(error)}") from None
-        except ray.exceptions.RayError as error:
-            if "ModuleNotFoundError" in str(error) or "failed to import" in str(error):
-                raise MachineError(
-                    f"agentkit is not installed where Ray runs on {self.machine}",
-                    hint="install it there beside Ray: pip install 'agentkit[cluster]'",
-                ) from None
-            raise WorkerLost(self.machine, _reason(error)) from None
-
-
 def _actor_name(node: str) -> str:
     return f"worker-{agentkit.__version__}-{node}"
-
-
-def _connect(address: str) -> None:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # a question would start a cluster of its own
-    os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "1000000")
-    import ray  # it would end this process a minute after the head has gone, but for that
-
-    if ray.is_initialized():
-        ray.shutdown()  # of a head that has gone
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, configure_logging=False)
-    with suppress(AttributeError):  # it prints to stdout what we say ourselves, and has no switch
-        ray._private.worker.print_to_stdstream = _unheard
-
-
-def _leave() -> None:
-    import ray
-
-    with suppress(Exception):  # the head has gone before
-        _asked(ray.shutdown, CancelToken(), REACHED)
-
-
-def _unheard(*said: Any, **how: Any) -> None:
-    """What Ray would print."""
-
-
-def _explained(error: BaseException, head: str) -> MachineError:
-    """What keeps this process from joining, in our words."""
-    said = str(error)
-    if "ersion mismatch" in said:
-        import ray
-
-        ours = f"Ray {ray.__version__} and Python {platform.python_version()}"
-        return MachineError(
-            f"the cluster at {head} has another Ray or Python than this machine ({ours}): "
-            f"{' '.join(said.split())[:300]}",
-            hint="install the same versions on all machines of the cluster",
-        )
-    if isinstance(error, ConnectionError) and head == "auto":
-        return MachineError(
-            f"no cluster of Ray on this machine: {_first_line(error)}",
-            hint="ray start --head --num-cpus=0, or cluster.address in settings",
-        )
-    if isinstance(error, ConnectionError):
-        return _shut(head)
-    return MachineError(f"the cluster at {head} cannot be joined: {_first_line(error)}")
-
-
-def _reason(error: BaseException) -> str:
-    """What Ray knows of a machine that does not answer, in a few words."""
-    import ray
-
-    known = (
-        (ray.exceptions.ActorUnavailableError, "the connection broke off"),
-        (ray.exceptions.ActorDiedError, "its process died"),
-        (ray.exceptions.NodeDiedError, "the machine went away"),
-    )
-    return next((said for kind, said in known if isinstance(error, kind)), _first_line(error))
-
-
-def _shut(head: str) -> MachineError:
-    """Somebody listens there, and does not answer."""
-    return MachineError(
-        f"the cluster at {head} does not let this process in: is its token another one?",
-        hint="export RAY_AUTH_MODE=token RAY_AUTH_TOKEN=..., as on its head",
-    )
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:300].rstrip(".")

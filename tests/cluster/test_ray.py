@@ -18,6 +18,7 @@ import pytest
 
 from agentkit import events as ev
 from agentkit.cluster import machines
+from agentkit.cluster.link import RayLink
 from agentkit.config import Settings, shipped
 from agentkit.errors import MachineError, StepFailed
 from agentkit.runtime import Runtime
@@ -112,16 +113,16 @@ def test_the_meeting_is_heard_here_and_written_there_though_a_machine_dies(
     """The one that listens is killed in the middle of it, and another one takes its place."""
     workflow, audio = meeting(tmp_path)
     events: list[ev.Event] = []
-    ask = machines._RayLink.__call__
+    ask = RayLink.__call__
 
-    def killed_at_work(link: machines._RayLink, method: str, *arguments: Any, **how: Any) -> Any:
+    def killed_at_work(link: RayLink, method: str, *arguments: Any, **how: Any) -> Any:
         news = ask(link, method, *arguments, **how)
         if method == "news" and not news.over and "ears2" not in cluster.nodes:
             kill(cluster.nodes["ears"])
             cluster.add("ears2", "127.0.0.5", tmp_path / "ears2-home", ears=1)
         return news
 
-    monkeypatch.setattr(machines._RayLink, "__call__", killed_at_work)
+    monkeypatch.setattr(RayLink, "__call__", killed_at_work)
 
     with Runtime(Settings.load()) as runtime:
         outputs = runtime.run(
