@@ -18,7 +18,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agentkit.errors import AgentkitError
@@ -122,7 +122,8 @@ class Scene:
 
     `warm_up` plays it undisturbed and keeps the outcome as expected.json; `begin` starts it, or
     goes on with it; `compare` looks at what came of it.  Of the kills in pairs, each is at one of
-    the first `writes`.
+    the first `writes`.  `processes` is how many of them it takes, one after the other, each of
+    which does `begin`; `start` is a folder that is as one of them has left it, to go on from.
     """
 
     warm_up: Callable[[Path], None]
@@ -130,11 +131,59 @@ class Scene:
     compare: Callable[[Path, Path], None]
     seed: int
     writes: int
+    processes: int = 1
+    start: Path | None = None
 
 
 def play(how: str, base: Path, scene: Scene) -> int:
     """Kill it in all ways of a kind, and print how many kills there were, after what went wrong."""
     scene.warm_up(base)
+    if how == "again":
+        kills, faults = again(base, scene)
+    elif how == "parts":
+        kills, faults = parts(base, scene)
+    else:
+        kills, faults = series(how, base, scene)
+    print("\n".join([*faults, f"{kills} kills"]))
+    return len(faults)
+
+
+def again(base: Path, scene: Scene) -> tuple[int, list[str]]:
+    """Kill one run in the middle, and what goes on with it at every write."""
+    middle = [("before", scene.writes // 2)]
+    died = replace(scene, processes=0)
+    if disturbed(base, f"{middle}", middle, died) != 1:
+        return 0, [f"{middle}: it was not killed"]
+    return series("before", base, replace(scene, start=kept(base, "middle")))
+
+
+def parts(base: Path, scene: Scene) -> tuple[int, list[str]]:
+    """Kill each of the processes of a scene at every write, before and after it."""
+    kills, faults, start = 0, list[str](), scene.start
+    for number in range(scene.processes):
+        here = replace(scene, start=start)
+        for how in KILLS:
+            more, wrong = series(how, base, here)
+            kills += more
+            faults += [f"process {number + 1}, {fault}" for fault in wrong]
+            if not more:
+                faults.append(f"process {number + 1} was never killed {how} a write")
+        disturbed(base, "undisturbed", [], replace(here, processes=1, compare=passed))
+        start = kept(base, f"after-{number + 1}")
+    return kills, faults
+
+
+def kept(base: Path, name: str) -> Path:
+    """A copy of what the last run has left."""
+    return Path(shutil.copytree(base / "disturbed", base / name))
+
+
+def passed(here: Path, expected: Path) -> None:
+    """What is not over yet is compared with nothing."""
+
+
+def series(how: str, base: Path, scene: Scene) -> tuple[int, list[str]]:
+    """How many kills of a kind there were, and what went wrong."""
     kills, faults = 0, list[str]()
     for name, ways in plan(how, scene):
         try:
@@ -145,8 +194,7 @@ def play(how: str, base: Path, scene: Scene) -> int:
         kills += done
         if how != "twice" and not done:
             break
-    print("\n".join([*faults, f"{kills} kills"]))
-    return len(faults)
+    return kills, faults
 
 
 def plan(how: str, scene: Scene) -> Iterator[tuple[str, list[tuple[str, int]]]]:
@@ -184,11 +232,16 @@ def disturbed(base: Path, name: str, kills: list[tuple[str, int]], scene: Scene)
         scene.compare(here, base / "expected.json")
 
     shutil.rmtree(here, ignore_errors=True)
+    if scene.start is not None:
+        shutil.copytree(scene.start, here)
     for _ in kills:
         if child(killed, name, base / "said"):
             break
         done += 1
-    child(going_on, name, base / "said")
+    for _ in range(scene.processes - 1):
+        child(lambda: scene.begin(here), name, base / "said")
+    if scene.processes:
+        child(going_on, name, base / "said")
     return done
 
 

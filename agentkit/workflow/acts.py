@@ -18,7 +18,15 @@ from agentkit.workflow.expressions import as_text
 from agentkit.workflow.frame import Frame
 from agentkit.workflow.load import LoadedWorkflow
 from agentkit.workflow.report import StepReport
-from agentkit.workflow.spec import Approve, Example, Prompt, PromptDefaults, Script, Step
+from agentkit.workflow.spec import (
+    SAMPLING,
+    Approve,
+    Example,
+    Prompt,
+    PromptDefaults,
+    Script,
+    Step,
+)
 from agentkit.workflow.steps.scope import Place, Result, Scope, Services
 from agentkit.yamlfile import NodePath
 
@@ -165,7 +173,7 @@ class Acts:
         ]
         numbers: Mapping[str, Any] = {
             name: getattr(shared, name)
-            for name in ("max_tokens", "temperature")
+            for name in ("max_tokens", *SAMPLING)
             if name not in prompt.model_fields_set and getattr(shared, name) is not None
         }
         given = frame.render(prompt.images, (*path, "prompt", "images"))

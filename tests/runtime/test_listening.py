@@ -48,6 +48,10 @@ def trouble() -> list[Letter]:
     raise MachineError("the journal is busy")
 
 
+SHIPPED = listening.EVERY
+"""Before the tests hurry."""
+
+
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listening, "EVERY", 0.001)
@@ -93,3 +97,8 @@ def test_nor_after_a_block_that_failed() -> None:
     ):
         raise ZeroDivisionError
     assert [thread.name for thread in threading.enumerate() if "run-2" in thread.name] == []
+
+
+def test_a_letter_waits_for_half_a_second_at_most() -> None:
+    """`agentkit runs cancel --help` says a second or two, in which a program is ended, too."""
+    assert SHIPPED <= 0.5

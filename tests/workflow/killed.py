@@ -1,6 +1,6 @@
 """A workflow whose process is killed at every write to the journal, and what comes of the run.
 
-    python -m tests.workflow.killed before|after|twice|full|locked FOLDER
+    python -m tests.workflow.killed before|after|twice|again|full|locked FOLDER
 
 Twelve steps: a graph with a loop whose items are named, a group, a retry, a person's answer, a
 workflow within, a kept result.  Each tool writes into a ledger outside the run what it did.  As
@@ -23,7 +23,7 @@ from agentkit.cancel import CancelToken
 from agentkit.config import Settings, shipped
 from agentkit.errors import ToolError
 from agentkit.permissions import Request
-from agentkit.runtime import Runtime
+from agentkit.runtime import Approver, Runtime
 from agentkit.toolbox import Toolbox
 from agentkit.toolbox.sources import FolderSource, FunctionSource
 from tests.killing import Scene, hurry, play
@@ -123,21 +123,33 @@ def yes(request: Request, cancel: CancelToken) -> str:
     return "approve"
 
 
-def begin(base: Path) -> None:
-    """Start the run, or go on with it; what was finished must not be done again."""
+def write(base: Path) -> None:
+    """The files."""
     base.mkdir(parents=True, exist_ok=True)
     flows = base / "home" / "workflows"
     flows.mkdir(parents=True, exist_ok=True)
     (flows / "child.yaml").write_text(CHILD)
     (base / "flow.yaml").write_text(FLOW)
+
+
+def begin(base: Path) -> None:
+    """Start the run, or go on with it."""
+    write(base)
     with opened(base) as runtime:
-        known = runtime.journal.runs()
-        if not known:
-            runtime.run(runtime.workflow(str(base / "flow.yaml")), {}, approver=yes)
-            return
-        before = finished(runtime, known[0].id)
+        go_on(runtime, base, approver=yes)
+
+
+def go_on(runtime: Runtime, base: Path, approver: Approver) -> None:
+    """The same in an open runtime; what was finished must not be done again."""
+    known = runtime.journal.runs()
+    if not known:
+        runtime.run(runtime.workflow(str(base / "flow.yaml")), {}, approver=approver)
+        return
+    before = finished(runtime, known[0].id)
+    try:
         if known[0].status != "succeeded":
-            runtime.resume(known[0].id, approver=yes)
+            runtime.resume(known[0].id, approver=approver)
+    finally:
         after = finished(runtime, known[0].id)
         assert {place: after[place] for place in before} == before, "a finished step began again"
 
@@ -173,7 +185,11 @@ def outcome(base: Path) -> dict[str, Any]:
 
 
 def compare(base: Path, expected: Path) -> None:
-    found, wanted = json.loads(json.dumps(outcome(base))), json.loads(expected.read_text())
+    same(outcome(base), expected)
+
+
+def same(outcome: dict[str, Any], expected: Path) -> None:
+    found, wanted = json.loads(json.dumps(outcome)), json.loads(expected.read_text())
     for key, value in wanted.items():
         assert found[key] == value, f"{key}:\n{found[key]}\n  and undisturbed:\n{value}"
 

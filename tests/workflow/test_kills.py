@@ -10,7 +10,7 @@ import pytest
 
 from tests import killing
 
-WAYS = ("before", "after", "twice", "full", "locked")
+WAYS = ("before", "after", "twice", "again", "full", "locked")
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,24 @@ def test_the_process_that_goes_on_may_die_too(said: dict[str, str]) -> None:
 
     assert faults == [], said["twice"]
     assert int(kills.split()[0]) > 12
+
+
+def test_one_that_goes_on_may_die_at_any_of_its_writes(said: dict[str, str]) -> None:
+    *faults, kills = said["again"].splitlines()
+
+    assert faults == [], said["again"]
+    assert int(kills.split()[0]) > 25
+
+
+def test_so_may_the_one_that_parks_the_one_that_answers_and_the_one_that_goes_on(
+    tmp_path: Path,
+) -> None:
+    """A person's answer comes from another process: see `killed_parked`."""
+    said = killing.said("tests.workflow.killed_parked", {"parts": tmp_path})["parts"]
+    *faults, kills = said.splitlines()
+
+    assert faults == [], said
+    assert int(kills.split()[0]) > 100
 
 
 @pytest.mark.parametrize("way", ["full", "locked"])

@@ -12,7 +12,7 @@ from click.testing import Result
 
 from agentkit import events as ev
 from agentkit.errors import ApprovalNeeded, StepFailed
-from agentkit.messages import Message, ToolCall
+from agentkit.messages import Message, Sampling, ToolCall
 from agentkit.runtime import Runtime
 from agentkit.testing import ScriptedModel
 
@@ -65,6 +65,25 @@ def test_a_prompt_can_offer_tools_to_its_model(workflow: Workflow) -> None:
     assert (second.messages[-1].role, second.messages[-1].tool_call_id) == ("tool", "1")
     returned = next(event for event in seen if isinstance(event, ev.ToolReturned))
     assert (returned.tool, returned.status, returned.step) == ("calculate", "returned", "ask")
+
+
+def test_a_prompt_says_how_the_next_token_is_drawn_or_the_defaults_do(workflow: Workflow) -> None:
+    text = """\
+defaults:
+  prompt: {temperature: 1, top_p: 0.5, top_k: 9, min_p: 0.1, repeat_penalty: 2, seed: 3}
+steps:
+  - {id: shared, prompt: a}
+  - id: own
+    prompt: {text: b, temperature: 0, top_p: 1, top_k: 0, min_p: 0, repeat_penalty: 1.5, seed: 4}
+"""
+    model = ScriptedModel("a", "b")
+
+    run(workflow(text), model=model)
+
+    assert [request.sampling for request in model.requests] == [
+        Sampling(temperature=1.0, top_p=0.5, top_k=9, min_p=0.1, repeat_penalty=2.0, seed=3),
+        Sampling(repeat_penalty=1.5, seed=4),
+    ]
 
 
 def test_a_wrong_call_comes_back_as_a_hint(workflow: Workflow) -> None:

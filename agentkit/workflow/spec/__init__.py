@@ -14,12 +14,12 @@ json_schema  all of it for editors
 """
 
 from agentkit.workflow.spec.inputs import Input, Output
-from agentkit.workflow.spec.prompts import Example, Prompt, PromptDefaults
+from agentkit.workflow.spec.prompts import SAMPLING, Example, Prompt, PromptDefaults
 from agentkit.workflow.spec.steps import Approve, Cache, Foreach, Retry, Script, Step
 from agentkit.workflow.spec.triggers import Trigger
 from agentkit.workflow.spec.workflow import Concurrency, Workflow
 
 __all__ = [
-    "Approve", "Cache", "Concurrency", "Example", "Foreach", "Input", "Output", "Prompt",
-    "PromptDefaults", "Retry", "Script", "Step", "Trigger", "Workflow",
+    "SAMPLING", "Approve", "Cache", "Concurrency", "Example", "Foreach", "Input", "Output",
+    "Prompt", "PromptDefaults", "Retry", "Script", "Step", "Trigger", "Workflow",
 ]  # fmt: skip

@@ -8,6 +8,10 @@ from pydantic import Field, field_validator, model_validator
 
 from agentkit.workflow.node import Node, problem
 
+FRACTIONS = ("temperature", "top_p", "min_p", "repeat_penalty")
+SAMPLING = (*FRACTIONS, "top_k", "seed")
+"""How the next token is drawn: the keys of a prompt, and of what prompts have in common."""
+
 
 class Example(Node):
     """A question and its answer, shown to the model before the real question.
@@ -37,6 +41,8 @@ class Prompt(Node):
     top_p: float = Field(1.0, ge=0, le=1)
     top_k: int = Field(0, ge=0)
     min_p: float = Field(0.0, ge=0, le=1)
+    repeat_penalty: float = Field(1.0, ge=0.1, le=10)
+    """More than 1 makes what was said already unlikelier."""
     seed: int | None = None
     stop: list[str] = Field([])
     images: list[str] = Field([])
@@ -45,10 +51,10 @@ class Prompt(Node):
     tools: list[str] = Field([])
     """Tools that the model may call before it answers: `agentkit tools list`."""
 
-    @field_validator("temperature", "top_p", "min_p", mode="before")
+    @field_validator(*FRACTIONS, mode="before")
     @classmethod
     def _integers_are_numbers(cls, value: Any) -> Any:
-        return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        return _number(value)
 
     @model_validator(mode="after")
     def _asks_one_thing(self) -> Prompt:
@@ -67,6 +73,20 @@ class PromptDefaults(Node):
     model: str | None = None
     max_tokens: int | None = Field(None, ge=1)
     temperature: float | None = Field(None, ge=0, le=5)
+    top_p: float | None = Field(None, ge=0, le=1)
+    top_k: int | None = Field(None, ge=0)
+    min_p: float | None = Field(None, ge=0, le=1)
+    repeat_penalty: float | None = Field(None, ge=0.1, le=10)
+    seed: int | None = None
+
+    @field_validator(*FRACTIONS, mode="before")
+    @classmethod
+    def _integers_are_numbers(cls, value: Any) -> Any:
+        return _number(value)
+
+
+def _number(value: Any) -> Any:
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def short_prompt(value: Any) -> Any:

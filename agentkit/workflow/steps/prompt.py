@@ -23,7 +23,7 @@ from agentkit.toolbox.answer import answer
 from agentkit.toolbox.caller import Caller
 from agentkit.toolbox.files import GrantedFiles
 from agentkit.workflow.quality import ANSWER
-from agentkit.workflow.spec import Prompt, Step
+from agentkit.workflow.spec import SAMPLING, Prompt, Step
 from agentkit.workflow.steps import quality
 from agentkit.workflow.steps.scope import Result, Scope
 
@@ -84,13 +84,7 @@ def _request(prompt: Prompt, schema: Mapping[str, Any] | None, scope: Scope) -> 
         messages=tuple(_messages(prompt, tuple(_images(prompt.images, scope.caller)))),
         max_tokens=prompt.max_tokens,
         stop=tuple(prompt.stop),
-        sampling=Sampling(
-            temperature=prompt.temperature,
-            top_k=prompt.top_k,
-            top_p=prompt.top_p,
-            min_p=prompt.min_p,
-            seed=prompt.seed,
-        ),
+        sampling=Sampling(**{name: getattr(prompt, name) for name in SAMPLING}),
         constraint=None if schema is None else JsonSchema(schema),
         tools=tuple(scope.caller.tools[name].schema for name in prompt.tools),
     )
