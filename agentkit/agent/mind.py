@@ -232,6 +232,8 @@ class Mind:
         lines = text.splitlines()
         if len(lines) > FEW and len(lines) > OFTEN * len(set(lines)):
             raise Garbled("it repeats the same lines again and again")
+        if self._is_call(text):
+            raise Garbled(f"write the {name} itself, and no call of a tool")
         path = str(arguments.get("path", ""))
         if fault := next((no(text) for end, no in FORMATS.items() if path.endswith(end)), ""):
             raise Garbled(f"{path} would be wrong: {fault}")
@@ -242,6 +244,11 @@ class Mind:
                 f"the program was cut off after {CALL_TOKENS} tokens: write a shorter one"
             )
         return text[: text.rfind("\n") + 1] or text  # what there is of a file is worth having
+
+    def _is_call(self, text: str) -> bool:
+        """Whether a model that was asked for a text has called a tool in it."""
+        called = re.match(r'\s*\{\s*"name":\s*"(\w+)",\s*"arguments"', text)
+        return bool(called) and any(tool.name == called[1] for tool in self.tools if called)
 
     def likely(
         self,

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from agentkit.agent import claims, forms
 from agentkit.agent.account import Account
-from agentkit.agent.hands import COMPUTING
+from agentkit.agent.hands import COMPUTING, URL
 from agentkit.agent.outdated import in_time
 from agentkit.agent.tasks import Kind, Task
 from agentkit.toolbox.telling import Telling
@@ -174,7 +174,9 @@ class Judge:
         if claims.lines(result, computed):
             return []  # it was asked for in other words, those of a query or a program
         seen = [act.step for act in state.acts() if act.step.tool not in COMPUTING]
-        telling = Telling(task.text)
+        if all(claims.shows(task.text, claim) for claim in claims.named(result)):
+            return []  # it repeats what was asked
+        telling = Telling(_asked(task.text))
         for step in seen:
             name = str(step.arguments.get("path", ""))
             told = step.text.splitlines()
@@ -213,3 +215,9 @@ class Judge:
             for part in (act.step.text, *map(str, act.step.arguments.values()))
         ]
         return [state.objective, *tasks, *notes, *acts]
+
+
+def _asked(task: str) -> str:
+    """What a task asks, without the sentence that says on which site."""
+    sentences = re.split(r"(?<=[.!?])\s+", task)
+    return " ".join(one for one in sentences if not URL.search(one)) or task

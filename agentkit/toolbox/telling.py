@@ -27,7 +27,7 @@ COMMON = frozenset(
     our out over own person same she should some such tell than that the their them then there
     these they this those through too under until was were what when where which while who whom
     whose why will with would you your according answer file files find folder list look many name
-    note notes please say says somewhere text write
+    note notes please say says somewhere text write one two three four five six seven eight nine ten
     aber als auch auf aus bei bis das dass dem den der des die diese dieser doch ein eine einem
     einen einer eines hat haben ich ihr ihre ist kann man mit nach nicht noch nur oder sein sich sie
     sind und uns vom von vor war was wenn wer wie wird wir wo zum zur""".split()

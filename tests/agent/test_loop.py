@@ -77,6 +77,7 @@ def test_what_the_model_itself_finds_unlikely_is_sent_back(stage: Stage) -> None
         ("Find the code of the shed", "yes", "no", NOT_FOUND),
         ("Find the code of the shed", "yes", "yes", "It is 4711."),
         ("Find the code", "no", "no", "It is 4711."),
+        ("Is the code of the shed 4711", "no", "no", "It is 4711."),
     ],
 )
 def test_a_figure_that_is_about_something_else_is_no_answer(
@@ -478,6 +479,23 @@ def test_a_test_that_a_task_names_says_whether_it_is_done(stage: Stage) -> None:
         {"command": "python3 -B test_a.py"}
     ] * 3
     assert not any("run_shell" in about.offered for about in player.phases("move"))
+
+
+def test_a_call_that_is_written_into_a_file_is_none(stage: Stage) -> None:
+    texts = iter(['{"name": "write_file", "arguments": {}}', "soup"])
+
+    def move(about: Asked) -> Any:
+        written = (stage.folder / "a.txt").exists()
+        return (
+            "It is written." if written else call("write_file", path="a.txt", content=next(texts))
+        )
+
+    stage.pursue(Player(move, kind="change"), "Write a dinner into a.txt", ("write_file",))
+
+    refused, written = stage.told(ev.ActFinished)
+    assert "write the content itself, and no call of a tool" in refused.observation
+    assert written.status == "returned"
+    assert (stage.folder / "a.txt").read_text() == "soup"
 
 
 def test_what_would_be_no_json_is_not_written(stage: Stage) -> None:

