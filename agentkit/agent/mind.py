@@ -231,7 +231,9 @@ class Mind:
         text = done.text.removeprefix(fence.splitlines(keepends=True)[0])
         lines = text.splitlines()
         if len(lines) > FEW and len(lines) > OFTEN * len(set(lines)):
-            raise Garbled("it repeats the same lines again and again")
+            if name == "code":
+                raise Garbled("it repeats the same lines again and again")
+            return _once(lines)
         if self._is_call(text):
             raise Garbled(f"write the {name} itself, and no call of a tool")
         path = str(arguments.get("path", ""))
@@ -414,6 +416,12 @@ def _last_fault(state: AgentState, tool: str) -> str:
         return ""
     said = [line for line in acts[-1].step.text.splitlines() if not line.startswith("end-")]
     return said[-1][:LONGEST_FAULT] if said else "it failed"
+
+
+def _once(lines: Sequence[str]) -> str:
+    """What was written before it began again: that much of a file is worth having."""
+    again = (at for at, line in enumerate(lines) if line.strip() and line in lines[:at])
+    return "\n".join(lines[: next(again, len(lines))]).rstrip() + "\n"
 
 
 def _no_json(text: str) -> str:

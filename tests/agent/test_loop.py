@@ -498,6 +498,24 @@ def test_a_call_that_is_written_into_a_file_is_none(stage: Stage) -> None:
     assert (stage.folder / "a.txt").read_text() == "soup"
 
 
+@pytest.mark.parametrize(
+    ("lines", "kept"),
+    [
+        (["Monday: soup", "", "Tuesday: rice"] * 20, "Monday: soup\n\nTuesday: rice\n"),
+        (["Monday: soup"] * 5, "Monday: soup\n" * 5),
+        ([""] * 40, "\n"),
+    ],
+)
+def test_of_a_text_that_begins_again_and_again_the_first_is_kept(
+    stage: Stage, lines: list[str], kept: str
+) -> None:
+    write = ("write_file", {"path": "a.txt", "content": "\n".join(lines)})
+
+    stage.pursue(Player(after(write), kind="change"), "Write dinners into a.txt", ("write_file",))
+
+    assert (stage.folder / "a.txt").read_text().rstrip() == kept.rstrip()
+
+
 def test_what_would_be_no_json_is_not_written(stage: Stage) -> None:
     texts = iter(['{"a": 1},\n{"a": 2}', '[{"a": 1}, {"a": 2}]'])
 
