@@ -8,16 +8,16 @@ offered.
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any, get_args
 
+from agentkit.agent import written
 from agentkit.agent.state import AgentState
 from agentkit.agent.strategies import Asker, Strategy
 from agentkit.agent.tasks import Kind
@@ -75,9 +75,6 @@ FENCES = {
 
 LINES = r"([^\n]*\n){0,80}[^\n]*"
 """What is written outside of JSON: a model that repeats itself comes to an end."""
-
-FEW, OFTEN = 20, 3
-"""More lines than this are not written three times each by anybody who knows what he writes."""
 
 LONGEST_FAULT = 200
 """Characters of what was wrong that stand in the next question."""
@@ -229,16 +226,14 @@ class Mind:
             sampling=OTHERWISE if fault else Sampling(),
         )
         text = done.text.removeprefix(fence.splitlines(keepends=True)[0])
-        lines = text.splitlines()
-        if len(lines) > FEW and len(lines) > OFTEN * len(set(lines)):
-            if name == "code":
+        if name == "code":
+            if written.repeats(text):
                 raise Garbled("it repeats the same lines again and again")
-            return _once(lines)
-        if self._is_call(text):
-            raise Garbled(f"write the {name} itself, and no call of a tool")
-        path = str(arguments.get("path", ""))
-        if fault := next((no(text) for end, no in FORMATS.items() if path.endswith(end)), ""):
-            raise Garbled(f"{path} would be wrong: {fault}")
+        else:
+            text = written.once(text) if written.repeats(text) else text
+            path, tools = str(arguments.get("path", "")), [one.name for one in self.tools]
+            if wrong := written.fault(text, path, tools):
+                raise Garbled(wrong)
         if done.finish_reason != "length":
             return text
         if name == "code":
@@ -246,11 +241,6 @@ class Mind:
                 f"the program was cut off after {CALL_TOKENS} tokens: write a shorter one"
             )
         return text[: text.rfind("\n") + 1] or text  # what there is of a file is worth having
-
-    def _is_call(self, text: str) -> bool:
-        """Whether a model that was asked for a text has called a tool in it."""
-        called = re.match(r'\s*\{\s*"name":\s*"(\w+)",\s*"arguments"', text)
-        return bool(called) and any(tool.name == called[1] for tool in self.tools if called)
 
     def likely(
         self,
@@ -416,40 +406,6 @@ def _last_fault(state: AgentState, tool: str) -> str:
         return ""
     said = [line for line in acts[-1].step.text.splitlines() if not line.startswith("end-")]
     return said[-1][:LONGEST_FAULT] if said else "it failed"
-
-
-def _once(lines: Sequence[str]) -> str:
-    """What was written before it began again: that much of a file is worth having."""
-    again = (at for at, line in enumerate(lines) if line.strip() and line in lines[:at])
-    return "\n".join(lines[: next(again, len(lines))]).rstrip() + "\n"
-
-
-def _no_json(text: str) -> str:
-    """What is wrong with it; nothing, where it is JSON, or a dialect that has comments."""
-    try:
-        json.loads(text)
-    except ValueError as error:
-        several = (
-            " (several objects are a list: [{...}, {...}])" if "Extra data" in str(error) else ""
-        )
-        return "" if "//" in text or "/*" in text else f"it is no JSON: {error}{several}"
-    return ""
-
-
-def _no_table(text: str) -> str:
-    """Which row has another number of fields than the header has; nothing, if all have the same."""
-    header, *rows = [row for row in csv.reader(text.splitlines()) if row] or [[]]
-    other = next((row for row in rows if len(row) != len(header)), None)
-    if other is None or len(header) == 1:
-        return ""
-    return (
-        f"the header has {len(header)} columns, and {','.join(other)} has {len(other)}: put a text "
-        'with a comma in it in "double quotes"'
-    )
-
-
-FORMATS: Mapping[str, Callable[[str], str]] = {".json": _no_json, ".csv": _no_table}
-"""What is wrong with a text, by the end of the name of its file."""
 
 
 def _long(tool: ToolSchema) -> list[str]:

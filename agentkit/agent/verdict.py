@@ -148,12 +148,25 @@ class Judge:
 
     def _misformed(self, task: Task) -> str:
         """What of a list is not as the task says."""
+        made = self._made(task)
         for name, text in self.hands.texts(task.text):
+            if name not in made:
+                continue
             for fault in forms.faults(task.text, name, text):
                 return fault
             if forms.COPIED.search(task.text) and (line := self._new_line(name, text)):
                 return f"{name} has a line that stands nowhere as it is: {line!r}"
         return ""
+
+    def _made(self, task: Task) -> set[str]:
+        """The files of a task that are its work, and not what it was given to work from: those that
+        a call has written by name, and those that nothing had shown before something was changed.
+        """
+        acts = [act.step for act in self.account.state.acts()]
+        first = next((at for at, step in enumerate(acts) if step.changes), len(acts))
+        before = "\n".join(f"{step.arguments} {step.text}" for step in acts[:first])
+        written = {str(step.arguments.get("path", "")) for step in acts if step.changes}
+        return written | {name for name, _ in self.hands.texts(task.text) if name not in before}
 
     def _new_line(self, name: str, text: str) -> str:
         """The first line of a file that was not copied from another one, nor from what was read."""

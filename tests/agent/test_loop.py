@@ -170,6 +170,22 @@ def test_a_list_that_is_not_as_the_task_says_is_sent_back(stage: Stage) -> None:
     assert fault.fault == "b.txt is not in alphabetical order: 'Ada' comes too late"
 
 
+@pytest.mark.parametrize(
+    "tools",
+    [("search_files", "write_file"), ("read_file", "write_file"), ("list_files", "write_file")],
+)
+def test_what_a_list_is_made_from_may_be_as_it_is(stage: Stage, tools: tuple[str, ...]) -> None:
+    stage.file("names.txt", "Bo\nAda\nBo")
+    write = ("write_file", {"path": "sorted.txt", "content": "Ada\nBo"})
+    objective = "Write the names of names.txt to sorted.txt, each once, in alphabetical order"
+    player = Player(after(write), kind="change", reached="yes", result="It is written.")
+
+    result = stage.pursue(player, objective, tools)
+
+    assert (result.answer, result.reason) == ("It is written.", "done")
+    assert stage.told(ev.CheckFailed) == []
+
+
 def test_lines_that_are_collected_are_copied_as_they_are(stage: Stage) -> None:
     stage.file("notes.md", "# Notes\nTODO mend the gate")
 
@@ -479,6 +495,20 @@ def test_a_test_that_a_task_names_says_whether_it_is_done(stage: Stage) -> None:
         {"command": "python3 -B test_a.py"}
     ] * 3
     assert not any("run_shell" in about.offered for about in player.phases("move"))
+
+
+def test_of_json_that_begins_again_and_again_nothing_is_written(stage: Stage) -> None:
+    texts = iter(['{"a": 1},\n' * 40, '[{"a": 1}]'])
+
+    def move(about: Asked) -> Any:
+        done = (stage.folder / "a.json").exists()
+        return "It is written." if done else call("write_file", path="a.json", content=next(texts))
+
+    stage.pursue(Player(move, kind="change"), "Write a list into a.json", ("write_file",))
+
+    refused, _ = stage.told(ev.ActFinished)
+    assert "it is no JSON" in refused.observation
+    assert (stage.folder / "a.json").read_text() == '[{"a": 1}]'
 
 
 def test_a_call_that_is_written_into_a_file_is_none(stage: Stage) -> None:
