@@ -74,7 +74,8 @@ def test_the_workflow_of_the_page_on_answers_thinks_before_it_answers(
     real_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AGENTKIT_ROLES__CHAT", "qwen2.5-coder-0.5b")
-    (tmp_path / "seats.yaml").write_text(blocks("yaml", ANSWERS)[0])
+    same_draw = "defaults: {prompt: {seed: 1}}\n"  # so small a model has a bad one now and then
+    (tmp_path / "seats.yaml").write_text(blocks("yaml", ANSWERS)[0] + same_draw)
     seen: list[ev.Event] = []
     with Runtime() as runtime, suppress(StepFailed):  # so small a model may fail the last check
         runtime.run(runtime.workflow(str(tmp_path / "seats.yaml")), {}, subscribers=(seen.append,))
