@@ -124,6 +124,9 @@ class EngineSettings(BaseModel):
     """Requests that a chat model works on at the same time."""
     queue: int = Field(256, ge=0)
     """Requests that may wait for a chat model; one more is told that it is busy."""
+    prompt_cache: int = Field(1024, ge=0)
+    """MiB of main memory, for each chat model, for what had to leave its context and may be
+    asked about again; 0: it is read anew."""
     keep_alive: float = Field(600.0, ge=-1)
     """Seconds that an idle model stays in memory; 0: not at all; -1: for ever."""
     max_models: int | None = Field(None, ge=1)

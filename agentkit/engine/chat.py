@@ -53,9 +53,6 @@ ANSWER_RESERVE = 64
 KEPT_SEQUENCES = 24
 """Sequences beside those that requests work on: prefixes and conversations that wait."""
 
-SHELF_BYTES = 1 << 30
-"""Memory for conversations that had to leave the cache."""
-
 MAX_SAMPLES = 128
 
 
@@ -63,9 +60,10 @@ class LlamaChatModel:
     """A GGUF file that answers chat requests.
 
     `context_tokens` are shared by all that is in the cache; prompt and answer of one request must
-    fit.  `slots` requests are worked on at the same time, `queue` more may wait.  `adapters` are
-    the LoRA files that requests may name.  Prefixes of prompts that come again and again are kept
-    in `prefix_folder` for the next process; `digest` is that of the model's file.
+    fit.  `slots` requests are worked on at the same time, `queue` more may wait.  What has to leave
+    the cache is kept in up to `prompt_cache` MiB of main memory, and prefixes of prompts that come
+    again and again in `prefix_folder` for the next process; `digest` is that of the model's file.
+    `adapters` are the LoRA files that requests may name.
 
     Raises `ModelDamaged` or `NotEnoughMemory` if the model cannot be loaded.
     """
@@ -81,6 +79,7 @@ class LlamaChatModel:
         kv_type: KvType = "f16",
         slots: int = 8,
         queue: int = 256,
+        prompt_cache: int = 1024,
         adapters: Mapping[str, Path] | None = None,
         compute: Compute | None = None,
         prefix_folder: Path | None = None,
@@ -112,7 +111,7 @@ class LlamaChatModel:
             self._free()
             raise
         self.context_tokens = self._context.size
-        shelves: list[Shelf] = [MemoryShelf(SHELF_BYTES)]
+        shelves: list[Shelf] = [MemoryShelf(prompt_cache << 20)]
         saved = None
         if prefix_folder is not None and digest:
             saved = SavedPrefixes(prefix_folder / self._context.state_key(digest))

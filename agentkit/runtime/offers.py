@@ -108,6 +108,7 @@ class Offers:
             kv_type=plan.kv_type,
             slots=engine.slots,
             queue=engine.queue,
+            prompt_cache=engine.prompt_cache,
             adapters=adapters,
             compute=self._compute,
             prefix_folder=self._settings.prefixes_folder,

@@ -4,7 +4,9 @@
     python -m bench.serve flood [--clients 200] [--seconds 60] [--queue 100]
 
 llama-server is that of the package xllamacpp: llama.cpp's own code in a process of its own.  Both
-sides have the same model file, threads, slots and tokens of context.  See bench/README.md.
+sides have the same model file, threads, slots and tokens of context.  A flood in which a promise is
+broken (a 5xx, a 429 without `Retry-After`, a slow `/health`, memory that grows) exits with 1.
+See bench/README.md.
 """
 
 from __future__ import annotations
@@ -47,8 +49,8 @@ def main() -> None:
     setup = Setup(given.model, path, folder, threads=given.threads)
     if given.what == "flood":
         with agentkit(setup, queue=given.queue) as side:
-            asyncio.run(flood.flood(side, given.clients, given.seconds, sys.stdout))
-        return
+            broken = asyncio.run(flood.flood(side, given.clients, given.seconds, sys.stdout))
+        sys.exit("; ".join(broken) or None)
     throughput(setup, given.rounds, given.tokens, [given.only] if given.only else CLIENTS)
 
 

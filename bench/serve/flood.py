@@ -19,9 +19,19 @@ from bench.serve.sides import Side
 LOOK = 0.1
 """Seconds between two looks at the memory."""
 
+AWAKE = 0.05
+"""Seconds within which 99 of 100 looks at `/health` are answered."""
 
-async def flood(side: Side, clients: int, seconds: float, out: TextIO) -> None:
-    """Let so many clients ask again and again for so long, and say what came of it."""
+FLAT = 1.1
+"""How much more memory than in the second quarter of the time is none that grows."""
+
+
+async def flood(side: Side, clients: int, seconds: float, out: TextIO) -> list[str]:
+    """Let so many clients ask again and again for so long, and say what came of it.
+
+    Returns:
+        What was promised and not kept, a line each.
+    """
     statuses: Counter[str] = Counter()
     sizes: list[int] = []
     tokens = 0
@@ -62,20 +72,34 @@ async def flood(side: Side, clients: int, seconds: float, out: TextIO) -> None:
         left = time.monotonic()
         await ask(http, question(side, 998, 4))
         free = time.monotonic() - left
-    third = len(sizes) // 3
-    early, late = max(sizes[third : 2 * third]), max(sizes[2 * third :])
+    quarters = [max(part) for part in parts(sizes, 4)]
     print(f"{clients} clients for {took:.0f} s: {dict(statuses)}, {tokens / took:.1f} tokens/s\n"
           f"/health: {ranks(waits.seconds[0])}\n"
           f"a server that does nothing else, asked in turn: {ranks(waits.seconds[1])}\n"
-          f"memory: {sizes[0] / 1e6:.0f} MB at first, {early / 1e6:.0f} MB at most in the second "
-          f"third, {late / 1e6:.0f} MB in the last\n"
+          f"memory: {sizes[0] / 1e6:.0f} MB at first, at most "
+          f"{', '.join(f'{size / 1e6:.0f}' for size in quarters)} MB in the quarters of the time\n"
           f"when all have hung up, the next one is answered in {free:.1f} s", file=out)  # fmt: skip
+    return [
+        *(f"status {status}" for status in statuses if status not in ("200", "429")),
+        *([f"/health took {AWAKE} s"] if p99(waits.seconds[0]) >= AWAKE else []),
+        *(["memory grew"] if quarters[3] > FLAT * quarters[1] else []),
+    ]
+
+
+def parts(values: list[int], count: int) -> list[list[int]]:
+    """As many parts of the same length, in order; what is left over is in none."""
+    size = len(values) // count
+    return [values[n * size : (n + 1) * size] for n in range(count)]
+
+
+def p99(waits: list[float]) -> float:
+    """Seconds that one of a hundred exceeds."""
+    return statistics.quantiles(waits, n=100)[98]
 
 
 def ranks(waits: list[float]) -> str:
     """Median, 99th of a hundred, and the worst."""
-    cuts = statistics.quantiles(waits, n=100)
-    return (f"median {cuts[49] * 1000:.1f} ms, p99 {cuts[98] * 1000:.1f} ms, "
+    return (f"median {statistics.median(waits) * 1000:.1f} ms, p99 {p99(waits) * 1000:.1f} ms, "
             f"worst {max(waits) * 1000:.1f} ms")  # fmt: skip
 
 

@@ -30,6 +30,8 @@ class Setup:
     threads: int
     slots: int = SLOTS
     context: int = SLOTS * 512
+    prompt_cache: int = 64
+    """MiB; little, so that a minute fills it, and what still grows then is a leak."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ def agentkit(setup: Setup, *, queue: int = 256) -> Iterator[Side]:
             "AGENTKIT_ENGINE__SLOTS": str(setup.slots),
             "AGENTKIT_ENGINE__QUEUE": str(queue),
             "AGENTKIT_ENGINE__CONTEXT_TOKENS": str(setup.context),
+            "AGENTKIT_ENGINE__PROMPT_CACHE": str(setup.prompt_cache),
             "AGENTKIT_SERVICE__RATE": "10000",
         }
         command = [sys.executable, "-m", "agentkit", "serve", "--port", "0"]
