@@ -51,7 +51,6 @@ class Grammars:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
-        self._ids = np.arange(vocabulary.size)
         self._compiled: dict[tuple[str, str], _Compiled] = {}
         self._compiling = threading.Lock()
 
@@ -74,7 +73,7 @@ class Grammars:
             self._compiled[key] = compiled  # the last ones in the dict are the latest used
             if len(self._compiled) > CACHED_GRAMMARS:
                 del self._compiled[next(iter(self._compiled))]
-        return Matcher(compiled, self._ids)
+        return Matcher(compiled, self._vocabulary.ids)
 
     def _compile(self, constraint: Constraint, text: str) -> _Compiled:
         from llguidance import LLMatcher, regex_to_lark

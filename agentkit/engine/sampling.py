@@ -117,7 +117,7 @@ class Sampler:
     def __init__(self, sampling: Sampling, vocabulary: Vocabulary) -> None:
         check(sampling, vocabulary.size)
         self._sampling = sampling
-        self._everything: Places = np.arange(vocabulary.size)
+        self._everything: Places = vocabulary.ids
         self._bias_ids = np.array(list(sampling.logit_bias), dtype=np.intp)
         bias = np.array(list(sampling.logit_bias.values()), dtype=np.float32)
         self._bias = np.where(bias == -BIAS_BOUND, np.float32(-np.inf), bias)

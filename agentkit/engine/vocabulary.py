@@ -13,6 +13,9 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from agentkit.errors import ModelError, Unsupported, UserError
 
 PIECE = 16
@@ -139,6 +142,13 @@ class Vocabulary:
             return bool(kind & self._lib.LLAMA_TOKEN_ATTR_CONTROL)
         piece = self._piece(token, special=True)
         return piece.startswith(b"<") and piece.endswith(b">")
+
+    @cached_property
+    def ids(self) -> NDArray[np.intp]:
+        """Every token, in order; one array for all who choose among them, so not to be written."""
+        every = np.arange(self.size)
+        every.flags.writeable = False
+        return every
 
     @cached_property
     def end_of_generation(self) -> frozenset[int]:

@@ -30,7 +30,7 @@ class Setup:
     threads: int
     slots: int = SLOTS
     context: int = SLOTS * 512
-    prompt_cache: int = 64
+    prompt_cache: int = 16
     """MiB; little, so that a minute fills it, and what still grows then is a leak."""
 
 

@@ -61,7 +61,10 @@ class Crossed(Listed):
 def vocabulary(size: int = len(LOGITS)) -> Vocabulary:
     """Tokens that are letters, and `:` for 0."""
     return cast(
-        Vocabulary, SimpleNamespace(size=size, piece=lambda token: b":" if token == 0 else b"a")
+        Vocabulary,
+        SimpleNamespace(
+            size=size, ids=np.arange(size), piece=lambda token: b":" if token == 0 else b"a"
+        ),
     )
 
 
