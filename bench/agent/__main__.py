@@ -26,7 +26,13 @@ from bench.agent.records import Record, Records
 from bench.agent.tables import line, summary
 from bench.agent.world import World, world
 
-PLAYERS: dict[str, Open] = {"agentkit": ours.agentkit, "code": smol.code, "tools": smol.tools}
+PLAYERS: dict[str, Open] = {
+    "agentkit": ours.agentkit,
+    "code": smol.code,
+    "tools": smol.tools,
+    "code-served": smol.code_served,
+    "tools-served": smol.tools_served,
+}
 
 
 def main() -> int:
@@ -42,7 +48,7 @@ def main() -> int:
 def _options() -> argparse.ArgumentParser:
     families = ", ".join(family.FAMILY for family in FAMILIES)
     options = argparse.ArgumentParser(prog="python -m bench.agent", description=__doc__)
-    options.add_argument("--players", default="agentkit", help="of agentkit, code and tools")
+    options.add_argument("--players", default="agentkit", help=f"of {', '.join(PLAYERS)}")
     options.add_argument("--only", default="", help=f"names of objectives, or families: {families}")
     options.add_argument("--without", default="", help=f"of agentkit: {', '.join(get_args(Part))}")
     options.add_argument("--model", help="as settings name it; by default the one for chat")

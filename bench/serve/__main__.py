@@ -22,7 +22,7 @@ from agentkit.config import Settings
 from agentkit.runtime import Runtime
 from bench.serve import flood
 from bench.serve.asking import Sum, rounds
-from bench.serve.sides import Setup, agentkit, llama_server
+from bench.servers import Setup, agentkit, llama_server
 
 CLIENTS = (1, 4, 16)
 EACH = {1: 3, 4: 2, 16: 1}

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from bench.serve.sides import Side
+from bench.servers import Side
 
 TOPICS = ("a lighthouse", "bread", "a bicycle", "the first snow", "an old violin", "a night market",
           "a glass bottle", "the moon", "a bridge", "a postwoman")  # fmt: skip

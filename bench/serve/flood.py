@@ -14,7 +14,7 @@ import httpx
 
 from bench.serve.asking import ask, client, question
 from bench.serve.probe import bare, probing
-from bench.serve.sides import Side
+from bench.servers import Side
 
 LOOK = 0.1
 """Seconds between two looks at the memory."""

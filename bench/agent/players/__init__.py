@@ -3,7 +3,6 @@
 ours      agentkit, through what `from agentkit import Agent` gives
 smol      smolagents: its CodeAgent and its ToolCallingAgent
 borrowed  our tools as theirs
-server    llama.cpp's own server in a process of its own, for smolagents
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""smolagents, on llama.cpp's own server: CodeAgent, which writes Python, and ToolCallingAgent.
+"""smolagents: CodeAgent, which writes Python, and ToolCallingAgent, each on either server.
+
+llama.cpp's own finds no tool calls in what Qwen2.5-Coder writes, and leaves them to be read out of
+its text; `agentkit serve` holds the model to one, as `tool_choice` asks.
 
 With its own prompts and defaults, but for three things: at most twelve steps; greedy sampling, as
 on our side; and a bound on what is written at once, because nothing else would end a model that
@@ -11,7 +14,7 @@ import importlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,8 +26,8 @@ from agentkit.toolbox.output import as_text
 from bench.agent.objective import Objective
 from bench.agent.players import GRACE, Played, Player, Terms
 from bench.agent.players.borrowed import borrowed
-from bench.agent.players.server import serving
 from bench.agent.world import World
+from bench.servers import Setup, Side, agentkit, llama_server
 
 MAX_STEPS = 12
 MAX_TOKENS = 2048
@@ -39,20 +42,32 @@ INSTALL = (
 )
 
 Kind = Literal["CodeAgent", "ToolCallingAgent"]
+Server = Callable[[Setup], AbstractContextManager[Side]]
 
 
 @contextmanager
-def smolagents(world: World, terms: Terms, kind: Kind) -> Iterator[Player]:
+def smolagents(world: World, terms: Terms, kind: Kind, server: Server) -> Iterator[Player]:
     """Its server is there before any clock starts, and gone afterwards."""
     library = _library()
-    gguf = world.runtime.store.resolve(terms.model, role="chat")
-    threads = machine.physical_cores()
-    with serving(gguf, terms.model, threads=threads, context=CONTEXT) as address:
-        yield _Smol(world, terms, kind, library, address)
+    setup = Setup(
+        terms.model,
+        world.runtime.store.resolve(terms.model, role="chat"),
+        world.runtime.settings.models_folder,
+        threads=machine.physical_cores(),
+        slots=1,
+        context=CONTEXT,
+        prompt_cache=1024,
+    )
+    with server(setup) as side:
+        player = _Smol(world, terms, kind, library, side)
+        player.model().generate([{"role": "user", "content": "Say yes."}])  # loads it
+        yield player
 
 
-code = partial(smolagents, kind="CodeAgent")
-tools = partial(smolagents, kind="ToolCallingAgent")
+code = partial(smolagents, kind="CodeAgent", server=llama_server)
+tools = partial(smolagents, kind="ToolCallingAgent", server=llama_server)
+code_served = partial(smolagents, kind="CodeAgent", server=agentkit)
+tools_served = partial(smolagents, kind="ToolCallingAgent", server=agentkit)
 
 
 def _library() -> Any:
@@ -74,7 +89,7 @@ class _Smol:
     terms: Terms
     kind: Kind
     library: Any
-    address: str
+    side: Side
 
     def play(self, objective: Objective, folder: Path) -> Played:
         """See `Player.play`."""
@@ -97,15 +112,19 @@ class _Smol:
         seconds = time.perf_counter() - began
         return _played(agent, answer, seconds, len(calls), stop, error)
 
-    def _agent(self, objective: Objective, folder: Path, count: Any) -> Any:
-        model = self.library.OpenAIModel(
+    def model(self) -> Any:
+        """Theirs, that asks the server."""
+        return self.library.OpenAIModel(
             model_id=self.terms.model,
-            api_base=f"{self.address}/v1",
-            api_key="none",
+            api_base=self.side.url,
+            api_key=self.side.token,
             client_kwargs={"max_retries": 0},
             temperature=0.0,
             max_tokens=MAX_TOKENS,
         )
+
+    def _agent(self, objective: Objective, folder: Path, count: Any) -> Any:
+        model = self.model()
         model.generate = _until(time.perf_counter() + self.terms.limit * GRACE, model.generate)
         caller = self.world.caller(folder, objective.tools)
         there = [

@@ -1,4 +1,4 @@
-"""Who is asked: each a process of its own, that never outlives who started it."""
+"""Servers that speak OpenAI's API, each a process of its own that never outlives who started it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.agent.players.server import serving
+from bench.llama_server import serving
 
 SLOTS = 8
 PATIENCE = 60.0

@@ -1,6 +1,6 @@
 """llama.cpp's own server in a process of its own, with the model file that agentkit runs.
 
-    python -m bench.agent.players.server GGUF NAME THREADS CONTEXT SLOTS
+    python -m bench.llama_server GGUF NAME THREADS CONTEXT SLOTS
 
 prints its address and serves until its standard input is closed, so that it never outlives who
 started it, nor keeps spinning while another model is measured.
