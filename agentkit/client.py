@@ -28,7 +28,7 @@ from agentkit.errors import AgentkitError, BadAudio, Busy, MachineError, UserErr
 from agentkit.inventory import Due, Loaded, ModelInfo, ServiceInfo, WorkflowInfo
 from agentkit.messages import Usage
 from agentkit.permissions import Request
-from agentkit.ports import Condition, Progress, Recollection, Scalar, Taken, no_progress
+from agentkit.ports import Condition, Imported, Progress, Recollection, Scalar, Taken, no_progress
 from agentkit.records import ArtifactRecord, RunDetails, RunRecord, ScheduleView
 from agentkit.secret_file import secret_in
 from agentkit.transcript import Transcript
@@ -314,6 +314,30 @@ class Client:
             "forget_gone": forget_gone,
         }
         return _parsed(Taken, self._waited_for(place, body, progress, cancel))
+
+    def import_(
+        self,
+        collection: str,
+        file: Path,
+        *,
+        progress: Progress = no_progress,
+        cancel: CancelToken | None = None,
+    ) -> Imported:
+        """Add the entries of an export on this machine; those that are there are left alone."""
+        place = f"/api/memory/{quote(collection, safe='')}/import"
+        body = {"path": str(file.absolute())}
+        return _parsed(Imported, self._waited_for(place, body, progress, cancel))
+
+    def reembed(
+        self,
+        collection: str,
+        *,
+        progress: Progress = no_progress,
+        cancel: CancelToken | None = None,
+    ) -> int:
+        """Make the vectors of a collection its embedder's own; how many entries had to be read."""
+        place = f"/api/memory/{quote(collection, safe='')}/reembed"
+        return int(self._waited_for(place, {}, progress, cancel))
 
     def forget(self, collection: str, where: Sequence[Condition]) -> int:
         """Forget the entries of which all conditions hold; how many.  No condition forgets none."""

@@ -277,6 +277,16 @@ class Taken:
     passages: int = 0
 
 
+@dataclass(slots=True)
+class Imported:
+    """What came of an import: entries."""
+
+    added: int = 0
+    known: int = 0
+    """Those that were here already."""
+    seen: int = 0
+
+
 class Memory(Protocol):
     """Texts that can be found again by their meaning and their words: one collection of them.
 

@@ -328,13 +328,20 @@ def export_entries(file: Path, vectors: bool, collection: str | None) -> None:
 @memory.command("import")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @collection_option
-def import_entries(file: Path, collection: str | None) -> None:
+@local_option
+def import_entries(file: Path, collection: str | None, local: bool) -> None:
     """Add what was exported; entries that are here already are left alone."""
     from agentkit.runtime.memories import import_
 
-    with Runtime(notice=say) as runtime, interruptible() as cancel, _bar("importing") as progress:
+    with (
+        Runtime(notice=say) as runtime,
+        helper(runtime, local=local, paths=[file]) as client,
+        interruptible() as cancel,
+        _bar("importing") as progress,
+    ):
         kept = runtime.memories.collection(collection)
-        result = import_(kept, file, progress=progress, cancel=cancel)
+        add = partial(import_, kept) if client is None else partial(client.import_, kept.name)
+        result = add(file, progress=progress, cancel=cancel)
     click.echo(f"{result.added} added, {result.known} were here already")
 
 
@@ -343,7 +350,8 @@ def import_entries(file: Path, collection: str | None) -> None:
 
 @memory.command()
 @collection_option
-def reembed(collection: str | None) -> None:
+@local_option
+def reembed(collection: str | None, local: bool) -> None:
     """Make all vectors anew with the embedder of the settings.
 
     The old ones stay in use until all are made; Ctrl-C stops, and the next start goes on from
@@ -351,9 +359,15 @@ def reembed(collection: str | None) -> None:
     """
     from agentkit.runtime.memories import reembed
 
-    with Runtime(notice=say) as runtime, interruptible() as cancel, _bar("reading") as progress:
+    with (
+        Runtime(notice=say) as runtime,
+        helper(runtime, local=local) as client,
+        interruptible() as cancel,
+        _bar("reading") as progress,
+    ):
         kept = runtime.memories.collection(collection, must_exist=True)
-        count = reembed(kept, progress=progress, cancel=cancel)
+        make = partial(reembed, kept) if client is None else partial(client.reembed, kept.name)
+        count = make(progress=progress, cancel=cancel)
     done = (
         f"{count} entries were read again" if count else "nothing to do: the embedder is the same"
     )

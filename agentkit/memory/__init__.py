@@ -17,7 +17,7 @@ database                        the SQLite file and its faults
 
 from agentkit.memory.ingest import take_in
 from agentkit.memory.ledger import Entry
-from agentkit.memory.portable import Imported, export, import_
+from agentkit.memory.portable import export, import_
 from agentkit.memory.reembed import reembed
 from agentkit.memory.repair import Repaired, repair
 from agentkit.memory.server import Server
@@ -27,7 +27,6 @@ __all__ = [
     "Collection",
     "Embedding",
     "Entry",
-    "Imported",
     "Repaired",
     "Server",
     "Status",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -25,7 +25,7 @@ from agentkit.memory import ledger, spaces, words
 from agentkit.memory.ledger import Entry
 from agentkit.memory.passages import BATCH, vectors
 from agentkit.memory.store import Collection, checked
-from agentkit.ports import Progress, Scalar, no_progress
+from agentkit.ports import Imported, Progress, Scalar, no_progress
 from agentkit.validation import explain
 
 if TYPE_CHECKING:
@@ -65,16 +65,6 @@ class _Line(BaseModel):
     metadata: dict[str, Scalar] = {}
     document: _Document | None = None
     vectors: list[str] | None = None
-
-
-@dataclass(slots=True)
-class Imported:
-    """What came of an import: entries."""
-
-    added: int = 0
-    known: int = 0
-    """Those that were here already."""
-    seen: int = 0
 
 
 # -- out -----------------------------------------------------------------------------------------

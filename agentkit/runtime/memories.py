@@ -19,7 +19,6 @@ from agentkit.memory import (
     Collection,
     Embedding,
     Entry,
-    Imported,
     Repaired,
     Server,
     Status,
@@ -36,7 +35,6 @@ from agentkit.runtime.offers import Notice
 __all__ = [
     "Collection",
     "Entry",
-    "Imported",
     "Memories",
     "Repaired",
     "Status",
@@ -90,8 +88,10 @@ class Memories:
                 self._open[chosen] = self._opened(chosen)
             return self._open[chosen]
 
+    # for a face that loads this room only where something is remembered
     take_in = staticmethod(take_in)
-    """For a face that loads this room only where something is remembered."""
+    import_ = staticmethod(import_)
+    reembed = staticmethod(reembed)
 
     def close(self) -> None:
         """Close all.  Idempotent."""

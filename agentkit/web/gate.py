@@ -41,6 +41,8 @@ OPEN = (*ALWAYS, "/hooks/")
 """What needs no token: hooks are signed, each with a secret of its own."""
 OWNERS = ("/api/approvals", "/api/models", "/api/transcripts")
 """What widens what runs may do, disturbs them all, or names files: for the owner alone."""
+MEMORY_OWNERS = ("/forget", "/documents", "/import", "/reembed")
+"""Likewise, of a collection."""
 INFERENCE = ("/v1/", "/tokenize", "/detokenize")
 
 
@@ -54,7 +56,7 @@ def needed(method: str, path: str) -> Need:
         return "read"
     if not path.startswith("/api/") or path.startswith(OWNERS) or method == "DELETE":
         return "owner"
-    if path.startswith("/api/memory/") and path.endswith(("/forget", "/documents")):
+    if path.startswith("/api/memory/") and path.endswith(MEMORY_OWNERS):
         return "owner"
     return "run"
 

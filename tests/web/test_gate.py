@@ -84,6 +84,8 @@ def asked(tmp_path: Path) -> Asked:
         ("POST", "/api/memory/notes/search", "run"),
         ("POST", "/api/memory/notes/forget", "owner"),
         ("POST", "/api/memory/notes/documents", "owner"),
+        ("POST", "/api/memory/notes/import", "owner"),
+        ("POST", "/api/memory/notes/reembed", "owner"),
         ("POST", "/api/transcripts", "owner"),
         ("POST", "/api/models/unload", "owner"),
         ("POST", "/something/new", "owner"),

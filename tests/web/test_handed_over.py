@@ -188,6 +188,7 @@ def test_only_the_owner_names_files(up: Served) -> None:
         wishes = {
             "/api/transcripts": {"path": "/etc/passwd"},
             "/api/memory/notes/documents": {"paths": ["/etc/passwd"]},
+            "/api/memory/notes/import": {"path": "/etc/passwd"},
         }
         for place, body in wishes.items():
             assert guest.post(place, json=body).status_code == 403
@@ -244,6 +245,22 @@ def test_memory_is_asked_in_the_service(
     (folder / "hall.md").unlink()
     gone = run("memory", "add", str(folder), "--forget-gone").stdout
     assert gone == "files: 1 forgotten, 1 refused, 5 of other kinds left out\n"
+
+
+def test_a_memory_is_moved_in_the_service(run: Run, up: Served, tmp_path: Path) -> None:
+    run("memory", "add", "The gardener comes.", "--local")
+    run("memory", "export", "notes.jsonl")
+    assert loaded(up) == []
+    moved = run("memory", "import", "notes.jsonl", "-c", "copy")
+    assert (moved.code, moved.stdout) == (0, "1 added, 0 were here already\n"), moved.stderr
+    assert loaded(up)  # by whom the vector was made
+    assert run("memory", "import", "notes.jsonl", "-c", "copy", "--local").stdout.startswith("0 ")
+    for arguments in (["-c", "copy"], ["-c", "cop"]):
+        told = run("memory", "reembed", *arguments)
+        assert told == run("memory", "reembed", *arguments, "--local")
+    (tmp_path / "here" / "broken.jsonl").write_text("{}\n")
+    wrong = ("memory", "import", str(tmp_path / "here" / "broken.jsonl"))
+    assert (run(*wrong).code, run(*wrong)) == (2, run(*wrong, "--local"))
 
 
 def test_local_leaves_the_service_alone(run: Run, up: Served) -> None:

@@ -16,7 +16,11 @@ from .conftest import SECRET, Served
 OPEN = {"/health", "/ready", "/hooks/{workflow}"}
 """What needs no token of ours."""
 
-SKIP = ("/api/runs/{run}/events", "/api/memory/{collection}/documents")
+SKIP = (
+    "/api/runs/{run}/events",
+    "/api/memory/{collection}/documents",
+    "/api/memory/{collection}/import",
+)
 """A stream ends with its run; and among paths that are made up may be that of all files."""
 
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Response
 from pydantic import Field
 
 from agentkit.cancel import CancelToken
-from agentkit.ports import Condition, Progress, Recollection, Scalar, Taken
+from agentkit.ports import Condition, Imported, Progress, Recollection, Scalar, Taken
 from agentkit.web.api.bodies import Body, Place
 from agentkit.web.api.told import told
 from agentkit.web.service import Here, Who
@@ -48,6 +48,12 @@ class Documents(Body):
     metadata: dict[str, Scalar] = Field(default_factory=dict)
     forget_gone: bool = False
     """Forget what was taken in from there and is no longer there."""
+
+
+class Export(Body):
+    """A file that `agentkit memory export` wrote."""
+
+    path: Place
 
 
 class Kept(Body):
@@ -99,6 +105,37 @@ def documents(collection: str, wanted: Documents, here: Here) -> Response:
         )
 
     return told(take)
+
+
+@router.post("/{collection}/import", response_class=Response)
+def import_(collection: str, wanted: Export, here: Here) -> Response:
+    """Add what was exported; entries that are here already are left alone.
+
+    Server-sent events: `progress`, and at the end `done` with how many were added, or `error`.
+    """
+    memories = here.runtime.memories
+    found = memories.collection(collection)
+
+    def take(progress: Progress, cancel: CancelToken) -> Imported:
+        return memories.import_(found, Path(wanted.path), progress=progress, cancel=cancel)
+
+    return told(take)
+
+
+@router.post("/{collection}/reembed", response_class=Response)
+def reembed(collection: str, here: Here) -> Response:
+    """Make all vectors anew, if the embedder has changed; the old ones serve until then.
+
+    Server-sent events: `progress`, and at the end `done` with how many entries were read again, or
+    `error`.
+    """
+    memories = here.runtime.memories
+    found = memories.collection(collection, must_exist=True)
+
+    def make(progress: Progress, cancel: CancelToken) -> int:
+        return memories.reembed(found, progress=progress, cancel=cancel)
+
+    return told(make)
 
 
 @router.post("/{collection}/forget")
