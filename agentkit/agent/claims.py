@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from agentkit.agent.shown import placed
+
 _ADDRESS = re.compile(r"https?://[^\s<>\"')\]]*[^\s<>\"')\].,;:!?]|[\w.+-]+@[\w-]+\.[\w.-]*\w")
 _NUMBER = re.compile(r"(?<![\w.])\d[\d.,:/-]*\d|(?<![\w.])\d")
 _PARTED = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:\.\d{3})+(?:,\d+)?")
 """A number with thousands in groups, in one way or the other."""
 _QUOTE = re.compile(r"[\"“]([^\"“”]{12,})[\"”]")
 
-_PLACE = re.compile(r"^([^\s:]+):\d+:")
-"""Where a line was found: a file, and its number there."""
 _FRACTION = re.compile(r"(?<![\w.])\d+\.\d{2,}\b")
 _NAME = re.compile(r"\b[A-Z]\w+(?: [A-Z]\w+)+")
 """Two words with capitals: somebody's name, more often than not."""
@@ -99,7 +99,7 @@ def lines(result: str, seen: Iterable[str]) -> list[str]:
     """The lines in which a result's claims and names stand, in short: a few of each."""
     there = [line.strip() for text in seen for line in text.splitlines() if line.strip()]
     found = [
-        _PLACE.sub(r"\1: ", line)[:WIDEST]
+        ": ".join(filter(None, placed(line)))[:WIDEST]
         for claim in named(result)
         for line in [line for line in there if shows(line, claim)][:LINES]
     ]

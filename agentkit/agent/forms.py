@@ -11,6 +11,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from agentkit.agent.shown import placed
+
 LISTS = (".txt", ".md", ".lst", ".list")
 """Ends of names of files whose lines are entries."""
 
@@ -25,9 +27,6 @@ BACKWARDS = re.compile(r"\b(?:reverse|descending|backwards|by|z to a)\b", re.IGN
 SINGLE = re.compile(r"\bone(?: \w+)? (?:a|per|on each|in each|on every) line\b", re.IGNORECASE)
 
 COPIED = re.compile(r"\b(?:collect|copy|extract|gather)\b[^.:;]*\blines\b", re.IGNORECASE)
-SHOWN = re.compile(r"^(?:[^\s:]+:\d+:)?\s*(\S.*\S)")
-"""A line as tools show it, maybe after the name of its file and its number."""
-
 SEVERAL, SHORT = 2, 4
 """Entries from which a line has several, and words that one of them has at most."""
 
@@ -51,7 +50,7 @@ def faults(task: str, name: str, text: str) -> Iterator[str]:
 
 def new_line(name: str, text: str, others: Iterable[str]) -> str:
     """The first line of a file that has none in it of some other texts; empty if all have one."""
-    there = {line[1] for other in others for line in map(SHOWN.match, other.splitlines()) if line}
+    there = {placed(line.strip())[1] for other in others for line in other.splitlines()}
     long = [line for line in there if len(line) >= LONG]
     return next(
         (e for e in _entries(name, text) if e not in there and not any(one in e for one in long)),

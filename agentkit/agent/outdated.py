@@ -6,13 +6,10 @@ themselves, the oldest first, it takes the last.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
+from agentkit.agent.shown import placed
 from agentkit.toolbox.telling import DATED, Telling
-
-FOUND = re.compile(r"^(?P<file>[^\s:]+):\d+:\s*(?P<line>.+)")
-"""A line of a file as tools show it."""
 
 MOST, WIDEST = 8, 200
 """Lines, and characters of a line."""
@@ -24,10 +21,10 @@ def in_time(question: str, seen: Iterable[str]) -> list[str]:
     """
     telling = Telling(question)
     dated = [
-        (date[0], len(telling.words_of(found["line"])), found["line"][:WIDEST])
+        (date[0], len(telling.words_of(line)), line[:WIDEST])
         for text in seen
-        for found in map(FOUND.match, text.splitlines())
-        if found and (date := DATED.search(found["file"]))
+        for file, line in map(placed, text.splitlines())
+        if line and (date := DATED.search(file))
     ]
     most = max((words for _, words, _ in dated), default=0)
     told = sorted({(date, line) for date, words, line in dated if words and words == most})[-MOST:]
