@@ -109,12 +109,22 @@ class Judge:
 
     def verdict(self, task: Task, result: str) -> Verdict:
         """The first fault, from what is certain to what is likely."""
-        state, mind = self.account.state, self.account.mind
+        for look in (self._of_its_words, self._of_its_work, self._of_its_claims):
+            found = look(task, result)
+            if found is not None:
+                return found
+        return Verdict()
+
+    def _of_its_words(self, task: Task, result: str) -> Verdict | None:
         if not result:
             return Verdict("there is no result")
         if CALL.search(result):
             return Verdict("a call that is written into an answer is not made: make it")
-        able = self.able
+        return None
+
+    def _of_its_work(self, task: Task, result: str) -> Verdict | None:
+        """What was to be done and was not; a result without any work is taken as it is."""
+        state, able = self.account.state, self.able
         did = any(act.step.changes and act.step.status == "returned" for act in state.acts())
         idle = bool(able) and not did and self.kind(task) == "change"
         if did and self.kind(task) == "change" and (fault := self._misformed(task)):
@@ -124,17 +134,18 @@ class Judge:
         missing = self.missing(f"{task.text}\n{result}")  # asked for, or said to be written
         if missing and able:
             return Verdict(f"there is no file {missing[0]} yet: make it", able)
-        steps = state.steps(task)
         if idle:
             return Verdict("nothing was written or changed yet", able)
-        test = self.test(task)
-        if test and steps and steps[-1].status in NOT_DONE:
-            return Verdict(f"the test does not pass yet: {test[1]['command']}", able)
+        steps, test = state.steps(task), self.test(task)
         if steps and steps[-1].status in NOT_DONE:
-            return Verdict(f"the last call did not work: make a better one of {steps[-1].tool}")
+            last = f"the last call did not work: make a better one of {steps[-1].tool}"
+            passes = test and f"the test does not pass yet: {test[1]['command']}"
+            return Verdict(passes, able) if passes else Verdict(last)
         looked = steps or state.tasks[task.id].attempts > 1  # what was rejected stays rejected
-        if not looked:
-            return Verdict()
+        return None if looked else Verdict()
+
+    def _of_its_claims(self, task: Task, result: str) -> Verdict | None:
+        """What it says and nothing has shown."""
         unshown = claims.unshown(result, self._known())
         if unshown:
             return Verdict(f"no tool has shown this: {', '.join(unshown[:LISTED])}")
@@ -142,9 +153,10 @@ class Judge:
             return Verdict(instead=NOT_FOUND.format(words=", ".join(words)))
         if newer := self._newer(task, result):
             return Verdict(instead=newer)
+        state, mind = self.account.state, self.account.mind
         if mind.likely(state, "found", task=task.text, result=result) < SHOWN:
             return Verdict("the tools have not shown it")
-        return Verdict()
+        return None
 
     def _misformed(self, task: Task) -> str:
         """What of a list is not as the task says."""
