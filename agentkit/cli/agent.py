@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,7 +19,7 @@ from agentkit.cli.handover import carried_out, detached, service, where
 from agentkit.cli.interrupt import interruptible
 from agentkit.cli.live import Screen, follow, say
 from agentkit.errors import InvalidInput
-from agentkit.runtime import Runtime, Wish
+from agentkit.runtime import Runtime, Wish, answer_schema
 
 if TYPE_CHECKING:
     from agentkit.client import Client
@@ -82,7 +82,7 @@ def agent(
         model=model,
         budget=dict(_limit(text) for text in budget),
         checks=[
-            *([{"schema": _schema(schema)}] if schema else ()),
+            *([{"schema": answer_schema(schema)}] if schema else ()),
             *({"question" if one.rstrip().endswith("?") else "expression": one} for one in checks),
             *({"script": one} for one in scripts),
         ],
@@ -151,13 +151,6 @@ def _screen(as_json: bool) -> AbstractContextManager[Screen]:
     if as_json:
         return follow(as_json=True)
     return watch() if sys.stderr.isatty() else nullcontext(Screen(lambda event: None))
-
-
-def _schema(file: Path) -> Any:
-    try:
-        return json.loads(file.read_bytes())
-    except (ValueError, OSError) as error:
-        raise InvalidInput(f"--schema {file}: it is no JSON: {error}") from None
 
 
 def _limit(text: str) -> tuple[str, int]:

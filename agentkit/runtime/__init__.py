@@ -46,7 +46,12 @@ if TYPE_CHECKING:
     from agentkit.runtime.agents import COMMAND, Wish
     from agentkit.runtime.background import Background
     from agentkit.runtime.keeper import Keeper
-    from agentkit.runtime.library import starter, workflow_reference, workflow_schema
+    from agentkit.runtime.library import (
+        answer_schema,
+        starter,
+        workflow_reference,
+        workflow_schema,
+    )
     from agentkit.runtime.publishing import Subscriber
     from agentkit.runtime.root import Runtime
     from agentkit.runtime.runs import new_run_id
@@ -60,7 +65,12 @@ _HOMES = {
     "agentkit.runtime.agents": ("COMMAND", "Wish"),
     "agentkit.runtime.background": ("Background",),
     "agentkit.runtime.keeper": ("Keeper",),
-    "agentkit.runtime.library": ("starter", "workflow_reference", "workflow_schema"),
+    "agentkit.runtime.library": (
+        "answer_schema",
+        "starter",
+        "workflow_reference",
+        "workflow_schema",
+    ),  # fmt: skip
     "agentkit.runtime.publishing": ("Subscriber",),
     "agentkit.runtime.root": ("Runtime",),
     "agentkit.runtime.runs": ("new_run_id",),
@@ -91,6 +101,7 @@ __all__ = [
     "Timetable",
     "Tokens",
     "Wish",
+    "answer_schema",
     "new_run_id",
     "nobody",
     "settle",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentkit.config import Settings, shipped
-from agentkit.errors import UnknownName
+from agentkit.errors import InvalidFile, UnknownName
 from agentkit.runtime.agents import COMMAND, Wish, definition
 from agentkit.runtime.models import Known, Models
 from agentkit.toolbox import Toolbox
@@ -111,6 +111,21 @@ def drawn(workflow: LoadedWorkflow, *, mermaid: bool) -> str:
     from agentkit.workflow import picture
 
     return (picture.mermaid if mermaid else picture.drawing)(workflow.spec)
+
+
+def answer_schema(file: Path) -> dict[str, Any]:
+    """The JSON Schema that a file of JSON or YAML is.  Raises `UserError`, `InvalidFile`."""
+    from agentkit.workflow.check import answers
+    from agentkit.yamlfile import load_file
+
+    document = load_file(file)
+    problems = list(answers.schema(document, (), document.data))
+    if not isinstance(document.data, dict):
+        message = 'a schema says how answers look: {"type": "object", ...}'
+        problems.append(document.problem((), "bad-schema", message))
+    if problems:
+        raise InvalidFile(problems)
+    return dict(document.data)
 
 
 def workflow_schema() -> dict[str, Any]:

@@ -118,10 +118,10 @@ def test_a_check_that_is_no_expression_is_shown(agentkit: Command) -> None:
 @pytest.mark.parametrize(
     ("written", "said"),
     [
-        ("{nonsense", "it is no JSON"),
-        ("[1]", "schema"),
-        ('{"type": "objekt"}', "objekt"),
-        ("\xff", "it is no JSON"),
+        ("{nonsense", "bill.json:1:1: this { is never closed"),
+        ("[1]", "bill.json:1:1: a schema says how answers look"),
+        ('{"type": "objekt"}', 'bill.json:1:10: "objekt" is no type of JSON Schema'),
+        ("\xff", "bill.json:1:1: "),
     ],
 )
 def test_a_schema_that_is_none_is_told_before_anything_begins(
