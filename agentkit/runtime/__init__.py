@@ -70,7 +70,7 @@ _HOMES = {
         "starter",
         "workflow_reference",
         "workflow_schema",
-    ),  # fmt: skip
+    ),
     "agentkit.runtime.publishing": ("Subscriber",),
     "agentkit.runtime.root": ("Runtime",),
     "agentkit.runtime.runs": ("new_run_id",),
