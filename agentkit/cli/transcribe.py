@@ -63,6 +63,8 @@ def transcribe(
     to_screen = len(files) == 1 and len(wanted) == 1 and output is None
     targets = {} if to_screen else _targets(files, wanted, output)
     _check(targets, force=force)
+    if not any(map(os.path.lexists, files)):  # before it is said that the model is missing, too
+        raise BadAudio(files[0], "there is no such file", hint="check the name and the folder")
     failed = False
     with (
         Runtime() as runtime,

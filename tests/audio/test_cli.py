@@ -70,16 +70,28 @@ def call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     monkeypatch.setattr(module, "Runtime", FakeRuntime)
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: str) -> Result:
+    def run(*arguments: str, there: bool = True) -> Result:
+        for name in arguments:
+            if there and name.endswith((".mp3", ".wav")):
+                file = tmp_path / name
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.touch()
         return CliRunner().invoke(module.transcribe, arguments)
 
     return run
 
 
+def test_a_file_that_is_not_there_is_told_before_a_model_is_asked_for(call: Any) -> None:
+    FakeRuntime.asked = []
+    error = call("talk.mp3", "b.wav", there=False).exception
+    assert str(error).startswith("talk.mp3: there is no such file"), error
+    assert FakeRuntime.asked == []
+
+
 def test_one_file_is_printed(call: Any, tmp_path: Path) -> None:
     result = call("talk.mp3")
     assert (result.stdout, result.stderr, result.exit_code) == ("This is talk.\n", "", 0)
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["talk.mp3"]
 
 
 def test_several_formats_are_written_beside_the_recording(call: Any, tmp_path: Path) -> None:
@@ -100,9 +112,8 @@ def test_several_files_go_to_a_folder(call: Any, tmp_path: Path) -> None:
 
 def test_two_recordings_of_one_name_do_not_overwrite_each_other(call: Any, tmp_path: Path) -> None:
     call("a.mp3", "a.wav", "b.wav", "-o", ".")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "a.mp3.txt", "a.wav.txt", "b.txt",
-    ]  # fmt: skip
+    made = sorted(path.name for path in tmp_path.glob("*.txt"))
+    assert made == ["a.mp3.txt", "a.wav.txt", "b.txt"]
 
 
 def test_one_bad_file_does_not_stop_the_others(call: Any, tmp_path: Path) -> None:
@@ -214,7 +225,7 @@ def test_a_write_that_fails_leaves_the_file_before(
     error = call("talk.mp3", "-o", ".", "--force").exception
     assert isinstance(error, UserError)
     assert "No space left" in str(error)
-    assert [path.name for path in tmp_path.iterdir()] == ["talk.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["talk.mp3", "talk.txt"]
     assert (tmp_path / "talk.txt").read_text() == "before"
 
 
