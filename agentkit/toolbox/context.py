@@ -67,11 +67,14 @@ class Report(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Signed:
-    """A memory in which each entry says where it is from, if only which run has left it."""
+class _MemoryOfRun:
+    """A memory in which each entry says where it is from, if only which run has left it, and none
+    has a secret of that run in it.
+    """
 
     memory: Memory
     signature: str
+    hide: Callable[[Any], Any]
 
     def search(
         self, query: str, *, limit: int = 5, where: Sequence[Condition] = ()
@@ -82,7 +85,8 @@ class _Signed:
     def save(self, text: str, *, source: str, metadata: Mapping[str, Scalar] | None = None) -> str:
         """See `ports.Memory.save`."""
         signed = source.strip() or self.signature
-        return self.memory.save(text, source=signed, metadata=metadata)
+        kept = self.hide({"text": text, "source": signed, "metadata": metadata})
+        return self.memory.save(kept.pop("text"), **kept)
 
     def forget(self, where: Sequence[Condition]) -> int:
         """See `ports.Memory.forget`."""
@@ -120,7 +124,8 @@ class CallContext:
     @property
     def memory(self) -> Memory:
         """See `ports.ToolContext.memory`."""
-        return _Signed(self.services.memory(), f"run {self.outputs.parent.name}")
+        signature = f"run {self.outputs.parent.name}"
+        return _MemoryOfRun(self.services.memory(), signature, self.approvals.hide)
 
     @property
     def transcriber(self) -> Transcriber:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from agentkit import ToolContext, tool
 from agentkit.errors import ToolError, UserError
 from agentkit.outcomes import Failed, Returned
+from agentkit.runtime.secrets import Masks
 from agentkit.testing import ScriptedMemory, ScriptedServices, ScriptedTranscriber
 
 from .calls import door
@@ -111,3 +113,20 @@ def test_what_a_tool_remembers_says_at_least_which_run_it_is_from(
 
     (entry,) = services.memory().search("hall")
     assert (entry.source, entry.time is not None) == (kept, True)
+
+
+def test_no_secret_of_a_run_is_remembered(tmp_path: Path) -> None:
+    @tool
+    def remember(*, context: ToolContext) -> str:
+        """Remember."""
+        return context.memory.save("The key is abc123xyz.", source="abc123xyz", metadata={"n": 1})
+
+    services = ScriptedServices(memories=ScriptedMemory())
+    opened = door(tmp_path, remember, services=services)
+    approvals = replace(opened.caller.approvals, hide=Masks.of(["abc123xyz"]).hide)
+    opened.caller = replace(opened.caller, approvals=approvals)
+    opened("remember")
+
+    (entry,) = services.memory().search("key")
+    assert (entry.text, entry.source) == ("The key is ***.", "***")
+    assert entry.metadata == {"n": 1}
