@@ -651,9 +651,10 @@ def test_many_observations_do_not_end_a_run_smolagents_1930_901_2566_2379_letta_
         assert used + (request.max_tokens or 0) <= player.context_tokens
 
 
-def test_the_history_is_shortened_seldom_and_many_at_once_smolagents_2566_2153_2454(
+def test_the_history_is_shortened_seldom_and_many_at_once_smolagents_2566_2153_2454_2037(
     stage: Stage,
 ) -> None:
+    """Of 2037 no more is known than that it is one of those."""
     reads = library(stage, 25)
     player = Player(after(*reads, answer="All were read."), context_tokens=3000)
 

@@ -11,9 +11,10 @@ from .conftest import House
 HOURLY = '- {cron: "0 * * * *", timezone: UTC}'
 
 
-def test_it_begins_at_the_time_of_its_own_zone_and_its_run_can_be_looked_at_goose_5045(
+def test_it_begins_at_the_time_of_its_own_zone_and_its_run_can_be_looked_at_goose_5045_6405(
     house: House,
 ) -> None:
+    """Of 6405 no more is known than that it is one of those about schedules."""
     house.write("flow", '- {cron: "30 8 * * *", timezone: America/New_York}')
     scheduling = house.scheduling()
 
