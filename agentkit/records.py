@@ -99,7 +99,8 @@ class Settled:
 class Past:
     """What an earlier part of the same run left, by step and key of the item.
 
-    `deaths` counts how often the process died while a step was at work.  `ending` is why the run
+    `deaths` counts how often in a row the process died while a step was at work and came no
+    further.  `ending` is why the run
     was cancelled, if it died while it did what always follows.
     """
 

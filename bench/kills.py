@@ -4,7 +4,9 @@
 
 An agent with the real model works on an objective in a process of its own, which is killed some
 seconds after its start, whatever it is doing; another process goes on with the run, and is killed,
-until one comes to the end.  Then a new run begins, until there were so many kills.  After each kill
+until one comes to the end.  One that was killed twice in a row without a call that was done is left
+alone until it is over: the third time agentkit would not begin it again by itself.  Then a new run
+begins, until there were so many kills.  After each kill
 and at each end the journal is compared with what it said before:
 
 - no line of it has gone or changed, so no task and no result is lost
@@ -40,6 +42,8 @@ from agentkit.journal import Journal
 OBJECTIVE = "Add up the column amount of expenses.csv, and write the sum to sum.txt"
 TABLE = "date,what,amount\n2026-01-04,paint,120\n2026-01-09,nails,35\n2026-02-11,timber,410\n"
 TOOLS = ("list_files", "read_file", "run_python", "write_file")
+IN_VAIN = 2
+"""Kills without a call between them that was done."""
 LIMIT = 300
 """Seconds that a process may take which nobody kills."""
 
@@ -74,7 +78,7 @@ def main() -> None:
             tally.runs += 1
             run = Run(Path(place) / f"run-{tally.runs}")
             while not run.over():
-                again = tally.kills < options.kills
+                again = tally.kills < options.kills and run.in_vain < IN_VAIN
                 run.go_on(chance.uniform(options.first, options.last) if again else None)
                 tally.kills += not run.over()
                 run.compare(tally)
@@ -95,6 +99,7 @@ class Run:
         self.folder.mkdir(parents=True)
         (self.folder / "expenses.csv").write_text(TABLE)
         self.before: Sequence[ev.AgentEvent] = ()
+        self.in_vain = 0
 
     def go_on(self, seconds: float | None) -> float:
         """Begin or resume in a process; kill it after so many seconds, and all that it started."""
@@ -143,6 +148,9 @@ class Run:
             tally.faults.append(f"{self.home}: the journal was changed")
         if not self.over():
             tally.moments[now[-1].kind if now else "nothing"] += 1
+        done = any(isinstance(one, ev.ActFinished) and one.status == "returned"
+                   for one in now[len(self.before) :])  # fmt: skip
+        self.in_vain = 1 if done else self.in_vain + 1
         self.before = now
 
     def judge(self, tally: Tally, undisturbed: Run | None) -> None:

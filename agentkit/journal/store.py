@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -38,8 +39,8 @@ from agentkit.records import (
 _NEWEST = "SELECT * FROM runs WHERE parent = '' {} ORDER BY started DESC, id DESC LIMIT :limit"
 
 _DIED = """
-    SELECT step, key, count(*) FROM attempts
-    WHERE run = :run AND status IN ('running', 'died') GROUP BY step, key
+    SELECT step, key, started FROM attempts
+    WHERE run = :run AND status IN ('running', 'died') ORDER BY step, key, number
 """
 _BEGAN = "SELECT started FROM runs WHERE id = :run"
 _LAST_TURN = """
@@ -156,13 +157,29 @@ class Journal:
             if step.status in ("succeeded", "skipped", "failed")
         }
         with self._database.read() as connection:
-            died = connection.execute(_DIED, {"run": run})
-            deaths = {(step, key): count for step, key, count in died}
+            died = connection.execute(_DIED, {"run": run}).fetchall()
             began = connection.execute(_BEGAN, {"run": run}).fetchone()
             turn = connection.execute(_LAST_TURN, {"run": run}).fetchone()
             cancelled = parse(connection, turn.data) if turn and turn.kind == "RunEnding" else None
         ending = cancelled["reason"] if cancelled else None
+        deaths = self._deaths(run, died) if died else {}
         return Past(settled, deaths, rows.moment(began.started) if began else None, ending)
+
+    def _deaths(self, run: str, died: Sequence[Any]) -> dict[tuple[str, str], int]:
+        """How often in a row a process died in a step that came no further: of an agent those do
+        not count after which a call of its was done.
+        """
+        further = {
+            (event.step, event.key): event.time
+            for event in self.agent_events(run)
+            if isinstance(event, ev.ActFinished) and event.status == "returned"
+        }
+        deaths = Counter[tuple[str, str]]()
+        for step, key, started in died:
+            place = (step, key)
+            last = further.get(place)
+            deaths[place] = 1 if last and datetime.fromisoformat(started) <= last else deaths[place] + 1
+        return dict(deaths)
 
     def terms(self, run: str) -> Mapping[str, Any]:
         """On whose behalf a run is done: `events.RunStarted.terms`."""

@@ -341,3 +341,31 @@ def test_a_migration_that_fails_leaves_the_old_form(
     connection.close()
     assert "half_done" not in names
     assert "runs" in names
+
+
+def test_of_an_agent_deaths_count_in_a_row_and_without_a_call_that_was_done(
+    journal: Journal,
+) -> None:
+    def begun(seconds: float) -> None:
+        for step in ("agent", "other"):
+            journal.record(step_started(step, time=at(seconds), action="agent"))
+
+    def done(seconds: float, status: str) -> None:
+        about = {"run": "run-1", "step": "agent", "task": "t1", "call": f"c{seconds}"}
+        act = ev.ActFinished(**about, status=status, observation="42", time=at(seconds))
+        journal.record(act)
+
+    def deaths() -> tuple[int, int]:
+        counted = journal.past("run-1").deaths
+        return counted["agent", ""], counted["other", ""]
+
+    journal.record(started())
+    for number in range(3):
+        begun(number)
+    assert deaths() == (3, 3)
+    done(2.5, "returned")  # it died once more after that
+    assert deaths() == (1, 3)
+    begun(4)
+    done(4.5, "unverified")  # told when it goes on, and nothing that was done
+    done(4.6, "failed")
+    assert deaths() == (2, 4)
