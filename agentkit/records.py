@@ -100,8 +100,7 @@ class Past:
     """What an earlier part of the same run left, by step and key of the item.
 
     `deaths` counts how often in a row the process died while a step was at work and came no
-    further.  `ending` is why the run
-    was cancelled, if it died while it did what always follows.
+    further.  `ending` is why the run was cancelled, if it died while it did what always follows.
     """
 
     settled: Mapping[tuple[str, str], Settled] = field(default_factory=dict)

@@ -178,7 +178,9 @@ class Journal:
         for step, key, started in died:
             place = (step, key)
             last = further.get(place)
-            deaths[place] = 1 if last and datetime.fromisoformat(started) <= last else deaths[place] + 1
+            deaths[place] = (
+                1 if last and datetime.fromisoformat(started) <= last else deaths[place] + 1
+            )
         return dict(deaths)
 
     def terms(self, run: str) -> Mapping[str, Any]:
