@@ -351,9 +351,12 @@ def test_of_an_agent_deaths_count_in_a_row_and_without_a_call_that_was_done(
             journal.record(step_started(step, time=at(seconds), action="agent"))
 
     def done(seconds: float, status: str) -> None:
-        about = {"run": "run-1", "step": "agent", "task": "t1", "call": f"c{seconds}"}
-        act = ev.ActFinished(**about, status=status, observation="42", time=at(seconds))
-        journal.record(act)
+        journal.record(
+            ev.ActFinished(
+                run="run-1", step="agent", task="t1", call=f"c{seconds}", status=status,
+                observation="42", time=at(seconds),
+            )
+        )  # fmt: skip
 
     def deaths() -> tuple[int, int]:
         counted = journal.past("run-1").deaths
