@@ -38,12 +38,11 @@ from typing import Any
 from agentkit import events as ev
 from agentkit.config import Settings
 from agentkit.journal import Journal
+from agentkit.workflow.deaths import MOST
 
 OBJECTIVE = "Add up the column amount of expenses.csv, and write the sum to sum.txt"
 TABLE = "date,what,amount\n2026-01-04,paint,120\n2026-01-09,nails,35\n2026-02-11,timber,410\n"
 TOOLS = ("list_files", "read_file", "run_python", "write_file")
-IN_VAIN = 2
-"""Kills without a call between them that was done."""
 LIMIT = 300
 """Seconds that a process may take which nobody kills."""
 
@@ -78,12 +77,14 @@ def main() -> None:
             tally.runs += 1
             run = Run(Path(place) / f"run-{tally.runs}")
             while not run.over():
-                again = tally.kills < options.kills and run.in_vain < IN_VAIN
+                again = tally.kills < options.kills and run.in_vain < MOST - 1
                 run.go_on(chance.uniform(options.first, options.last) if again else None)
                 tally.kills += not run.over()
                 run.compare(tally)
             run.judge(tally, undisturbed)
-            print(f"run {tally.runs}: {tally.kills} kills so far, {run.ended()}", flush=True)
+            wrong = f", {len(tally.faults)} faults" if tally.faults else ""
+            said = f"{tally.kills} kills so far{wrong}, {run.ended()}"
+            print(f"run {tally.runs}: {said}", flush=True)
     moments = ", ".join(f"{count} after {kind}" for kind, count in tally.moments.most_common())
     print(f"{tally.kills} kills in {tally.runs} runs: {moments}")
     print(f"{tally.unverified} calls in flight were reported as unverified")

@@ -341,7 +341,7 @@ def import_entries(file: Path, collection: str | None, local: bool) -> None:
     ):
         kept = runtime.memories.collection(collection)
         add = partial(import_, kept) if client is None else partial(client.import_, kept.name)
-        result = add(file, progress=progress, cancel=cancel)
+        result = add(file.absolute(), progress=progress, cancel=cancel)
     click.echo(f"{result.added} added, {result.known} were here already")
 
 

@@ -259,7 +259,7 @@ def test_a_memory_is_moved_in_the_service(run: Run, up: Served, tmp_path: Path) 
         told = run("memory", "reembed", *arguments)
         assert told == run("memory", "reembed", *arguments, "--local")
     (tmp_path / "here" / "broken.jsonl").write_text("{}\n")
-    wrong = ("memory", "import", str(tmp_path / "here" / "broken.jsonl"))
+    wrong = ("memory", "import", "broken.jsonl")
     assert (run(*wrong).code, run(*wrong)) == (2, run(*wrong, "--local"))
 
 
