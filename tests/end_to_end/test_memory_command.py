@@ -151,8 +151,12 @@ def test_an_export_is_a_whole_copy_elsewhere(filled: Command) -> None:
         (["add", "gone.md"], "gone.md: there is no such file or folder", "echo 'gone.md'"),
         (["add", ""], "there is nothing to remember: the text is empty", ""),
         (["add", "x", "--meta", "year"], "year: write it as name=value", ""),
-        (["import", "gone.jsonl"], "gone.jsonl: No such file or directory", ""),
-        (["import", "notes/hall.md"], "notes/hall.md is no export", "agentkit memory add notes/"),
+        (["import", "gone.jsonl"], "{here}/gone.jsonl: No such file or directory", ""),
+        (
+            ["import", "notes/hall.md"],
+            "{here}/notes/hall.md is no export",
+            "memory add {here}/notes/",
+        ),
         (["search", "x", "-c", "nots"], "no memory named 'nots'", "agentkit memory status"),
         (["forget"], "say what to forget: ids, conditions, or --all", "agentkit memory forget"),
     ],
@@ -163,9 +167,9 @@ def test_a_mistake_is_one_sentence_with_the_way_on(
 ) -> None:
     done = memory(*arguments, code=2)
     first, *more = done.stderr.splitlines()
-    assert first.startswith(f"error: {error}")
+    assert first.startswith(f"error: {error.format(here=Path.cwd())}")
     assert len(more) <= 1
-    assert hint in "".join(more)
+    assert hint.format(here=Path.cwd()) in "".join(more)
     assert done.stdout == ""
     assert not kept().exists
 
