@@ -12,8 +12,10 @@ and at each end the journal is compared with what it said before:
 - no line of it has gone or changed, so no task and no result is lost
 - a call that had ended is not made again, and an attempt at a task that was over is not repeated
 - a call in flight has become one of which the effect is unverified, and the model was told so
-- the run ends, and its folder has the files of the run that nobody disturbed; what the model writes
-  into them may differ, because a call of which nobody knows the effect is another conversation
+- the run ends, and its folder has the files of the run that nobody disturbed
+
+What the model writes into the files may differ, because a call of which nobody knows the effect is
+another conversation: how many runs ended with the same texts is told, and is no fault.
 
 Prints a line for each end, and what was wrong.
 """
@@ -40,9 +42,9 @@ from agentkit.config import Settings
 from agentkit.journal import Journal
 from agentkit.workflow.deaths import MOST
 
-OBJECTIVE = "Add up the column amount of expenses.csv, and write the sum to sum.txt"
-TABLE = "date,what,amount\n2026-01-04,paint,120\n2026-01-09,nails,35\n2026-02-11,timber,410\n"
-TOOLS = ("list_files", "read_file", "run_python", "write_file")
+OBJECTIVE = "In service.ini, let the server listen on port 9090. The port of the metrics stays."
+SETTINGS = "[server]\nhost = 0.0.0.0\nport = 8080\nworkers = 4\n\n[metrics]\nport = 8080\n"
+TOOLS = ("list_files", "read_file", "edit_file", "write_file")
 LIMIT = 300
 """Seconds that a process may take which nobody kills."""
 
@@ -54,6 +56,8 @@ class Tally:
     kills: int = 0
     runs: int = 0
     unverified: int = 0
+    alike: int = 0
+    """Runs whose files have the texts of the run that nobody disturbed."""
     faults: list[str] = field(default_factory=list)
     moments: Counter[str] = field(default_factory=Counter)
     """How many kills came after an event of each kind."""
@@ -88,6 +92,7 @@ def main() -> None:
     moments = ", ".join(f"{count} after {kind}" for kind, count in tally.moments.most_common())
     print(f"{tally.kills} kills in {tally.runs} runs: {moments}")
     print(f"{tally.unverified} calls in flight were reported as unverified")
+    print(f"{tally.alike} runs ended with the same texts in the same files")
     print("\n".join(tally.faults) or "nothing was lost, nothing was done twice")
     sys.exit(bool(tally.faults))
 
@@ -98,7 +103,7 @@ class Run:
     def __init__(self, place: Path) -> None:
         self.home, self.folder = place / "home", place / "folder"
         self.folder.mkdir(parents=True)
-        (self.folder / "expenses.csv").write_text(TABLE)
+        (self.folder / "service.ini").write_text(SETTINGS)
         self.before: Sequence[ev.AgentEvent] = ()
         self.in_vain = 0
 
@@ -171,15 +176,15 @@ class Run:
         unverified = [one for one in events if isinstance(one, ev.ActFinished)
                       and one.status == "unverified"]  # fmt: skip
         tally.unverified += len(unverified)
-        if undisturbed is not None and self.files() != undisturbed.files():
-            tally.faults.append(f"{self.home}: {self.files()}, and not {undisturbed.files()}")
+        if undisturbed is not None:
+            mine, theirs = self.files(), undisturbed.files()
+            tally.alike += mine == theirs
+            if mine.keys() != theirs.keys():
+                tally.faults.append(f"{self.home}: {sorted(mine)}, and not {sorted(theirs)}")
 
-    def files(self) -> dict[str, str | bool]:
-        """What lies in the folder: the table as it was, and whether the model's file has a text."""
-        texts = {path.name: path.read_text() for path in self.folder.iterdir() if path.is_file()}
-        return {
-            name: text if name == "expenses.csv" else bool(text) for name, text in texts.items()
-        }
+    def files(self) -> dict[str, str]:
+        """What lies in the folder."""
+        return {path.name: path.read_text() for path in self.folder.iterdir() if path.is_file()}
 
     def ended(self) -> str:
         """How a run came to its end."""
