@@ -20,7 +20,7 @@ FLOORS: dict[str, int] = {
     "errors": 0, "cancel": 0, "messages": 0, "transcript": 0, "events": 0, "subtitles": 0,
     "records": 0, "machine": 0, "compute": 0, "jobs": 0, "outcomes": 0,
     "permissions": 0, "hosts": 0, "letters": 0, "durations": 0, "secret_file": 0, "visits": 0,
-    "pictures": 0, "values": 0, "inventory": 0,
+    "pictures": 0, "values": 0, "inventory": 0, "connections": 0,
     "yamlfile": 1, "validation": 1, "schema": 1, "fitting": 1, "templates": 1,
     "ports": 1, "config": 1, "whereabouts": 1,
     "engine": 2, "remote": 2, "models": 2, "audio": 2, "journal": 2, "sandbox": 2,

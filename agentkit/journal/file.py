@@ -11,6 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from agentkit.connections import Connections
+
 BUSY_SECONDS = 10
 """How long a lock of another process is waited for."""
 
@@ -27,11 +29,11 @@ class DatabaseFault(Exception):
 
 
 class File:
-    """Connections to one file, each used by one thread at a time.  Nothing is opened before."""
+    """Transactions in one file.  Nothing is opened before the first."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._idle: list[sqlite3.Connection] = []
+        self._connections = Connections(path, BUSY_SECONDS, _prepare)
         self._writing = threading.Lock()
         """Threads of a process wait in turn; SQLite would let them sleep and try again."""
 
@@ -81,35 +83,20 @@ class File:
 
     def close(self) -> None:
         """See `Store.close`."""
-        while self._idle:
-            self._idle.pop().close()
+        self._connections.close()
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
         try:
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                connection = self._open()
-            try:
+            with self._connections.one() as connection:
                 yield connection
-            finally:
-                self._idle.append(connection)
         except sqlite3.DatabaseError as error:
             raise DatabaseFault(str(error)) from None
 
-    def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self.path, BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
-        try:
-            for pragma in ("journal_mode=WAL", "foreign_keys=ON"):
-                connection.execute(f"PRAGMA {pragma}")
-        except BaseException:
-            connection.close()
-            raise
-        connection.row_factory = _row
-        return connection
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.row_factory = _row
 
 
 def _row(cursor: sqlite3.Cursor, values: tuple[Any, ...]) -> Any:

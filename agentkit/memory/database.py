@@ -7,12 +7,12 @@ words in it, the index of vectors beside it) can be made anew from that.
 from __future__ import annotations
 
 import sqlite3
-import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from agentkit.connections import Connections
 from agentkit.errors import MachineError
 
 BUSY_SECONDS = 30
@@ -93,18 +93,16 @@ class CollectionDamaged(MachineError):
 
 
 class Database:
-    """One file in WAL mode with `synchronous=FULL`.  Each thread has a connection of its own.
+    """One file in WAL mode with `synchronous=FULL`.
 
-    Several processes may use one file.  Everything here raises `CollectionDamaged` or
+    Thread-safe, and several processes may use one.  Everything here raises `CollectionDamaged` or
     `MachineError` with the way out.
     """
 
     def __init__(self, path: Path, collection: str) -> None:
         self.path = path
         self.collection = collection
-        self._local = threading.local()
-        self._guard = threading.Lock()
-        self._connections: list[sqlite3.Connection] = []
+        self._connections = Connections(path, BUSY_SECONDS, self._prepare)
 
     @property
     def exists(self) -> bool:
@@ -124,42 +122,22 @@ class Database:
             yield connection
 
     def close(self) -> None:
-        """Close all connections.  Idempotent."""
-        with self._guard:
-            for connection in self._connections:
-                connection.close()
-            self._connections.clear()
-            self._local = threading.local()
+        """Close all connections: those in use when they are given back.  Idempotent."""
+        self._connections.close()
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
         with self._explained():
-            connection = self._connection()
-            connection.execute(begin)
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                with suppress(sqlite3.Error):
-                    connection.execute("ROLLBACK")
-                raise
-
-    def _connection(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
             self._make_folder()
-            connection = sqlite3.connect(
-                self.path, BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            try:
-                self._prepare(connection)
-            except BaseException:
-                connection.close()
-                raise
-            with self._guard:
-                self._connections.append(connection)
-            self._local.connection = connection
-        return connection
+            with self._connections.one() as connection:
+                connection.execute(begin)
+                try:
+                    yield connection
+                    connection.execute("COMMIT")
+                except BaseException:
+                    with suppress(sqlite3.Error):
+                        connection.execute("ROLLBACK")
+                    raise
 
     def _make_folder(self) -> None:
         try:
@@ -169,7 +147,6 @@ class Database:
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA cache_size=-32000")
         if self._format(connection) == 0:

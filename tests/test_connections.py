@@ -1,0 +1,74 @@
+"""Connections to a SQLite file: used again, never by two at once, never closed under somebody."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from agentkit.connections import Connections
+
+
+def _is_closed(connection: sqlite3.Connection) -> bool:
+    try:
+        connection.execute("SELECT 1")
+    except sqlite3.ProgrammingError:
+        return True
+    return False
+
+
+@pytest.fixture
+def opened() -> list[sqlite3.Connection]:
+    return []
+
+
+@pytest.fixture
+def connections(tmp_path: Path, opened: list[sqlite3.Connection]) -> Connections:
+    return Connections(tmp_path / "file.sqlite", 1, opened.append)
+
+
+def test_one_that_was_given_back_is_used_again(connections: Connections) -> None:
+    with connections.one() as first:
+        pass
+    with connections.one() as second:
+        assert second is first
+
+
+def test_two_at_once_are_two(connections: Connections, opened: list[sqlite3.Connection]) -> None:
+    with connections.one() as first, connections.one() as second:
+        assert opened == [first, second]
+
+
+def test_one_in_use_is_closed_when_it_comes_back_and_not_before(connections: Connections) -> None:
+    with connections.one() as used:
+        with connections.one() as idle:
+            pass
+        connections.close()
+        assert _is_closed(idle)
+        assert not _is_closed(used)
+    assert _is_closed(used)
+
+
+def test_more_may_be_opened_after_a_close(connections: Connections) -> None:
+    with connections.one() as before:
+        pass
+    connections.close()
+    assert _is_closed(before)
+    with connections.one() as after:
+        assert after.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_one_that_could_not_be_prepared_is_closed(tmp_path: Path) -> None:
+    seen: list[sqlite3.Connection] = []
+
+    def refuse(connection: sqlite3.Connection) -> None:
+        seen.append(connection)
+        raise ValueError("not this one")
+
+    with (
+        pytest.raises(ValueError, match="not this one"),
+        Connections(tmp_path / "file", 1, refuse).one(),
+    ):
+        pass
+    assert _is_closed(seen[0])
