@@ -7,7 +7,11 @@ claims       what a result states that no tool has shown
 state        all that an agent knows, as the sum of its events
 transcript   the state as a conversation that is only appended to
 mind         the questions to the model (prompts.yaml has their words)
-hands        the calls, and which of them are possible now
+hands        the calls, and what came of them
+possible     which calls are possible now: guards in the grammar
+looks        what is looked at before anything is asked
+folder       the files there are, and those that a task speaks of
+known        the tools that it knows by name
 checks       whether the objective is reached
 memory       what earlier runs have to say, and what this one leaves behind
 loop         THE loop

@@ -197,7 +197,7 @@ def _loop(order: Order, around: Surroundings, state: AgentState) -> Loop:
     return Loop(
         account,
         hands,
-        Judge(account, hands, order.tools),
+        Judge(account, hands, hands.folder, order.tools),
         Planner(account, by_meaning(around.embedder) if remembers else by_words),
         order.tools,
         order.budget,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentkit.agent import claims
-from agentkit.agent.hands import PAGER, SEARCH, SEARCH_SITE
+from agentkit.agent.known import PAGER, SEARCH, SEARCH_SITE
 from agentkit.agent.memory import told
 from agentkit.agent.state import Act, AgentState
 

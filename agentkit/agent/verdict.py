@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 from agentkit.agent import claims, forms
 from agentkit.agent.account import Account
-from agentkit.agent.hands import COMPUTING, URL
+from agentkit.agent.folder import URL
+from agentkit.agent.known import COMPUTING
 from agentkit.agent.outdated import in_time
 from agentkit.agent.tasks import Kind, Task
 from agentkit.toolbox.telling import Telling
@@ -48,8 +49,8 @@ LISTED = 5
 """Figures that are named, of those that nothing has shown."""
 
 
-class Able(Protocol):
-    """Knows what calls can do."""
+class Files(Protocol):
+    """The folder of a run."""
 
     def missing(self, text: str, seen: Sequence[str]) -> list[str]:
         """Files that a text names, and that neither are there nor were ever seen."""
@@ -59,6 +60,10 @@ class Able(Protocol):
 
     def others(self, name: str) -> list[str] | None:
         """What is in all other files; None where that is too much."""
+
+
+class Able(Protocol):
+    """Knows what calls can do."""
 
     def changes(self, tool: str) -> bool:
         """Whether a tool may change files."""
@@ -84,6 +89,7 @@ class Judge:
 
     account: Account
     hands: Able
+    files: Files
     tools: Sequence[str]
     _kinds: dict[str, Kind] = field(default_factory=dict)
 
@@ -105,7 +111,7 @@ class Judge:
 
     def missing(self, text: str) -> list[str]:
         """Files that a text names and that are nowhere: they are to be made."""
-        return self.hands.missing(text, [act.step.text for act in self.account.state.acts()])
+        return self.files.missing(text, [act.step.text for act in self.account.state.acts()])
 
     def verdict(self, task: Task, result: str) -> Verdict:
         """The first fault, from what is certain to what is likely."""
@@ -161,7 +167,7 @@ class Judge:
     def _misformed(self, task: Task) -> str:
         """What of a list is not as the task says."""
         made = self._made(task)
-        for name, text in self.hands.texts(task.text):
+        for name, text in self.files.texts(task.text):
             if name not in made:
                 continue
             for fault in forms.faults(task.text, name, text):
@@ -178,11 +184,11 @@ class Judge:
         first = next((at for at, step in enumerate(acts) if step.changes), len(acts))
         before = "\n".join(f"{step.arguments} {step.text}" for step in acts[:first])
         written = {str(step.arguments.get("path", "")) for step in acts if step.changes}
-        return written | {name for name, _ in self.hands.texts(task.text) if name not in before}
+        return written | {name for name, _ in self.files.texts(task.text) if name not in before}
 
     def _new_line(self, name: str, text: str) -> str:
         """The first line of a file that was not copied from another one, nor from what was read."""
-        others = self.hands.others(name)
+        others = self.files.others(name)
         read = [act.step.text for act in self.account.state.acts() if not act.step.changes]
         return "" if others is None else forms.new_line(name, text, [*others, *read])
 

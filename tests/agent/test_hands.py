@@ -9,7 +9,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from agentkit.agent.guard import Step, fingerprint
-from agentkit.agent.hands import EACH, MOST, ToolHands
+from agentkit.agent.hands import ToolHands
+from agentkit.agent.possible import EACH, MOST
 from agentkit.agent.tasks import Kind
 from agentkit.errors import ApprovalNeeded, Cancelled
 from agentkit.messages import ToolSchema
@@ -454,11 +455,11 @@ def test_and_that_one_is_not_made_twice_either(stage: Stage) -> None:
 
 def test_files_that_a_text_names_and_that_are_not_there(stage: Stage) -> None:
     stage.file("a.txt", "x")
-    there = hands(stage)
+    missing = hands(stage).folder.missing
 
-    assert there.missing("Read a.txt and write data/b.csv, b.md.", []) == ["data/b.csv", "b.md"]
-    assert there.missing("Write b.md", ["it was named b.md once"]) == []
-    assert there.missing("Fetch https://example.org/a.html e.g. in 3.5 s", []) == []
+    assert missing("Read a.txt and write data/b.csv, b.md.", []) == ["data/b.csv", "b.md"]
+    assert missing("Write b.md", ["it was named b.md once"]) == []
+    assert missing("Fetch https://example.org/a.html e.g. in 3.5 s", []) == []
 
 
 @pytest.mark.parametrize(
