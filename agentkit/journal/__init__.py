@@ -1,4 +1,4 @@
-"""What happened in every run, in one SQLite file that survives a power cut.
+"""What happened in every run, in a file of SQLite or on PostgreSQL, and survives a power cut.
 
 tables     the tables and their numbered migrations
 database   transactions, and their faults explained
