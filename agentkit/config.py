@@ -322,8 +322,8 @@ class ClusterSettings(BaseModel):
     address: str = Field("auto", pattern=r"^(auto|[^\s/:]+:\d{1,5})$")
     """Where the head of the cluster listens, as `host:port`; auto: the one on this machine."""
     queues: dict[Name, ClusterQueue] = Field(default_factory=dict)
-    """By the name of a queue.  One that `queues` does not name (`gpu` it does, with one place) has as
-    many places as Ray gives."""
+    """By the name of a queue.  One that `queues` does not name (it does `gpu`, with one place) has
+    as many places as Ray gives."""
     largest: int = Field(4_000_000_000, ge=0)
     """Bytes of files that may travel for one step, in each direction."""
 

@@ -93,6 +93,13 @@ class UnknownName(UserError):
         super().__init__(f"no {kind} named {name!r}.{did_you_mean(name, known)}", hint=hint)
 
 
+class HasBegun(UserError):
+    """A run of this id is on record: it can be gone on with, and not begun again."""
+
+    def __init__(self, run: str) -> None:
+        super().__init__(f"the run {run} has begun already", hint=f"agentkit runs show {run}")
+
+
 class InvalidInput(UserError):
     """A value handed to a workflow or a tool does not fit what it declares."""
 

@@ -10,6 +10,7 @@ from agentkit.journal.statements import insert
 from agentkit.letters import Letter
 
 _POST = insert("letters", ("run", "kind", "text", "sent", "taken"))
+_DISCARD = "UPDATE letters SET taken = :taken WHERE run = :run AND taken = :waiting AND "
 _TAKE = "UPDATE letters SET taken = :taken WHERE number = :number"
 
 
@@ -42,3 +43,11 @@ class JournalMailbox:
             yield Letter(row.kind, row.text)
             with self._database.write() as connection:
                 connection.execute(_TAKE, {"number": row.number, "taken": True})
+
+    def discard(self, run: str, *kinds: str) -> None:
+        """Take what is waiting for a run unread."""
+        chosen, named = one_of("kind", kinds)
+        with self._database.write() as connection:
+            connection.execute(
+                _DISCARD + chosen, {"run": run, "taken": True, "waiting": False, **named}
+            )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from agentkit.cancel import CancelToken
-from agentkit.errors import AgentkitError, Busy, UnknownName, UserError
+from agentkit.errors import AgentkitError, Busy, HasBegun, UnknownName, UserError
 from agentkit.events import Event
 from agentkit.runtime.agents import given
 from agentkit.runtime.permits import check_named
@@ -58,6 +58,7 @@ class Background:
     ) -> str:
         """Begin a run, and return its id when it is on record.
 
+        With an `id` that is on record, or about to be, nothing begins: the same request came twice.
         Raises what `Runtime.run` raises before anything starts, `Busy`, and `InvalidInput` for a
         file that a program may not name.
         """
@@ -68,7 +69,12 @@ class Background:
         def work(**more: Unpack[How]) -> dict[str, Any]:
             return self._runtime.run(workflow, inputs, run, **more)
 
-        return self._start(run, work, how)
+        try:
+            return self._start(run, work, how, joins=id is not None)
+        except HasBegun:
+            if id is None:
+                raise
+            return run
 
     def pursue(
         self, agent: LoadedWorkflow, objective: str, folder: Path | None, **how: Unpack[How]
@@ -104,22 +110,31 @@ class Background:
 
         return self._start(name, work, how)
 
-    def _start(self, run: str, work: Callable[..., dict[str, Any]], how: How) -> str:
+    def _start(
+        self, run: str, work: Callable[..., dict[str, Any]], how: How, *, joins: bool = False
+    ) -> str:
+        """Let a run work; one that works already is an error, unless who asks `joins` it."""
         with self._lock:
             if self._stopping:
                 raise Busy("the service is about to stop", seconds=10)
-            if run in self._work:
+            one = self._work.get(run)
+            if one is None:
+                one = self._begun(run, work, how)
+            elif not joins:
                 raise UserError(f"the run {run} is at work", hint=f"agentkit runs show {run}")
-            if len(self._work) >= self._most:
-                raise Busy(f"{self._most} runs are at work already", seconds=5)
-            one = self._work[run] = _Work(run, self._hear, self._forget)
-            try:
-                one.start(work, how)
-            except RuntimeError as error:  # the system has no thread to give
-                del self._work[run]
-                raise Busy(str(error), seconds=5) from None
         one.wait()
         return run
+
+    def _begun(self, run: str, work: Callable[..., dict[str, Any]], how: How) -> _Work:
+        if len(self._work) >= self._most:
+            raise Busy(f"{self._most} runs are at work already", seconds=5)
+        one = self._work[run] = _Work(run, self._hear, self._forget)
+        try:
+            one.start(work, how)
+        except RuntimeError as error:  # the system has no thread to give
+            del self._work[run]
+            raise Busy(str(error), seconds=5) from None
+        return one
 
     def _forget(self, run: str) -> None:
         with self._lock:

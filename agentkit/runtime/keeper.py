@@ -10,9 +10,10 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-from agentkit.errors import AgentkitError, Busy
+from agentkit.errors import AgentkitError, Busy, UnknownName
 from agentkit.events import RunStatus
 from agentkit.records import RunRecord
 from agentkit.runtime.background import STOPPED, Background
@@ -79,11 +80,11 @@ class Keeper:
         """Runs that can go on, why, and the answers that they do so for."""
         journal = self._runtime.journal
         for run in self._idle("running"):
-            if not journal.leases.held(run.id):
+            if not journal.leases.held(run.id) and self._is_still(run):
                 yield run, "its process died", ()
         parked, answered = self._idle("parked"), self._answered()
         over = self._out_of_time(parked)
-        for run in parked:
+        for run in filter(self._is_still, parked):
             answers = answered.get(run.id, [])
             if run.error == STOPPED:
                 yield run, f"{STOPPED}, and is back", answers
@@ -94,9 +95,19 @@ class Keeper:
 
     def _idle(self, status: RunStatus) -> list[RunRecord]:
         """Those that no thread here has; the oldest first."""
+        busy = set(self._background.at_work())
         found = self._runtime.journal.runs(limit=MOST, status=status)
-        busy = set(self._background.at_work())  # asked afterwards: one that ended is not in both
         return [run for run in reversed(found) if run.source and run.id not in busy]
+
+    def _is_still(self, run: RunRecord) -> bool:
+        """Whether it is as it was when the list was made: letting others go on may take seconds.
+
+        A run's end is on record before it is let go, so one that nobody holds and is `running` has
+        lost its process.
+        """
+        with suppress(UnknownName):
+            return self._runtime.journal.run(run.id).status == run.status
+        return False
 
     def _answered(self) -> Mapping[str, list[str]]:
         """Answers that no run went on for yet, by run."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentkit.cancel import CancelToken
 from agentkit.config import Settings
-from agentkit.errors import UnknownName, UserError
+from agentkit.errors import HasBegun, UnknownName, UserError
 from agentkit.letters import Letter
 from agentkit.ports import ChatModel, Embedder, Workers
 from agentkit.records import Later, Past, RunRecord, Settled, Stored
@@ -91,14 +91,15 @@ class Runs:
         inputs: Mapping[str, Any],
         run: str,
         how: How,
-        past: Past | None = None,
+        past: Callable[[], Past] | None = None,
         within: RunServices | None = None,
         *,
         edited: bool = False,
         again: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        """Carry a run out to its end; with `past`, go on with it.  Raises what the run raises.
+        """Carry a run out to its end, or go on with it.  Raises `HasBegun`, and what the run does.
 
+        `past` tells what of it is finished, and is asked when no other process can go on with it.
         `within` is what the run borrows to which this one belongs: it may read what that one may,
         and is allowed no more.
         """
@@ -142,8 +143,8 @@ class Runs:
         heard = nullcontext() if within else cancelled_by_letter(self.journal.mailbox, run, cancel)
         facts: dict[str, object] = {"inputs": dict(inputs)}
         with masks.errors(), held(self.journal.leases, run, cancel) as lease, heard:
-            if fire is not None and past is None and self.journal.has(run):
-                raise UserError(f"the run {run} has begun already")  # by another scheduler
+            if past is None and self.journal.has(run):
+                raise HasBegun(run)  # by another scheduler, or the same request came twice
             execution = WorkflowRun(
                 workflow,
                 inputs,
@@ -153,7 +154,7 @@ class Runs:
                 caller,
                 publisher(self.journal, self.spill, how.get("subscribers", ()), lease, hidden),
                 cancel,
-                past,
+                past and past(),
                 how.get("without", frozenset()),
                 "" if within is None else within.run,
                 held_secrets,
@@ -206,7 +207,7 @@ class Runs:
             return {name: self.spill.restored(one, run) for name, one in outputs.items()}
         else:
             workflow = self.kept(record)
-        past = self.past(record, workflow)
+        past = partial(self.past, record, workflow)
         inputs = bind(workflow.spec, given)  # those on record have no secrets
         return self.execute(workflow, inputs, run, how, past, within, edited=edited, again=again)
 
@@ -276,11 +277,20 @@ class Runs:
     ) -> dict[str, Any]:
         from agentkit.workflow.inputs import added, secret_again
 
-        past, how = self.past(record, workflow), granted(self.journal.terms(record.id), how)
+        how = granted(self.journal.terms(record.id), how)
         if record.source == COMMAND and record.inputs.get("folder"):
             how["work"] = Path(record.inputs["folder"])  # a person gave it when the run began
         inputs = {**record.inputs, **secret_again(workflow.spec, record.inputs, given or {})}
         inputs |= added(workflow.spec, inputs)
+        if record.finished is not None:  # nobody took what came too late for it
+            self.journal.mailbox.discard(record.id, "cancel", "pause")
+
+        def past() -> Past:
+            if (now := self.journal.run(record.id)).status != record.status:
+                hint = f"agentkit runs show {record.id}"
+                raise UserError(f"the run {record.id} is {now.status} meanwhile", hint=hint)
+            return self.past(record, workflow)
+
         return self.execute(workflow, inputs, record.id, how, past, edited=edited, again=again)
 
     def kept(self, record: RunRecord) -> LoadedWorkflow:

@@ -10,6 +10,7 @@ import gc
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -112,7 +113,8 @@ class Scheduling:
         self._scheduler.stop()
         self._watcher.stop()
         if self._lease is not None:
-            self._runtime.journal.leases.give_back(self._lease)
+            with suppress(MachineError):  # nobody renews it any more: it ends by itself
+                self._runtime.journal.leases.give_back(self._lease)
             self._lease = None
 
     # -- one look --------------------------------------------------------------------------------

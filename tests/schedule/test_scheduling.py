@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from agentkit.errors import Busy, InvalidInput, MachineError, UnknownName
+from agentkit.journal.leases import Leases
 from agentkit.runtime import Background, Runtime, Scheduling
 from agentkit.runtime.places import Places
 
@@ -351,6 +352,19 @@ def test_a_journal_that_is_away_for_a_moment_loses_nothing(
         with pytest.raises(MachineError):
             house.look(scheduling, hours=1)
     assert house.look(scheduling, seconds=1) == ["flow"]
+
+
+def test_a_journal_that_is_away_does_not_keep_a_service_from_stopping(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduling = house.scheduling()
+    house.look(scheduling)
+
+    def away(*_: object) -> None:
+        raise MachineError("the journal does not answer")
+
+    monkeypatch.setattr(Leases, "give_back", away)
+    scheduling.stop()
 
 
 def test_a_run_that_does_not_happen_beside_another_one_says_so(house: House) -> None:
