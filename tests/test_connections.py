@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,31 @@ def test_more_may_be_opened_after_a_close(connections: Connections) -> None:
     assert _is_closed(before)
     with connections.one() as after:
         assert after.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_the_file_that_is_at_the_path_now_is_written(
+    connections: Connections, tmp_path: Path
+) -> None:
+    path = tmp_path / "file.sqlite"
+    with connections.one() as before:
+        before.execute("CREATE TABLE old (x)")
+    path.rename(tmp_path / "aside.sqlite")
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE new (x)")
+    with connections.one() as after:
+        assert after.execute("SELECT name FROM sqlite_master").fetchall() == [("new",)]
+    assert _is_closed(before)
+    with connections.one() as again:
+        assert again is after
+
+
+def test_what_is_in_no_file_is_used_again() -> None:
+    connections = Connections(Path(":memory:"), 1, lambda connection: None)
+    with connections.one() as first:
+        pass
+    with connections.one() as second:
+        assert second is first
+    connections.close()
 
 
 def test_one_that_could_not_be_prepared_is_closed(tmp_path: Path) -> None:

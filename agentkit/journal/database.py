@@ -165,6 +165,8 @@ class Database:
             old = shlex.quote(str(self._path.with_name("damaged")))
             files = shlex.quote(str(self._path))
             return f"move it away and go on with a new one: mkdir {old} && mv {files}* {old}"
+        if "no such table" in cause:
+            return "another file is in its place: start again what uses it, the service too"
         if "locked" in cause:
             return "another agentkit holds it for long; try again when that one is done"
         return _CHECK

@@ -145,6 +145,20 @@ def test_a_damaged_file_names_the_way_back(path: Path, damage: str) -> None:
     journal.close()
 
 
+def test_a_file_that_was_moved_away_while_it_is_in_use_is_told(path: Path) -> None:
+    service = Journal(path)
+    service.record(run_started())
+    path.rename(path.with_name("aside.sqlite"))
+    with pytest.raises(MachineError, match=f"the journal {path}: no such table") as caught:
+        service.record(run_started("another"))
+    assert "another file is in its place: start again" in str(caught.value.hint)
+    other = Journal(path)
+    service.record(run_started("third"))
+    assert [run.id for run in other.runs()] == ["third"]
+    for one in (service, other):
+        one.close()
+
+
 def test_the_way_back_is_quoted(tmp_path: Path) -> None:
     path = tmp_path / "my $HOME's" / "journal.sqlite"
     path.parent.mkdir()
