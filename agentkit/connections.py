@@ -15,6 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+ENOUGH = 4
+"""So many wait for whoever wants one next: each holds memory and open files."""
+
 _File = tuple[int, int]
 """Its device and its number there: a path may name another file tomorrow."""
 
@@ -25,7 +28,7 @@ class _Opened(NamedTuple):
 
 
 class Connections:
-    """As many as are in use at once, opened when they are wanted.
+    """As many as are in use at once, opened when they are wanted; a few are kept for later.
 
     `busy_seconds` is how long a lock of another process is waited for.  `prepare` is called with
     each that was opened; it may raise, and nothing stays open then.
@@ -56,10 +59,10 @@ class Connections:
             yield used.connection
         finally:
             with self._guard:
-                closed = idle is not self._idle
-                if not closed:
+                kept = idle is self._idle and len(idle) < ENOUGH
+                if kept:
                     idle.append(used)
-            if closed:
+            if not kept:
                 used.connection.close()
 
     def close(self) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
-from agentkit.connections import Connections
+from agentkit.connections import ENOUGH, Connections
 
 
 def _is_closed(connection: sqlite3.Connection) -> bool:
@@ -39,6 +39,19 @@ def test_one_that_was_given_back_is_used_again(connections: Connections) -> None
 def test_two_at_once_are_two(connections: Connections, opened: list[sqlite3.Connection]) -> None:
     with connections.one() as first, connections.one() as second:
         assert opened == [first, second]
+
+
+def test_of_many_at_once_only_a_few_stay_open(
+    connections: Connections, opened: list[sqlite3.Connection]
+) -> None:
+    with ExitStack() as stack:
+        for _ in range(ENOUGH + 3):
+            stack.enter_context(connections.one())
+        assert not any(map(_is_closed, opened))
+    assert [_is_closed(one) for one in opened].count(False) == ENOUGH
+    with connections.one() as used:
+        assert not _is_closed(used)
+    assert len(opened) == ENOUGH + 3
 
 
 def test_one_in_use_is_closed_when_it_comes_back_and_not_before(connections: Connections) -> None:
