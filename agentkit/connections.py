@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,12 @@ from typing import NamedTuple
 
 ENOUGH = 4
 """So many wait for whoever wants one next: each holds memory and open files."""
+
+AGAIN = 0.02
+"""Seconds between two tries to make a new file one in WAL mode."""
+
+_PRIMARY = 0xFF
+"""The part of an error's code that says what it is; the rest says where."""
 
 _File = tuple[int, int]
 """Its device and its number there: a path may name another file tomorrow."""
@@ -87,9 +94,27 @@ class Connections:
         )
         file = file or self._there()
         try:
-            connection.execute("PRAGMA journal_mode=WAL")
+            self._turn_to_wal(connection)
             self._prepare(connection)
         except BaseException:
             connection.close()
             raise
         return _Opened(connection, file)
+
+    def _turn_to_wal(self, connection: sqlite3.Connection) -> None:
+        """For this one SQLite waits for nobody: of two that make a file, one is refused."""
+        until = time.monotonic() + self._busy_seconds
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode=WAL")
+            except sqlite3.OperationalError as error:
+                if not is_busy(error) or time.monotonic() > until:
+                    raise
+                time.sleep(AGAIN)
+            else:
+                return
+
+
+def is_busy(error: BaseException | None) -> bool:
+    """Whether somebody else holds the file, and SQLite has nothing else to complain of."""
+    return getattr(error, "sqlite_errorcode", 0) & _PRIMARY == sqlite3.SQLITE_BUSY

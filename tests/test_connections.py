@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+import time
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
-from agentkit.connections import ENOUGH, Connections
+from agentkit.connections import AGAIN, ENOUGH, Connections
 
 
 def _is_closed(connection: sqlite3.Connection) -> bool:
@@ -95,6 +97,45 @@ def test_what_is_in_no_file_is_used_again() -> None:
         pass
     with connections.one() as second:
         assert second is first
+    connections.close()
+
+
+@pytest.fixture
+def maker(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    """Somebody who writes a new file, and has not turned it to WAL yet."""
+    path = tmp_path / "file.sqlite"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE first (x)")
+        connection.execute("BEGIN IMMEDIATE")
+        yield connection
+
+
+def test_who_makes_the_file_at_the_same_time_is_waited_for(
+    connections: Connections, maker: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            maker.execute("COMMIT")
+
+    monkeypatch.setattr(time, "sleep", pause)
+    monkeypatch.setattr(time, "monotonic", lambda: 0.0)
+    with connections.one() as used:
+        assert used.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert pauses == [AGAIN, AGAIN]
+
+
+def test_who_makes_the_file_for_ever_is_not_waited_for_any_longer(
+    tmp_path: Path, maker: sqlite3.Connection
+) -> None:
+    connections = Connections(tmp_path / "file.sqlite", 0.05, lambda connection: None)
+    with pytest.raises(sqlite3.OperationalError, match="locked"), connections.one():
+        pass
+    maker.execute("COMMIT")
+    with connections.one() as used:
+        assert used.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connections.close()
 
 
