@@ -9,13 +9,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from agentkit.errors import MachineError
 from agentkit.events import RunStarted, StepFinished, StepStarted
-from agentkit.journal import Journal, file, rows
+from agentkit.journal import Journal, database, file, rows
 
 
 def run_started(run: str = "run") -> RunStarted:
@@ -106,6 +107,7 @@ def test_a_journal_that_another_one_holds_for_long(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(file, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(database, "AWAY_SECONDS", 0.1)
     journal = Journal(path)
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
@@ -117,6 +119,28 @@ def test_a_journal_that_another_one_holds_for_long(
     holder.close()
     journal.record(run_started())
     assert journal.run("last").id == "run"
+    journal.close()
+
+
+def test_what_a_run_records_waits_until_another_one_lets_the_file_go(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file, "BUSY_SECONDS", 0)
+    journal = Journal(path)
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            holder.execute("COMMIT")
+
+    monkeypatch.setattr(time, "sleep", pause)
+    journal.record(run_started())
+    assert pauses == [database.AGAIN, database.AGAIN]
+    assert [one.kind for one in journal.events("run")] == ["RunStarted"]
+    holder.close()
     journal.close()
 
 
