@@ -240,7 +240,7 @@ class Journal:
         oldest = time.time() - age
         with self._database.write() as connection:
             connection.execute("DELETE FROM results WHERE stored < :oldest", {"oldest": oldest})
-            forget_unnamed(connection)
+        forget_unnamed(self._database)
         self._database.vacuum()
 
     def cached(self, digest: str, age: float | None) -> Cached | None:
