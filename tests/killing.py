@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agentkit.errors import AgentkitError
-from agentkit.journal import file
+from agentkit.journal import database, file
 from agentkit.journal.database import Connection, Database
 
 ROOT = Path(__file__).parents[1]
@@ -52,7 +52,7 @@ class Fuse:
     def light(self) -> None:
         transaction = Database.write
         if self.when == "locked":
-            file.BUSY_SECONDS = 0
+            file.BUSY_SECONDS = database.AWAY_SECONDS = 0
 
         @contextmanager
         def write(database: Database, **how: bool) -> Iterator[Connection]:

@@ -22,7 +22,7 @@ FORM = 5
 """How many migrations there are: a database of that form is used as it is."""
 
 AWAY_SECONDS = 60.0
-"""How long a server that does not answer is waited for."""
+"""How long a server that does not answer, or a file that another process holds, is waited for."""
 
 AGAIN = 0.5
 """Seconds between two tries."""
@@ -74,7 +74,7 @@ class Store(Protocol):
 
 
 class Away(MachineError):
-    """A server that does not answer now, and may do so in a moment."""
+    """A server does not answer, or another process holds the file; in a moment it may be over."""
 
 
 class Database:
@@ -124,9 +124,10 @@ class Database:
             self._store.vacuum()
 
     def insist(self, write: Callable[[], None]) -> None:
-        """Do a transaction, again and again while a server is away: it is being restarted.
+        """Do a transaction, again and again while the database is away.
 
-        It may be done twice, if the answer to its end was lost: it has to bear that.
+        A server is being restarted, or another process gives the room in the file back.  It may be
+        done twice, if the answer to its end was lost: it has to bear that.
         """
         until = time.monotonic() + AWAY_SECONDS
         while True:
@@ -165,6 +166,8 @@ class Database:
             old = shlex.quote(str(self._path.with_name("damaged")))
             files = shlex.quote(str(self._path))
             return f"move it away and go on with a new one: mkdir {old} && mv {files}* {old}"
+        if "no such table" in cause:
+            return "another file is in its place: start again what uses it, the service too"
         if "locked" in cause:
             return "another agentkit holds it for long; try again when that one is done"
         return _CHECK

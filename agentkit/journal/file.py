@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from agentkit.connections import Connections
+from agentkit.connections import Connections, is_busy
 
 BUSY_SECONDS = 10
 """How long a lock of another process is waited for."""
@@ -21,7 +21,7 @@ LASTING, PASSING = "FULL", "NORMAL"
 
 
 class DatabaseFault(Exception):
-    """What a database says is wrong; `away`: it does not answer now, and may do so in a moment."""
+    """What a database says is wrong; `away`: it cannot be had now, and may be in a moment."""
 
     def __init__(self, cause: str, *, away: bool = False) -> None:
         super().__init__(cause.strip())
@@ -73,7 +73,7 @@ class File:
         try:
             migrate(create_engine(url, connect_args=about, poolclass=NullPool))
         except DatabaseError as error:
-            raise DatabaseFault(str(error.orig)) from None
+            raise DatabaseFault(str(error.orig), away=is_busy(error.orig)) from None
 
     def vacuum(self) -> None:
         """See `Store.vacuum`."""
@@ -91,7 +91,7 @@ class File:
             with self._connections.one() as connection:
                 yield connection
         except sqlite3.DatabaseError as error:
-            raise DatabaseFault(str(error)) from None
+            raise DatabaseFault(str(error), away=is_busy(error)) from None
 
 
 def _prepare(connection: sqlite3.Connection) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+FRESH = 3600.0
+"""Seconds for which a text is kept that nothing names."""
+
 AT = ("run", "step", "key")
 """What names a step, or an item of it."""
 
@@ -33,7 +36,11 @@ def keep(table: str, columns: Iterable[str]) -> str:
 
 
 EVENT = insert("events", ("run", "time", "kind", "data"))
-TEXT = keep("texts", ("sha256", "text", "stored"))
+# One that is named again counts as new, or it could be removed while that is written.
+TEXT = f"""
+    {put("texts", ("sha256",), ("text", "stored"), ("stored",))}
+    WHERE texts.stored < excluded.stored - {FRESH / 2}
+"""
 
 BEGIN_STEP = put("steps", AT, BEGINS, BEGINS)
 END_STEP = put("steps", AT, BEGINS, ENDS)

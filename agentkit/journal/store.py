@@ -223,9 +223,14 @@ class Journal:
                 for row in connection.execute(query, about)
             ]
 
-    def remove(self, runs: Iterable[str]) -> None:
-        """Forget runs with all that belongs to them."""
+    def remove(self, runs: Iterable[str], lease: Lease | None = None) -> None:
+        """Forget runs with all that belongs to them, as the holder of a lease, which goes, too.
+
+        Raises `Fenced` if the lease is somebody else's by now; nothing is gone then.
+        """
         with self._database.write() as connection:
+            if lease is not None:
+                check(connection, lease)
             for run in runs:
                 connection.execute(_NOT_AGAIN, {"run": run})
                 those = {"run": run, "inner": beginning(f"{run}."), "item": beginning(f"{run}[")}
@@ -240,7 +245,7 @@ class Journal:
         oldest = time.time() - age
         with self._database.write() as connection:
             connection.execute("DELETE FROM results WHERE stored < :oldest", {"oldest": oldest})
-            forget_unnamed(connection)
+        forget_unnamed(self._database)
         self._database.vacuum()
 
     def cached(self, digest: str, age: float | None) -> Cached | None:

@@ -12,21 +12,24 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from agentkit.journal.database import Connection
-from agentkit.journal.statements import TEXT
+from agentkit.journal.database import Connection, Database
+from agentkit.journal.statements import FRESH, TEXT
 from agentkit.records import Stored
 
 LONG = 2000
 """Strings of more characters are stored once, by digest."""
-
-FRESH = 3600.0
-"""Seconds for which a text is kept that nothing names."""
 
 MARK = "$text"
 FILE = "$file"
 """What stands for a long text, and for a value that is a file of its run."""
 
 _FIND = "SELECT text FROM texts WHERE sha256 = :sha256"
+
+_OLD = "SELECT sha256 FROM texts WHERE stored < :oldest"
+_REMOVE = "DELETE FROM texts WHERE sha256 = :sha256 AND stored < :oldest"
+
+PIECE = 500
+"""Texts that are removed in one transaction: others need not wait for long."""
 
 _NAMED = re.compile(r'"\$text": "([0-9a-f]{64})"')
 
@@ -96,18 +99,25 @@ def parse(connection: Connection, text: str | None) -> Any:
     return None if text is None else grow(json.loads(text))
 
 
-def forget_unnamed(connection: Connection) -> None:
-    """Remove the texts that nothing names any more."""
-    named = {
-        digest
-        for table, columns in _JSON
-        for row in connection.execute(f"SELECT {', '.join(columns)} FROM {table}")  # noqa: S608
-        for text in row
-        if text
-        for digest in _NAMED.findall(text)
-    }
-    before = {"oldest": time.time() - FRESH}  # an event that names it may be on its way
-    old = connection.execute("SELECT sha256 FROM texts WHERE stored < :oldest", before)
-    for (digest,) in old.fetchall():
-        if digest not in named:
-            connection.execute("DELETE FROM texts WHERE sha256 = :sha256", {"sha256": digest})
+def forget_unnamed(database: Database) -> None:
+    """Remove the texts that nothing names any more.
+
+    It takes long to find them, and nobody waits meanwhile: whatever is named in between is new by
+    that, and new ones stay.
+    """
+    before = {"oldest": time.time() - FRESH}
+    with database.read() as connection:
+        old = [digest for (digest,) in connection.execute(_OLD, before)]
+        named = {
+            digest
+            for table, columns in _JSON
+            for row in connection.execute(f"SELECT {', '.join(columns)} FROM {table}")  # noqa: S608
+            for text in row
+            if text
+            for digest in _NAMED.findall(text)
+        }
+    unnamed = [digest for digest in old if digest not in named]
+    for start in range(0, len(unnamed), PIECE):
+        with database.write(lasting=False) as connection:
+            for digest in unnamed[start : start + PIECE]:
+                connection.execute(_REMOVE, {"sha256": digest, **before})

@@ -229,7 +229,9 @@ def _head(file: Path) -> _Head:
             hint=f"to remember what it says: agentkit memory add {file}",
         ) from None
     except OSError as error:
-        raise UserError(f"{file}: {error.strerror}") from None
+        missing = isinstance(error, FileNotFoundError)
+        hint = "agentkit memory export FILE makes one" if missing else None
+        raise UserError(f"{file}: {error.strerror}", hint=hint) from None
     if head.agentkit_memory > FORMAT:
         raise UserError(f"{file} was written by a later agentkit (format {head.agentkit_memory})")
     return head

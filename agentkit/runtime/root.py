@@ -388,8 +388,8 @@ class Runtime:
         """Runs that ended so many seconds ago, but for the newest of each workflow."""
         return self._retention.old(age, keep)
 
-    def prune(self, runs: Sequence[str], age: float) -> int:
-        """Remove runs, and results of that age; the bytes that the disk has more afterwards."""
+    def prune(self, runs: Sequence[str], age: float) -> tuple[int, int]:
+        """Remove runs, and results of that age; how many runs, and the bytes that it freed."""
         return self._retention.prune(runs, age)
 
     def post(self, run: str, kind: LetterKind, text: str = "") -> None:

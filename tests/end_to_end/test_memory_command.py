@@ -151,7 +151,11 @@ def test_an_export_is_a_whole_copy_elsewhere(filled: Command) -> None:
         (["add", "gone.md"], "gone.md: there is no such file or folder", "echo 'gone.md'"),
         (["add", ""], "there is nothing to remember: the text is empty", ""),
         (["add", "x", "--meta", "year"], "year: write it as name=value", ""),
-        (["import", "gone.jsonl"], "{here}/gone.jsonl: No such file or directory", ""),
+        (
+            ["import", "gone.jsonl"],
+            "{here}/gone.jsonl: No such file or directory",
+            "agentkit memory export FILE",
+        ),
         (
             ["import", "notes/hall.md"],
             "{here}/notes/hall.md is no export",

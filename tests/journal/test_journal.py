@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -372,3 +373,47 @@ def test_of_an_agent_deaths_count_in_a_row_and_without_a_call_that_was_done(
     done(4.5, "unverified")  # told when it goes on, and nothing that was done
     done(4.6, "failed")
     assert deaths() == (2, 4)
+
+
+LONG_ONE = "a long one " * 500
+
+
+def long_ago(path: Path) -> None:
+    """All texts were stored before anybody would keep them for being new."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE texts SET stored = 0")
+
+
+def test_texts_that_nothing_names_go_piece_by_piece(
+    journal: Journal, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(texts, "PIECE", 2)
+    for number in range(5):
+        journal.record(started(f"run-{number}", text=f"{LONG_ONE}{number}"))
+    journal.record(started("kept", text=LONG_ONE))
+    journal.remove(f"run-{number}" for number in range(5))
+    long_ago(path)
+    journal.shrink(0)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT text FROM texts").fetchall() == [(LONG_ONE,)]
+
+
+def test_a_text_that_another_one_names_while_unnamed_ones_are_looked_for_stays(
+    journal: Journal, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.record(started("before", text=LONG_ONE))
+    journal.remove(["before"])
+    long_ago(path)
+    other, read = Journal(path), database.Database.read
+
+    @contextmanager
+    def looking(here: database.Database) -> Iterator[database.Connection]:
+        with read(here) as connection:
+            yield connection
+            other.record(started("meanwhile", text=LONG_ONE))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(database.Database, "read", looking)
+        journal.shrink(0)
+    assert journal.run("meanwhile").inputs == {"text": LONG_ONE}
+    other.close()

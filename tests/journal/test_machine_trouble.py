@@ -9,13 +9,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from agentkit.errors import MachineError
 from agentkit.events import RunStarted, StepFinished, StepStarted
-from agentkit.journal import Journal, file, rows
+from agentkit.journal import Journal, database, file, rows
 
 
 def run_started(run: str = "run") -> RunStarted:
@@ -106,6 +107,7 @@ def test_a_journal_that_another_one_holds_for_long(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(file, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(database, "AWAY_SECONDS", 0.1)
     journal = Journal(path)
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
@@ -117,6 +119,28 @@ def test_a_journal_that_another_one_holds_for_long(
     holder.close()
     journal.record(run_started())
     assert journal.run("last").id == "run"
+    journal.close()
+
+
+def test_what_a_run_records_waits_until_another_one_lets_the_file_go(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file, "BUSY_SECONDS", 0)
+    journal = Journal(path)
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            holder.execute("COMMIT")
+
+    monkeypatch.setattr(time, "sleep", pause)
+    journal.record(run_started())
+    assert pauses == [database.AGAIN, database.AGAIN]
+    assert [one.kind for one in journal.events("run")] == ["RunStarted"]
+    holder.close()
     journal.close()
 
 
@@ -143,6 +167,20 @@ def test_a_damaged_file_names_the_way_back(path: Path, damage: str) -> None:
     journal.record(run_started())
     assert [run.id for run in journal.runs()] == ["run"]
     journal.close()
+
+
+def test_a_file_that_was_moved_away_while_it_is_in_use_is_told(path: Path) -> None:
+    service = Journal(path)
+    service.record(run_started())
+    path.rename(path.with_name("aside.sqlite"))
+    with pytest.raises(MachineError, match=f"the journal {path}: no such table") as caught:
+        service.record(run_started("another"))
+    assert "another file is in its place: start again" in str(caught.value.hint)
+    other = Journal(path)
+    service.record(run_started("third"))
+    assert [run.id for run in other.runs()] == ["third"]
+    for one in (service, other):
+        one.close()
 
 
 def test_the_way_back_is_quoted(tmp_path: Path) -> None:

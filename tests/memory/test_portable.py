@@ -159,5 +159,9 @@ def test_what_is_no_export_is_told(opened: Opened, tmp_path: Path, text: str) ->
 
 
 def test_a_file_that_is_not_there_is_told(opened: Opened, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="No such file"):
+    with pytest.raises(UserError, match="No such file") as caught:
         import_(opened("other"), tmp_path / "none.jsonl")
+    assert caught.value.hint == "agentkit memory export FILE makes one"
+    with pytest.raises(UserError, match="Is a directory") as caught:
+        import_(opened("other"), tmp_path)
+    assert caught.value.hint is None

@@ -98,6 +98,19 @@ def test_what_can_be_read_around_a_hole_is_saved(
     )
 
 
+def test_who_had_the_file_open_goes_on_with_the_repaired_one(
+    kept: Collection, opened: Opened
+) -> None:
+    service = opened(few=50)
+    assert service.count() == COUNT + 1
+    overwrite(kept, 0.5, 0.55)
+    result = repair(opened(few=50))
+    assert result.damaged is not None
+    assert service.count() == result.entries
+    service.save("a note after the repair", source="")
+    assert opened(few=50).count() == result.entries + 1
+
+
 def test_a_document_that_was_damaged_is_read_again(
     kept: Collection, opened: Opened, tmp_path: Path
 ) -> None:

@@ -39,8 +39,8 @@ def prune(age: str, keep: int, dry_run: bool) -> None:
                 click.echo(f"{run.id}  {run.status:<10} {run.workflow}")
             click.echo(f"{_runs(len(old))} older than {shown(limit)}")
             return
-        freed = runtime.prune([run.id for run in old], limit)
-    click.echo(f"removed {_runs(len(old))}, {human_bytes(freed)} freed")
+        gone, freed = runtime.prune([run.id for run in old], limit)
+    click.echo(f"removed {_runs(gone)}, {human_bytes(freed)} freed")
 
 
 def _runs(count: int) -> str:
