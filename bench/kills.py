@@ -17,7 +17,7 @@ and at each end the journal is compared with what it said before:
 What the model writes into the files may differ, because a call of which nobody knows the effect is
 another conversation: how many runs ended with the same texts is told, and is no fault.
 
-Prints a line for each end, and what was wrong.
+Prints a line for each end, the texts that are others, and what was wrong.
 """
 
 from __future__ import annotations
@@ -89,6 +89,8 @@ def main() -> None:
             wrong = f", {len(tally.faults)} faults" if tally.faults else ""
             said = f"{tally.kills} kills so far{wrong}, {run.ended()}"
             print(f"run {tally.runs}: {said}", flush=True)
+            if run.files() != undisturbed.files():
+                print(f"    {run.files()}", flush=True)
     moments = ", ".join(f"{count} after {kind}" for kind, count in tally.moments.most_common())
     print(f"{tally.kills} kills in {tally.runs} runs: {moments}")
     print(f"{tally.unverified} calls in flight were reported as unverified")
