@@ -14,6 +14,7 @@ import pytest
 from agentkit import machine
 from agentkit.compute import Compute
 from agentkit.config import Settings, shipped
+from agentkit.engine import LlamaTokenizer
 from agentkit.engine.embed import LlamaEmbedder
 from agentkit.errors import InvalidFile, NotEnoughMemory, UnknownName, UserError
 from agentkit.messages import ChatRequest, Message
@@ -187,6 +188,30 @@ def test_an_adapter_that_is_not_there_is_named(tiny: str, isolated_home: Path) -
     with Runtime() as runtime, pytest.raises(UserError, match=r"'style' .*/no/style\.gguf") as told:
         answer(runtime.chat(tiny))
     assert "adapters.style.file" in (told.value.hint or "")
+
+
+def test_a_model_whose_tokens_are_asked_for_meanwhile_does_not_keep_others_from_closing(
+    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_model(tmp_path / "late.gguf", "attention", seed=1)
+    closed: list[LlamaTokenizer] = []
+    close = LlamaTokenizer.close
+
+    with Runtime() as runtime:
+        runtime.store.add(tmp_path / "late.gguf")
+
+        def slowly(tokenizer: LlamaTokenizer) -> None:
+            late = threading.Thread(target=lambda: runtime.tokenizer("late").tokens("Hi"))
+            late.start()
+            late.join()
+            close(tokenizer)
+            closed.append(tokenizer)
+
+        first = runtime.tokenizer(tiny)
+        with monkeypatch.context() as patched:
+            patched.setattr(LlamaTokenizer, "close", slowly)
+            runtime.close()
+    assert closed == [first]
 
 
 # -- transcribers and embedders --------------------------------------------------------------------
