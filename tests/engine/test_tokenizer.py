@@ -11,6 +11,7 @@ import pytest
 from agentkit.engine import LlamaTokenizer
 from agentkit.errors import ModelError
 from agentkit.messages import Message
+from tests.locks import Told
 
 from .tiny_models import GAP_MARKERS, MARKERS, write_model
 
@@ -45,22 +46,6 @@ def test_one_that_is_closed_says_so(
         tokenizer.close()
     with pytest.raises(ModelError, match="'tiny' was closed"):
         use(tokenizer)
-
-
-class Told:
-    """A lock that tells when somebody has to wait for it."""
-
-    def __init__(self, waited_for: threading.Event) -> None:
-        self._lock = threading.Lock()
-        self._waited_for = waited_for
-
-    def __enter__(self) -> None:
-        if not self._lock.acquire(blocking=False):
-            self._waited_for.set()
-            self._lock.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
 
 
 def test_it_is_not_freed_under_a_call(
