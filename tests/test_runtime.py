@@ -7,13 +7,15 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from agentkit import machine
+from agentkit import cluster, machine
 from agentkit.compute import Compute
 from agentkit.config import Settings, shipped
+from agentkit.engine import LlamaTokenizer
 from agentkit.engine.embed import LlamaEmbedder
 from agentkit.errors import InvalidFile, NotEnoughMemory, UnknownName, UserError
 from agentkit.messages import ChatRequest, Message
@@ -23,6 +25,10 @@ from agentkit.remote import RemoteChatModel
 from agentkit.runtime import Runtime, new_run_id, offers, root
 
 from .engine.tiny_models import write_adapter, write_model
+from .locks import Told
+
+PATIENCE = 120
+"""Seconds for what another thread does; it needs none, unless something is wrong."""
 
 STEP = "steps:\n  - id: page\n    uses: render_template\n    with: {template: hi, data: {}}\n"
 
@@ -189,6 +195,30 @@ def test_an_adapter_that_is_not_there_is_named(tiny: str, isolated_home: Path) -
     assert "adapters.style.file" in (told.value.hint or "")
 
 
+def test_a_model_whose_tokens_are_asked_for_meanwhile_does_not_keep_others_from_closing(
+    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_model(tmp_path / "late.gguf", "attention", seed=1)
+    closed: list[LlamaTokenizer] = []
+    close = LlamaTokenizer.close
+
+    with Runtime() as runtime:
+        runtime.store.add(tmp_path / "late.gguf")
+
+        def slowly(tokenizer: LlamaTokenizer) -> None:
+            late = threading.Thread(target=lambda: runtime.tokenizer("late").tokens("Hi"))
+            late.start()
+            late.join(PATIENCE)
+            close(tokenizer)
+            closed.append(tokenizer)
+
+        first = runtime.tokenizer(tiny)
+        with monkeypatch.context() as patched:
+            patched.setattr(LlamaTokenizer, "close", slowly)
+            runtime.close()
+    assert closed == [first]
+
+
 # -- transcribers and embedders --------------------------------------------------------------------
 
 
@@ -321,6 +351,39 @@ def test_workflows_may_name_remotes(box: str, tmp_path: Path) -> None:
         path.write_text(text.replace("box", "bocks"))
         with pytest.raises(InvalidFile, match="bocks"):
             runtime.workflow(str(path))
+
+
+# -- the cluster -----------------------------------------------------------------------------------
+
+
+def test_steps_that_go_elsewhere_at_the_same_moment_join_the_cluster_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, other = threading.Event(), threading.Event()
+    made: list[object] = []
+    found: list[object] = []
+
+    class Workers:
+        def __init__(self, *_: object) -> None:
+            made.append(self)
+            (other if first.is_set() else first).set()
+            assert other.wait(PATIENCE)
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(cluster, "RayWorkers", Workers)
+    with Runtime() as runtime:
+        # Before Python 3.12 a cached property has a lock of its own, for which nobody is told.
+        making = partial(vars(Runtime)["workers"].func, runtime)
+        monkeypatch.setattr(runtime, "_joining", Told(other), raising=False)
+        steps = [threading.Thread(target=lambda: found.append(making())) for _ in range(2)]
+        steps[0].start()
+        assert first.wait(PATIENCE)
+        steps[1].start()
+        for step in steps:
+            step.join(PATIENCE)
+        assert found == [runtime.workers] * 2
+    assert len(made) == 1
 
 
 # -- workflows and tools ---------------------------------------------------------------------------

@@ -18,6 +18,7 @@ import json
 import logging
 import os
 import secrets
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -33,6 +34,11 @@ SUFFIX = ".prefix"
 BUDGET = 2 << 30
 """Bytes on disk for one model."""
 LONGEST_HEADER = 4096
+
+DRAFT = "*." + "[0-9a-f]" * 8
+ABANDONED = 3600.0
+"""Seconds after which nobody writes a draft any more: it takes a few, and a process that is killed
+leaves one behind."""
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +127,7 @@ class SavedPrefixes:
                 ((path.stat().st_mtime, path) for path in self._folder.glob(f"*{SUFFIX}")),
                 reverse=True,
             )
-            size = 0
+            size = self._drafts()
             for _, path in files:
                 size += path.stat().st_size
                 if size > self._budget:
@@ -129,6 +135,18 @@ class SavedPrefixes:
                     for key, known in self._paths.items():
                         if known == path:
                             self._index.remove(key)
+
+    def _drafts(self) -> int:
+        """The bytes of files that are being written; those that nobody goes on with are deleted."""
+        size = 0
+        for path in self._folder.glob(DRAFT):
+            with suppress(OSError):  # it has its name by now
+                found = path.stat()
+                if found.st_mtime < time.time() - ABANDONED:
+                    _delete(path)
+                else:
+                    size += found.st_size
+        return size
 
 
 def _read(path: Path) -> tuple[list[int], bytes] | None:

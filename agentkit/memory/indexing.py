@@ -17,10 +17,12 @@ A collection of a few thousand entries has no index: comparing all is as fast, a
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +31,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from agentkit.cancel import CancelToken
+from agentkit.errors import Cancelled
 from agentkit.memory import spaces
 from agentkit.memory.chroma import FolderIndex, Index, IndexAway, IndexBroken
 from agentkit.memory.database import Database
@@ -48,7 +51,11 @@ BATCH = 250
 TRIES = 3
 
 PATIENCE = 5.0
-"""Seconds that a search waits to open the index while another process writes it."""
+"""Seconds that a search waits to open the index while another process writes it; and a note, to be
+written to it."""
+
+LOOK = 0.02
+"""Seconds between two looks whether the other process is done."""
 
 
 @dataclass(slots=True)
@@ -85,6 +92,7 @@ class Indexing:
         self._open: _Open | None = None
         self._broken: tuple[int, int, int] | None = None
         self._told: set[str] = set()
+        self._closing = threading.Event()
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -184,17 +192,22 @@ class Indexing:
     ) -> None:
         """Bring the index up to the file, or by `most` vectors.  Not inside a transaction.
 
-        A server that cannot be reached is told to `notice`.  Raises `Cancelled`.
+        While another process holds the index, `most` waits for `PATIENCE` and leaves it to who
+        comes next, and all of it waits until it is closed.  A server that cannot be reached is told
+        to `notice`.  Raises `Cancelled`.
         """
-        done, renewed = 0, False
+        done, renewed, closing = 0, False, self._closing
+        patience = math.inf if most is None else PATIENCE
         with self._database.read() as connection:
             total = spaces.beyond(connection, space.id, space.indexed, 10**9)
         while most is None or done < most:
             if cancel:
                 cancel.check()
             try:
-                with self._guard, self._locked(-1):
+                with self._held(closing, cancel, patience):
                     count = self._write_some(space.id)
+            except Timeout:
+                return
             except IndexAway as fault:
                 self._tell(f"cannot be reached: {fault}")
                 return
@@ -203,7 +216,7 @@ class Indexing:
                     self._tell(f"cannot be written: {fault}")
                     return
                 self._tell(f"is made anew: {fault}")
-                self.renew(space.id)
+                self.renew(space.id, cancel)
                 renewed = True
                 continue
             if count == 0:
@@ -277,31 +290,40 @@ class Indexing:
                 (index.space, json.dumps(list(new))),
             )
 
-    def renew(self, number: int) -> None:
-        """Begin a new index beside the old one, which is deleted.  Nothing is in it yet."""
-        with self._guard, self._locked(-1):
-            self._close()
-            with self._database.write() as connection:
-                connection.execute(
-                    "UPDATE spaces SET edition = edition + 1, indexed = 0, writing = 0, "
-                    "files = '{}' WHERE id = ?",
-                    (number,),
-                )
-                connection.execute("DELETE FROM buried WHERE space = ?", (number,))
-            self.sweep()
+    def renew(self, number: int, cancel: CancelToken | None = None) -> None:
+        """Begin a new index beside the old one, which is deleted.  Nothing is in it yet.
+
+        Raises `Cancelled`, also when it is closed while another process holds the index.
+        """
+        try:
+            with self._held(self._closing, cancel):
+                self._close()
+                with self._database.write() as connection:
+                    connection.execute(
+                        "UPDATE spaces SET edition = edition + 1, indexed = 0, writing = 0, "
+                        "files = '{}' WHERE id = ?",
+                        (number,),
+                    )
+                    connection.execute("DELETE FROM buried WHERE space = ?", (number,))
+                self._sweep()
+        except Timeout:
+            raise Cancelled("the memory was closed") from None
 
     def sweep(self) -> None:
-        """Delete the indexes that no space has any more."""
-        with self._guard, self._locked(-1):
-            with self._database.read() as connection:
-                rows = connection.execute("SELECT id, edition FROM spaces").fetchall()
-            alive = [(row["id"], row["edition"]) for row in rows]
-            folders = {_folder(*one) for one in alive}
-            for folder in self._folder.glob("index-*"):
-                if folder.name not in folders and folder.is_dir():
-                    shutil.rmtree(folder, ignore_errors=True)
-            if self._server and alive:
-                self._sweep_server(self._server, [self._name(*one) for one in alive])
+        """Delete the indexes that no space has any more; later, if another process holds them."""
+        with suppress(Timeout), self._held(self._closing, patience=PATIENCE):
+            self._sweep()
+
+    def _sweep(self) -> None:
+        with self._database.read() as connection:
+            rows = connection.execute("SELECT id, edition FROM spaces").fetchall()
+        alive = [(row["id"], row["edition"]) for row in rows]
+        folders = {_folder(*one) for one in alive}
+        for folder in self._folder.glob("index-*"):
+            if folder.name not in folders and folder.is_dir():
+                shutil.rmtree(folder, ignore_errors=True)
+        if self._server and alive:
+            self._sweep_server(self._server, [self._name(*one) for one in alive])
 
     def _sweep_server(self, server: Server, names: Sequence[str]) -> None:
         try:
@@ -314,7 +336,12 @@ class Indexing:
     # -- what both need --------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Give memory back.  Idempotent; it is opened again when it is used again."""
+        """Give memory back.  Idempotent; it is opened again when it is used again.
+
+        Who waits for another process to write the index waits no longer.
+        """
+        closing, self._closing = self._closing, threading.Event()
+        closing.set()
         with self._guard:
             self._close()
 
@@ -322,6 +349,41 @@ class Indexing:
         if self._open:
             self._open.index.close()
             self._open = None
+
+    @contextmanager
+    def _held(
+        self,
+        closing: threading.Event,
+        cancel: CancelToken | None = None,
+        patience: float = math.inf,
+    ) -> Iterator[None]:
+        """Keep other threads and other processes from the index, to write it.
+
+        While another process has it, searches of this one go on.  Raises `Cancelled`, and `Timeout`
+        when it is closing or has no patience left.
+        """
+        until = time.monotonic() + patience
+        with ExitStack() as held:
+            while not self._taken(held):
+                if cancel:
+                    cancel.check()
+                if closing.wait(LOOK):
+                    raise Timeout(self._lock.lock_file)
+                if time.monotonic() >= until:
+                    self._tell("is held by another process: what is newer is not written to it")
+                    raise Timeout(self._lock.lock_file)
+            yield
+
+    def _taken(self, held: ExitStack) -> bool:
+        """Take it, unless another process has it."""
+        with ExitStack() as taken:
+            taken.enter_context(self._guard)
+            try:
+                taken.enter_context(self._locked(0))
+            except Timeout:
+                return False
+            held.push(taken.pop_all())
+        return True
 
     @contextmanager
     def _locked(self, timeout: float) -> Iterator[None]:

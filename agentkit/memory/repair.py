@@ -63,7 +63,7 @@ def repair(
     if entries and damaged:
         space = _with_all_vectors(collection, entries, progress, cancel)
     if space:
-        collection.indexing.renew(space.id)
+        collection.indexing.renew(space.id, cancel)
         collection.tend(progress=progress, cancel=cancel)
     return Repaired(entries, damaged)
 

@@ -178,12 +178,13 @@ class Models:
 
     def close(self) -> None:
         """Leave the remotes.  Idempotent.  The pool belongs to who made it."""
-        for tokenizer in self._tokenizers.values():
+        with self._connecting:
+            tokenizers, self._tokenizers = self._tokenizers, {}
+            remotes, self._remotes = self._remotes, {}
+        for tokenizer in tokenizers.values():
             tokenizer.close()
-        self._tokenizers.clear()
-        for remote in self._remotes.values():
+        for remote in remotes.values():
             remote.close()
-        self._remotes.clear()
 
     @cached_property
     def _offers(self) -> Offers:

@@ -5,6 +5,7 @@ Use a `Runtime` as a context manager, or call `close`.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
@@ -70,6 +71,7 @@ class Runtime:
         self._tools = Tools(self.settings, self.trusted)
         self.library = Library(self.settings, lambda: self.toolbox, self._models)
         """Workflows and agents."""
+        self._joining = threading.Lock()
 
     # -- the parts -------------------------------------------------------------------------------
 
@@ -119,7 +121,11 @@ class Runtime:
 
         cluster = self.settings.cluster
         takes = {name: queue.bundle for name, queue in cluster.queues.items()}
-        return RayWorkers(cluster.address, takes, open_workplace)
+        with self._joining:
+            made: RayWorkers | None = self.__dict__.get("workers")
+            if made is None:  # or by another step of the run, at the same moment
+                made = self.__dict__["workers"] = RayWorkers(cluster.address, takes, open_workplace)
+            return made
 
     @cached_property
     def _lent(self) -> Lent:

@@ -190,15 +190,19 @@ def _held(job: Job, growth: Growth) -> Iterator[_Bare]:
                 start_new_session=True,
             )
         )
-        proc = None
-        if PROC.is_dir():
-            proc = os.open(PROC, os.O_RDONLY | os.O_DIRECTORY)
-            stack.callback(os.close, proc)
-        ended, ending = os.pipe()
-        stack.callback(os.close, ended)
-        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
-        waiter = threading.Thread(target=_wait, args=(process, ending), name="agentkit-waiter")
-        waiter.start()
+        with ExitStack() as failed:
+            failed.callback(process.kill)  # it stops itself, and Popen would wait for its end
+            proc = None
+            if PROC.is_dir():
+                proc = os.open(PROC, os.O_RDONLY | os.O_DIRECTORY)
+                stack.callback(os.close, proc)
+            ended, ending = os.pipe()
+            stack.callback(os.close, ended)
+            failed.callback(os.close, ending)
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+            waiter = threading.Thread(target=_wait, args=(process, ending), name="agentkit-waiter")
+            waiter.start()
+            failed.pop_all()
         bare = _Bare(process, ended, growth, proc)
         try:
             yield bare

@@ -7,7 +7,8 @@ against the schema that it gave, and their names begin with the server's own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,10 @@ from agentkit.toolbox.sources import BadTool, Scan
 from agentkit.toolbox.tool import Tool, check_name
 
 SEPARATOR = "__"
+
+REST = 60.0
+"""Seconds for which a server that could not be reached is not asked again: each request asks for
+all tools, and one that hangs would cost each of them its whole timeout."""
 
 OPENING = {"patternProperties", "unevaluatedProperties", "propertyNames", "allOf", "anyOf", "oneOf",
            "if", "$ref", "$dynamicRef", "dependentSchemas"}  # fmt: skip
@@ -92,14 +97,17 @@ class ServerSource:
 
     `only` names those that are offered, None: all.  Code that a server runs is in no sandbox of
     ours and can touch everything: who declares that it executes declares all effects.  A server
-    that cannot be reached is asked again at the next scan.
+    that could not be reached is asked again at the first scan after `REST`.
     """
 
     server: ToolServer
     effects: tuple[Effect, ...] = ALL_EFFECTS
     only: tuple[str, ...] | None = None
     far: bool = True
+    clock: Callable[[], float] = time.monotonic
     _found: Scan | None = None
+    _failed: Scan | None = None
+    _rests_until: float = 0.0
 
     @property
     def label(self) -> str:
@@ -114,10 +122,14 @@ class ServerSource:
     def scan(self) -> Scan:
         """See `Source.scan`."""
         if self._found is None:
+            if self._failed is not None and self.clock() < self._rests_until:
+                return self._failed
             try:
                 offered = self.server.tools()
             except AgentkitError as error:
-                return Scan(bad=(BadTool(Path(self.label), str(error)),))
+                self._failed = Scan(bad=(BadTool(Path(self.label), str(error)),))
+                self._rests_until = self.clock() + REST
+                return self._failed
             self._found = self._scan(offered)
         return self._found
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from agentkit.cancel import CancelToken
-from agentkit.errors import Cancelled, Parked
+from agentkit.errors import Cancelled, MachineError, Parked
 from agentkit.workflow.plan import Needs
 
 MOST = 32
@@ -76,6 +76,7 @@ class _Crew:
         self._pool, self._do, self._cancel = pool, do, cancel
         self._limit, self._fail_fast = limit, fail_fast
         self._waiting, self._done, self._running = dict(needs), set[str](), 0
+        self._handed = set[str]()
         self._lock = threading.Lock()
 
     def begin(self) -> None:
@@ -84,6 +85,8 @@ class _Crew:
             self._hand_out()
 
     def _work(self, name: str) -> None:
+        if not self._claim(name):
+            return
         following: str | None = name
         while following is not None:
             name, fault = following, None
@@ -102,9 +105,35 @@ class _Crew:
 
     def _hand_out(self) -> None:
         while (name := self._next()) is not None:
-            self._pool.submit(self._work, name)
+            self._handed.add(name)
+            try:
+                self._pool.submit(self._work, name)
+            except RuntimeError as fault:
+                self._take_back(name, fault)
         if not self._running:
             self.over.set()
+
+    def _claim(self, name: str) -> bool:
+        """Whether it is still to be had: who begins it and who takes it back may meet."""
+        try:
+            self._handed.remove(name)
+        except KeyError:
+            return False
+        return True
+
+    def _take_back(self, name: str, fault: RuntimeError) -> None:
+        """There is no thread for it: left to those that are at work, or failed if none is.
+
+        The pool has it in its queue all the same, and one of its threads may have begun it.
+        """
+        if not self._claim(name):
+            return
+        self._running -= 1
+        if self._running:
+            self._limit = self._running
+            self._waiting = {name: (), **self._waiting}
+        else:
+            self.faults[name] = MachineError(f"the system has no thread to give: {fault}")
 
     def _next(self) -> str | None:
         """Something to begin now; it counts as begun."""

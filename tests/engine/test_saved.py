@@ -80,6 +80,35 @@ def test_the_longest_unused_ones_make_room(tmp_path: Path) -> None:
     assert [saved.match((), [token] * 9, whole=True) for token in (1, 2, 3)] == [0, 8, 8]
 
 
+def test_what_a_killed_process_left_is_deleted_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as killed:
+        killed.setattr(Path, "replace", never)
+        with pytest.raises(KeyboardInterrupt):
+            SavedPrefixes(tmp_path).save(TOKENS, STATE)
+    (draft,) = tmp_path.iterdir()
+    saved = SavedPrefixes(tmp_path)
+    saved.save([1] * 8, STATE)
+    assert draft.exists()
+    os.utime(draft, (1, 1))
+    saved.save([2] * 8, STATE)
+    assert not draft.exists()
+    assert len(files(tmp_path)) == len([*tmp_path.iterdir()]) == 2
+
+
+def test_what_another_process_is_writing_takes_its_place(tmp_path: Path) -> None:
+    saved = SavedPrefixes(tmp_path, budget=2 * len(STATE) + 600)
+    (tmp_path / "0123456789abcdef.0a1b2c3d").write_bytes(STATE)
+    for token in (1, 2):
+        saved.save([token] * 8, STATE)
+    assert len(files(tmp_path)) == 1
+
+
+def never(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_a_folder_that_cannot_be_made_costs_no_answer(tmp_path: Path) -> None:
     (tmp_path / "prefixes").write_text("a file is in the way", encoding="utf-8")
     saved = SavedPrefixes(tmp_path / "prefixes")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import socket
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
-from agentkit.memory import Collection, Server, nearest, reembed, repair, spaces
+from agentkit.cancel import CancelToken
+from agentkit.errors import Cancelled
+from agentkit.memory import Collection, Server, indexing, nearest, reembed, repair, spaces
 from agentkit.memory import chroma as library
 from agentkit.memory.chroma import FolderIndex
 from agentkit.ports import Condition
@@ -202,6 +207,129 @@ def test_a_filter_that_fits_only_what_is_far_still_finds_it(opened: Opened) -> N
     keep(collection, [f"quite other things f{n}" for n in range(40)], source=lambda at: "far")
     found = collection.search("near near near", limit=5, where=[Condition("source", "=", "far")])
     assert len(found) == 5
+
+
+# -- a process at a standstill ---------------------------------------------------------------------
+
+LIMIT = 120
+"""Seconds for what another thread does; it needs a few at most, unless it hangs."""
+
+
+@contextmanager
+def standstill(collection: Collection) -> Iterator[None]:
+    """Another process has begun to write the index, and goes on only afterwards."""
+    with (collection.folder / "index.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+class Aside:
+    """Work on a thread, what it raised, and whether it looked again for the index."""
+
+    def __init__(
+        self, collection: Collection, work: Callable[[], object], patch: pytest.MonkeyPatch
+    ) -> None:
+        self.fault: Exception | None = None
+        self._work = work
+        self._looks = threading.Semaphore(0)
+        self._locked = collection.indexing._locked
+        patch.setattr(collection.indexing, "_locked", self._looked)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def waits(self) -> bool:
+        """Whether it has begun to wait."""
+        return self._looks.acquire(timeout=LIMIT)
+
+    def ends(self) -> bool:
+        """Whether it comes to its end."""
+        self._thread.join(LIMIT)
+        return not self._thread.is_alive()
+
+    def _looked(self, timeout: float) -> AbstractContextManager[None]:
+        self._looks.release()
+        return self._locked(timeout)
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except Exception as fault:
+            self.fault = fault
+
+
+def behind(collection: Collection) -> Callable[[CancelToken | None], None]:
+    """What brings the index of a collection up to its file, in which a little is newer."""
+    fill(collection, 50)
+    save(collection, 5, first=50)
+    assert complete(collection, 55)
+    with collection.database.read() as connection:
+        space = spaces.current(connection)
+    assert space is not None
+    return lambda cancel: collection.indexing.advance(space, cancel=cancel)
+
+
+def test_a_search_goes_on_while_the_index_is_written_elsewhere(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection = opened(few=FEW)
+    advance = behind(collection)
+    with standstill(collection):
+        writer = Aside(collection, lambda: advance(None), monkeypatch)
+        assert writer.waits()
+        assert Aside(collection, lambda: complete(collection, 55), monkeypatch).ends()
+    assert writer.ends()
+    assert collection.status().indexed == 55
+
+
+def test_who_waits_for_the_index_can_be_cancelled(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection, cancel = opened(few=FEW), CancelToken()
+    advance = behind(collection)
+    with standstill(collection):
+        writer = Aside(collection, lambda: advance(cancel), monkeypatch)
+        assert writer.waits()
+        cancel.cancel()
+        assert writer.ends()
+    assert isinstance(writer.fault, Cancelled)
+
+
+def test_a_collection_can_be_closed_while_somebody_waits_for_the_index(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection = opened(few=FEW)
+    advance = behind(collection)
+    with standstill(collection):
+        writer = Aside(collection, lambda: advance(None), monkeypatch)
+        assert writer.waits()
+        assert Aside(collection, collection.indexing.close, monkeypatch).ends()
+        assert writer.ends()
+        assert writer.fault is None
+        with collection.database.read() as connection:
+            space = spaces.current(connection)
+        assert space is not None
+        again = Aside(collection, lambda: collection.indexing.renew(space.id), monkeypatch)
+        assert again.waits()
+        assert Aside(collection, collection.indexing.close, monkeypatch).ends()
+        assert again.ends()
+        assert isinstance(again.fault, Cancelled)
+    assert complete(collection, 55)
+
+
+def test_notes_are_kept_and_forgotten_while_the_index_is_written_elsewhere(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, notices: list[str]
+) -> None:
+    monkeypatch.setattr(indexing, "PATIENCE", 0.0)
+    collection = opened(few=FEW)
+    fill(collection, 50)
+    with standstill(collection):
+        assert Aside(collection, lambda: save(collection, FEW, 50), monkeypatch).ends()
+        assert collection.count() == 50 + FEW
+        assert complete(collection, 50 + FEW)
+        assert Aside(collection, collection.forget_all, monkeypatch).ends()
+        assert collection.count() == 0
+    assert len(notices) == 1
+    assert "is held by another process" in notices[0]
 
 
 # -- damage --------------------------------------------------------------------------------------

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +17,12 @@ from agentkit.cancel import CancelToken
 from agentkit.errors import ToolError
 from agentkit.jobs import Job, JobResult, Limits
 from agentkit.sandbox import NoSandbox
+from agentkit.sandbox.bare import PROC
 
 from .runner import open_descriptors, survivors
+
+LIMIT = 60
+"""Seconds for a program that does nothing; one that is waited for has stopped for good."""
 
 
 @pytest.fixture
@@ -148,6 +156,50 @@ def test_it_can_be_cancelled(work: Path) -> None:
     cancel.cancel()
 
     assert NoSandbox().run(Job(("true",), work), cancel).stopped == "cancelled"
+
+
+@pytest.mark.parametrize("lacking", ["a descriptor", "a thread"])
+def test_a_machine_that_has_nothing_left_is_told_and_waits_for_no_program(
+    work: Path, mark: str, monkeypatch: pytest.MonkeyPatch, lacking: str
+) -> None:
+    """It has stopped itself by then, and would never end."""
+    opened, started = os.open, threading.Thread.start
+
+    def open_(path: Any, *how: Any, **more: Any) -> int:
+        if path == PROC:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return opened(path, *how, **more)
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name == "agentkit-waiter":
+            raise RuntimeError("can't start new thread")
+        started(thread)
+
+    told: list[str] = []
+
+    def attempt() -> None:
+        try:
+            python(work, "pass", mark)
+        except (OSError, RuntimeError) as fault:
+            told.append(str(fault))
+
+    before = open_descriptors()
+    with monkeypatch.context() as patched:
+        if lacking == "a thread":
+            patched.setattr(threading.Thread, "start", start)
+        else:
+            patched.setattr(os, "open", open_)
+        caller = threading.Thread(target=attempt)
+        caller.start()
+        caller.join(LIMIT)
+    waited = caller.is_alive()
+    for left in survivors(mark):
+        os.kill(int(left), signal.SIGKILL)
+    caller.join()
+
+    assert not waited
+    assert ("Too many open files" in told[0]) == (lacking == "a descriptor")
+    assert open_descriptors() == before
 
 
 def test_nothing_of_ours_is_left(

@@ -18,7 +18,7 @@ from agentkit.outcomes import Failed, NeedsApproval, Retry, Returned
 from agentkit.permissions import Access, Effect
 from agentkit.toolbox import Toolbox
 from agentkit.toolbox.grants import Grants, Narrowing
-from agentkit.toolbox.servers import SchemaParameters, ServerSource
+from agentkit.toolbox.servers import REST, SchemaParameters, ServerSource
 
 from .calls import door
 
@@ -74,16 +74,27 @@ def test_it_is_asked_when_it_is_wanted_and_once() -> None:
     assert server.asked == 1
 
 
-def test_one_that_cannot_be_reached_is_reported_and_asked_again() -> None:
-    server = Server(trouble=MachineError("it is asleep"))
-    tools = Toolbox([ServerSource(server)])
-    assert tools.get("files__read") is None
-    assert [(str(bad.source), bad.reason) for bad in tools.bad] == [
-        ("server files", "it is asleep")
-    ]
+def test_one_that_cannot_be_reached_is_reported_and_asked_again_after_its_rest() -> None:
+    server, now = Server(trouble=MachineError("it is asleep")), [0.0]
+
+    def hang() -> tuple[ToolSchema, ...]:
+        now[0] += 60.0
+        return Server.tools(server)
+
+    server.tools = hang  # type: ignore[method-assign]
+    tools = Toolbox([ServerSource(server, clock=lambda: now[0])])
+    for seconds in (0.0, 1.0, REST - 2.0):
+        now[0] += seconds
+        tools.refresh()
+        assert tools.get("files__read") is None
+        assert [(str(bad.source), bad.reason) for bad in tools.bad] == [
+            ("server files", "it is asleep")
+        ]
+    assert server.asked == 1
     server.trouble = None
+    now[0] += 1.0
     tools.refresh()
-    assert (tools.names(), tools.bad) == (["files__read"], [])
+    assert (tools.names(), tools.bad, server.asked) == (["files__read"], [], 2)
 
 
 def test_a_server_that_lies_about_one_tool_keeps_the_others() -> None:

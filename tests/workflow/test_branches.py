@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentkit.cancel import CancelToken
-from agentkit.errors import ApprovalNeeded, Cancelled, ToolError
+from agentkit.errors import ApprovalNeeded, Cancelled, MachineError, ToolError
 from agentkit.workflow.branches import MOST, carry_out
 from agentkit.workflow.plan import Needs
 
@@ -75,6 +75,45 @@ def test_a_failure_costs_what_waits_for_it_and_nothing_else() -> None:
         carry_out({**DIAMOND, "e": (), "f": ("e",)}, do, CancelToken())
 
     assert sorted(seen) == ["a", "c", "e", "f"]
+
+
+def starved(patch: pytest.MonkeyPatch, threads: int) -> None:
+    """From now on the system gives so many threads to steps and not one more."""
+    start, given = threading.Thread.start, threading.Semaphore(threads)
+
+    def start_if_there_is_one(thread: threading.Thread) -> None:
+        if thread.name.startswith("steps") and not given.acquire(blocking=False):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    patch.setattr(threading.Thread, "start", start_if_there_is_one)
+
+
+def ending(work: Callable[[], list[str]]) -> list[str]:
+    """What came of it, or that it hangs."""
+    came: list[list[str]] = []
+    caller = threading.Thread(target=lambda: came.append(work()), daemon=True)
+    caller.start()
+    caller.join(60)
+    assert not caller.is_alive()
+    return came[0]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("needs", [DIAMOND, dict.fromkeys("abcdefgh", ())])
+def test_fewer_threads_than_there_is_work_for_do_all_of_it_once(
+    monkeypatch: pytest.MonkeyPatch, needs: Needs, threads: int
+) -> None:
+    starved(monkeypatch, threads)
+
+    assert sorted(ending(lambda: done(needs))) == sorted(needs)
+
+
+def test_without_any_thread_the_work_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    starved(monkeypatch, 0)
+
+    with pytest.raises(MachineError, match="no thread to give: can't start new thread"):
+        done(DIAMOND)
 
 
 def test_of_two_failures_the_first_in_the_file_is_told() -> None:
