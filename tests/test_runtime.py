@@ -7,12 +7,11 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from functools import partial
 from pathlib import Path
 
 import pytest
 
-from agentkit import cluster, machine
+from agentkit import machine
 from agentkit.compute import Compute
 from agentkit.config import Settings, shipped
 from agentkit.engine import LlamaTokenizer
@@ -25,7 +24,6 @@ from agentkit.remote import RemoteChatModel
 from agentkit.runtime import Runtime, new_run_id, offers, root
 
 from .engine.tiny_models import write_adapter, write_model
-from .locks import Told
 
 PATIENCE = 120
 """Seconds for what another thread does; it needs none, unless something is wrong."""
@@ -351,39 +349,6 @@ def test_workflows_may_name_remotes(box: str, tmp_path: Path) -> None:
         path.write_text(text.replace("box", "bocks"))
         with pytest.raises(InvalidFile, match="bocks"):
             runtime.workflow(str(path))
-
-
-# -- the cluster -----------------------------------------------------------------------------------
-
-
-def test_steps_that_go_elsewhere_at_the_same_moment_join_the_cluster_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    first, other = threading.Event(), threading.Event()
-    made: list[object] = []
-    found: list[object] = []
-
-    class Workers:
-        def __init__(self, *_: object) -> None:
-            made.append(self)
-            (other if first.is_set() else first).set()
-            assert other.wait(PATIENCE)
-
-        def close(self) -> None: ...
-
-    monkeypatch.setattr(cluster, "RayWorkers", Workers)
-    with Runtime() as runtime:
-        # Before Python 3.12 a cached property has a lock of its own, for which nobody is told.
-        making = partial(vars(Runtime)["workers"].func, runtime)
-        monkeypatch.setattr(runtime, "_joining", Told(other), raising=False)
-        steps = [threading.Thread(target=lambda: found.append(making())) for _ in range(2)]
-        steps[0].start()
-        assert first.wait(PATIENCE)
-        steps[1].start()
-        for step in steps:
-            step.join(PATIENCE)
-        assert found == [runtime.workers] * 2
-    assert len(made) == 1
 
 
 # -- workflows and tools ---------------------------------------------------------------------------

@@ -34,6 +34,7 @@ held      a run is held by one process at a time
 listening a run hears that it is to stop
 memories  what is remembered
 bench     how fast a chat model is here
+part      what is made when it is first asked for, once
 root      everything a face needs, opened when it is first asked for
 """
 

@@ -5,10 +5,8 @@ Use a `Runtime` as a context manager, or call `close`.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
@@ -28,6 +26,7 @@ from agentkit.runtime.lent import Lent
 from agentkit.runtime.library import Library, drawn
 from agentkit.runtime.models import Models
 from agentkit.runtime.offers import Notice, room_now
+from agentkit.runtime.part import part
 from agentkit.runtime.publishing import Subscriber, publisher
 from agentkit.runtime.runs import Runs, new_run_id
 from agentkit.runtime.terms import How
@@ -71,7 +70,6 @@ class Runtime:
         self._tools = Tools(self.settings, self.trusted)
         self.library = Library(self.settings, lambda: self.toolbox, self._models)
         """Workflows and agents."""
-        self._joining = threading.Lock()
 
     # -- the parts -------------------------------------------------------------------------------
 
@@ -80,10 +78,10 @@ class Runtime:
 
         Raises what the parts raise.
         """
-        for part in (self.store, self.journal, self.toolbox, self.memories, self._lent):
-            assert part is not None
+        for one in (self.store, self.journal, self.toolbox, self.memories, self._lent):
+            assert one is not None
 
-    @cached_property
+    @part
     def store(self) -> ModelStore:
         """The models on this machine and the catalog of those that could be."""
         from agentkit.models import ModelStore, load_catalog
@@ -91,26 +89,26 @@ class Runtime:
         catalog = load_catalog(self.settings.home / "catalog.yaml")
         return ModelStore(self.settings.models_folder, catalog)
 
-    @cached_property
+    @part
     def journal(self) -> Journal:
         """The record of all runs."""
         from agentkit.journal import Journal
 
         return Journal(self.settings.journal or self.settings.journal_file, self.settings.lease)
 
-    @cached_property
+    @part
     def memories(self) -> Memories:
         """What is remembered: collections by name."""
         from agentkit.runtime.memories import Memories
 
         return Memories(self.settings, lambda: self.store, self.embedder, self._notice)
 
-    @cached_property
+    @part
     def toolbox(self) -> Toolbox:
         """All tools."""
         return self._tools.box()
 
-    @cached_property
+    @part
     def workers(self) -> RayWorkers:
         """The machines of the cluster that settings name; joined when a step is to be done there.
 
@@ -121,13 +119,9 @@ class Runtime:
 
         cluster = self.settings.cluster
         takes = {name: queue.bundle for name, queue in cluster.queues.items()}
-        with self._joining:
-            made: RayWorkers | None = self.__dict__.get("workers")
-            if made is None:  # or by another step of the run, at the same moment
-                made = self.__dict__["workers"] = RayWorkers(cluster.address, takes, open_workplace)
-            return made
+        return RayWorkers(cluster.address, takes, open_workplace)
 
-    @cached_property
+    @part
     def _lent(self) -> Lent:
         return Lent(self.settings, self.transcriber, lambda: self.memories.collection())
 
