@@ -10,12 +10,14 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from agentkit.cancel import CancelToken
 from agentkit.errors import UnknownName, UserError
 from agentkit.events import RunFinished
 from agentkit.letters import Letter, LetterKind
 from agentkit.messages import Usage
 from agentkit.permissions import Request
 from agentkit.records import RunRecord
+from agentkit.runtime.held import held
 from agentkit.values import dataclass
 
 if TYPE_CHECKING:
@@ -128,10 +130,9 @@ class Control:
             start=start,
             failed=failed,
         )
-        lease = self.journal.leases.take(record.id)  # or another process would miss its steps
-        self.journal.forget(record.id, {name: one.keys for name, one in found.items()})
-        self.journal.remove(f"{record.id}.{name}" for name, one in found.items() if one.anew)
-        self.journal.leases.give_back(lease)
+        with held(self.journal.leases, record.id, CancelToken()):  # or another would miss its steps
+            self.journal.forget(record.id, {name: one.keys for name, one in found.items()})
+            self.journal.remove(f"{record.id}.{name}" for name, one in found.items() if one.anew)
         return {name: one.why for name, one in found.items()}
 
     def told(self, record: RunRecord) -> Told:

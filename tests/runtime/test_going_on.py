@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from agentkit import events as ev
-from agentkit.errors import Cancelled, StepFailed, UserError
+from agentkit.errors import Cancelled, MachineError, StepFailed, UserError
+from agentkit.journal import Journal
 from agentkit.letters import Letter
 from agentkit.messages import Usage
 from agentkit.runtime import Runtime
@@ -157,6 +158,23 @@ def test_one_that_came_to_its_end_elsewhere_in_between_is_left_alone(
     with pytest.raises(UserError, match="the run r is succeeded meanwhile"):
         runtime.resume("r")
     assert calls(home) == 1
+
+
+def test_steps_that_could_not_be_forgotten_leave_a_run_to_be_gone_on_with(
+    runtime: Runtime, flow: LoadedWorkflow, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed(runtime, flow, "r")
+
+    def full(*_: object) -> None:
+        raise MachineError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "forget", full)
+        with pytest.raises(MachineError):
+            runtime.retry("r", "once")
+    (home / "ok").touch()
+    runtime.retry("r", "once")
+    assert calls(home) == 2
 
 
 def test_a_cancel_that_came_too_late_does_not_stop_it_the_next_time(
