@@ -6,12 +6,12 @@ import sqlite3
 import threading
 from collections import namedtuple
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from agentkit.connections import Connections, is_busy
+from agentkit.connections import Connections, is_busy, transaction
 
 BUSY_SECONDS = 10
 """How long a lock of another process is waited for."""
@@ -49,14 +49,8 @@ class File:
         del alone
         with self._writing, self._connection() as connection:
             connection.execute(f"PRAGMA synchronous={LASTING if lasting else PASSING}")
-            connection.execute("BEGIN IMMEDIATE")
-            try:
+            with transaction(connection, "BEGIN IMMEDIATE"):
                 yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                with suppress(sqlite3.Error):
-                    connection.execute("ROLLBACK")
-                raise
 
     def migrate(self) -> None:
         """See `Store.migrate`."""

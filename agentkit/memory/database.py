@@ -9,10 +9,10 @@ from __future__ import annotations
 import sqlite3
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-from agentkit.connections import Connections
+from agentkit.connections import Connections, transaction
 from agentkit.errors import MachineError
 
 BUSY_SECONDS = 30
@@ -129,15 +129,8 @@ class Database:
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
         with self._explained():
             self._make_folder()
-            with self._connections.one() as connection:
-                connection.execute(begin)
-                try:
-                    yield connection
-                    connection.execute("COMMIT")
-                except BaseException:
-                    with suppress(sqlite3.Error):
-                        connection.execute("ROLLBACK")
-                    raise
+            with self._connections.one() as connection, transaction(connection, begin):
+                yield connection
 
     def _make_folder(self) -> None:
         try:
