@@ -427,6 +427,15 @@ def _syntax_problem(error: YAMLError, text: str, name: str) -> Problem:
     raise AssertionError("the last reading fits every error")
 
 
+OPENING = {"[": "]", "{": "}"}
+"""What opens a list or a mapping in a line, and what closes it."""
+
+
+def _last_opening(text: str, at: int) -> int:
+    """Where the last bracket before a place stands: the file ended after it."""
+    return max(text.rfind(sign, 0, at) for sign in OPENING)
+
+
 def _readings(
     error: MarkedYAMLError, text: str, line: str, at: int, opened: int
 ) -> Iterator[tuple[int, str, str]]:
@@ -439,13 +448,13 @@ def _readings(
     if in_flow and here == "{" and before.endswith(("${", "$")):
         dollar = text.rfind("$", 0, at)
         yield dollar, "inside { } and [ ] an expression needs quotes", 'write "${{ ... }}"'
+    if "flow node" in context and here:
+        yield at, f"this {here} stands where a value is expected", ""
     if in_flow:
-        sign = "]" if "sequence" in context else "}"
-        yield (
-            opened,
-            f"this {text[opened : opened + 1]} is never closed with {sign}, or a comma is missing",
-            "",
-        )
+        opening = opened if text[opened : opened + 1] in OPENING else _last_opening(text, at)
+        sign = text[opening]
+        said = f"this {sign} is never closed with {OPENING[sign]}, or a comma is missing"
+        yield opening, said, ""
     braces = re.search(r"(?<!\$)\{\{", before)
     if braces and "found '<scalar>'" in problem:
         yield (
